@@ -1,0 +1,185 @@
+# Copyright (c) the flaskblog.hosting maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""What a host says of itself: platform, packages, accounts, units, listeners. Everything here only reads."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+DPKG_STATUS = "/var/lib/dpkg/status"
+OS_RELEASE = "/etc/os-release"
+
+#: The state of a listening socket in /proc/net/tcp (include/net/tcp_states.h).
+TCP_LISTEN = "0A"
+
+
+def parse_os_release(text: str) -> dict[str, str]:
+    """Parse os-release(5): C(KEY=value) lines, values optionally quoted."""
+    pairs = (line.partition("=") for line in text.splitlines() if "=" in line and not line.startswith("#"))
+    return {key: value.strip("\"'") for key, _, value in pairs}
+
+
+def platform() -> str:
+    """Return the platform as C(Debian_12): distribution and major version, the way the role's variables name it."""
+    with open(OS_RELEASE, encoding="utf-8") as handle:
+        release = parse_os_release(handle.read())
+    return f"{release.get('ID', 'unknown').capitalize()}_{release.get('VERSION_ID', 'unknown').partition('.')[0]}"
+
+
+def installed_packages(status: str, names: Iterable[str]) -> set[str]:
+    """Return which of some packages dpkg has fully installed.
+
+    :param status: the text of dpkg's status file; reading it takes 10 ms, C(dpkg-query) and apt take more.
+    """
+    wanted = set(names)
+    found = set()
+    name = ""
+    for line in status.splitlines():
+        if line.startswith("Package: "):
+            name = line[9:]
+        elif line.startswith("Status: ") and name in wanted and line.endswith(" installed"):
+            found.add(name)
+    return found
+
+
+def missing_packages(names: Iterable[str]) -> list[str]:
+    """Return which of some packages are not installed, sorted."""
+    with open(DPKG_STATUS, encoding="utf-8", errors="replace") as handle:
+        return sorted(set(names) - installed_packages(handle.read(), names))
+
+
+def python_version() -> str:
+    """Return the minor version of Debian's python3, C(3.11): what a virtual environment is built for."""
+    return f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+def account_differs(wanted: Mapping[str, Any]) -> bool:
+    """Say whether an account is missing, or is ours but can log in.
+
+    An account that existed before and is shared, such as www-data, is left as it is.
+    """
+    try:
+        found = pwd.getpwnam(wanted["name"])
+    except KeyError:
+        return True
+    return bool(wanted.get("dedicated")) and (found.pw_dir, found.pw_shell) != (wanted["home"], wanted["shell"])
+
+
+def parse_units(text: str) -> dict[str, dict[str, str]]:
+    """Parse C(systemctl show) of several units: blocks of C(Key=value), one blank line between two units."""
+    units = {}
+    for block in text.split("\n\n"):
+        properties = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+        if "Id" in properties:
+            units[properties["Id"]] = properties
+    return units
+
+
+def show_units(names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Ask systemd for the state of some units in one call; an unknown unit has C(LoadState=not-found)."""
+    names = list(names)
+    if not names:
+        return {}
+    properties = "Id,LoadState,ActiveState,UnitFileState,NeedDaemonReload,MainPID"
+    result = subprocess.run(
+        ["systemctl", "show", f"--property={properties}", *names], capture_output=True, text=True, check=False
+    )
+    return parse_units(result.stdout)
+
+
+def unit_words(wanted: Mapping[str, Any], found: Mapping[str, str]) -> list[str]:
+    """Say in words how a unit differs from C(enabled) and C(active)."""
+    words = []
+    enabled = found.get("UnitFileState") == "enabled"
+    active = found.get("ActiveState") in ("active", "activating", "reloading")
+    if "enabled" in wanted and enabled != wanted["enabled"]:
+        words.append("not enabled" if wanted["enabled"] else "enabled")
+    if "active" in wanted and active != wanted["active"]:
+        words.append("not running" if wanted["active"] else "running")
+    if found.get("NeedDaemonReload") == "yes":
+        words.append("changed on disk since systemd read it")
+    return words
+
+
+def listening_inodes(table: str, port: int) -> set[str]:
+    """Return the socket inodes that listen on a port, from the text of /proc/net/tcp or tcp6."""
+    inodes = set()
+    for line in table.splitlines()[1:]:
+        columns = line.split()
+        if columns[3] == TCP_LISTEN and int(columns[1].rpartition(":")[2], 16) == port:
+            inodes.add(columns[9])
+    return inodes
+
+
+def listeners(port: int) -> list[tuple[int, str, str]]:
+    """Return who listens on a TCP port: process id, command and systemd unit ("" where it has none)."""
+    inodes: set[str] = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            with open(table, encoding="ascii") as handle:
+                inodes |= listening_inodes(handle.read(), port)
+        except FileNotFoundError:
+            continue  # a kernel without IPv6
+    if not inodes:
+        return []
+    sockets = {f"socket:[{inode}]" for inode in inodes}
+    return [(pid, command_of(pid), unit_of(pid)) for pid in _processes_with(sockets)]
+
+
+def _processes_with(sockets: set[str]) -> list[int]:
+    found = []
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        folder = f"/proc/{name}/fd"
+        try:
+            if any(_readlink(f"{folder}/{number}") in sockets for number in os.listdir(folder)):
+                found.append(int(name))
+        except OSError:
+            continue  # it ended while we looked
+    return found
+
+
+def _readlink(path: str) -> str:
+    try:
+        return os.readlink(path)
+    except OSError:
+        return ""
+
+
+def command_of(pid: int) -> str:
+    """Return a process's name, as ps shows it."""
+    try:
+        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as handle:
+            return handle.read().strip()
+    except OSError:
+        return "?"
+
+
+def unit_of(pid: int) -> str:
+    """Return the systemd service that a process belongs to, from its control group."""
+    try:
+        with open(f"/proc/{pid}/cgroup", encoding="utf-8") as handle:
+            match = re.search(r"/([^/\n]+\.service)(?:/|$)", handle.read(), re.MULTILINE)
+    except OSError:
+        return ""
+    return match[1] if match else ""
+
+
+def sockets_on(port: int) -> list[str]:
+    """Return the socket units that listen on a port: systemd itself is then the listener, for somebody else."""
+    result = subprocess.run(
+        ["systemctl", "list-sockets", "--no-legend", "--no-pager", "--full"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    rows = (line.split() for line in result.stdout.splitlines())
+    return [row[1] for row in rows if len(row) > 1 and row[0].rpartition(":")[2] == str(port)]

@@ -1,0 +1,258 @@
+#!/usr/bin/python
+# Copyright (c) the flaskblog.hosting maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: plan
+short_description: Compare a host with what a Flask blog's role declares, in one round trip
+version_added: 0.1.0
+author:
+  - The flaskblog.hosting maintainers
+description:
+  - Reads the whole state that the role manages and says what differs, and which layers of the role have to run.
+  - Changes nothing. It refuses a host on which the role cannot do its work, before anything is touched.
+  - Renders templates and names the release on the controller; only the comparison runs on the host.
+  - Installs C(python3) first where a bare server has none (not in check mode).
+options:
+  site:
+    description: The names and paths of the site, as the role derives them.
+    type: dict
+    required: true
+  platforms:
+    description: Supported platforms, such as C(Debian_12).
+    type: list
+    elements: str
+    required: true
+  packages:
+    description: Debian packages that must be installed.
+    type: list
+    elements: str
+    default: []
+  account:
+    description: The account that the app runs as (C(name), C(home), C(shell), C(dedicated)).
+    type: dict
+    required: true
+  objects:
+    description: Managed files, directories, links and trees. A file names a C(template) or a C(file) of the role.
+    type: list
+    elements: dict
+    default: []
+  secrets:
+    description: Texts of secret files by their path. Filled in by the action; kept out of every log.
+    type: dict
+    default: {}
+  units:
+    description: Systemd units with the wanted C(enabled) and C(active).
+    type: list
+    elements: dict
+    default: []
+  release:
+    description: The source of the release and what is linked into it. The action adds its identity.
+    type: dict
+    required: true
+  ports:
+    description: TCP ports that must be free or already ours, each with the C(variable) that sets it.
+    type: list
+    elements: dict
+    default: []
+  questions:
+    description: What the running site is asked through its proxy.
+    type: list
+    elements: dict
+    default: []
+attributes:
+  check_mode:
+    support: full
+    description: Reads only.
+  diff_mode:
+    support: none
+    description: The tasks that change something show the difference.
+"""
+
+EXAMPLES = r"""
+- name: Compare the host with what is declared
+  flaskblog.hosting.plan:
+    site: "{{ __flask_blog_site }}"
+    platforms: [Debian_12, Debian_13]
+    account: "{{ __flask_blog_account }}"
+    objects: "{{ __flask_blog_objects }}"
+    release: "{{ __flask_blog_release }}"
+  register: __flask_blog_plan
+"""
+
+RETURN = r"""
+layers:
+  description: The layers of the role that have something to do, in any order.
+  returned: always
+  type: list
+  sample: [release, activate, verify]
+differences:
+  description: What differs, by layer.
+  returned: always
+  type: list
+  elements: dict
+missing_packages:
+  description: Packages that have to be installed.
+  returned: always
+  type: list
+data_is_new:
+  description: Whether the blog has no data yet.
+  returned: always
+  type: bool
+release:
+  description: Identity and paths of the wanted release and its virtual environment.
+  returned: always
+  type: dict
+"""
+
+import os
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.flaskblog.hosting.plugins.module_utils import host, objects, probe, releases
+from ansible_collections.flaskblog.hosting.plugins.module_utils import site as live
+
+
+def port_conflict(wanted: dict[str, Any]) -> str | None:
+    """Say who has a port that the site needs, or None where it is free or already the site's."""
+    listeners = host.listeners(wanted["port"])
+    mine = set(wanted.get("units") or ())
+    if not listeners or any(unit in mine for _, _, unit in listeners):
+        return None
+    if any(command in (wanted.get("commands") or ()) for _, command, _ in listeners):
+        return None
+    holders = [f"{unit or command} (process {pid})" for pid, command, unit in listeners if pid != 1]
+    if not holders:
+        sockets = host.sockets_on(wanted["port"])
+        if mine.intersection(sockets):
+            return None
+        holders = sockets or ["systemd"]
+    return (
+        f"{wanted['variable']}: {wanted['value']!r}: port {wanted['port']} is taken by {', '.join(sorted(set(holders)))}."
+        f" Stop it, or give {wanted['variable']} another port."
+    )
+
+
+def refusals(params: dict[str, Any], platform: str) -> list[str]:
+    """Return every reason for which this host cannot be worked on."""
+    if platform not in params["platforms"]:
+        known = ", ".join(name.replace("_", " ") for name in params["platforms"])
+        return [
+            f"The platform {platform.replace('_', ' ')} is not supported; this role is tested on {known}."
+            " Use a server with one of these."
+        ]
+    if os.geteuid() != 0:
+        return ["The role needs root on the host, but was given an ordinary user. Add 'become: true' to the play."]
+    return [problem for problem in map(port_conflict, params["ports"]) if problem]
+
+
+def plan(params: dict[str, Any]) -> dict[str, Any]:
+    """Compare everything and name the layers to run.
+
+    :raises objects.Conflict: with all reasons for which the host is refused.
+    """
+    platform = host.platform()
+    problems = refusals(params, platform)
+    site, release = params["site"], dict(params["release"])
+    venv = releases.venv_id(release["requirements"], host.python_version())
+    release["venv_path"] = f"{site['venvs']}/{venv}"
+    release["links"] = {**release["links"], release["venv_link"]: release["venv_path"]}
+
+    differences = []
+    for wanted in params["objects"]:
+        try:
+            difference = objects.compare(wanted)
+        except objects.Conflict as conflict:
+            problems.append(str(conflict))
+            continue
+        if difference:
+            differences.append({"layer": "state", "name": difference.path, "words": difference.words})
+    if os.path.lexists(site["link"]) and not os.path.islink(site["link"]):
+        problems.append(
+            f"{site['link']} should be a link to the live release, but a real directory stands there. Move it away"
+            f" (mv {site['link']} {site['link']}.before) and run again; to take its database and uploads over, copy"
+            " them to the controller and name their folder in flask_blog_initial_data."
+        )
+    if problems:
+        raise objects.Conflict("\n".join(problems))
+
+    missing = host.missing_packages(params["packages"])
+    differences += [{"layer": "packages", "name": name, "words": ["not installed"]} for name in missing]
+    account = params["account"]
+    if host.account_differs(account):
+        differences.append({"layer": "account", "name": account["name"], "words": ["missing or changed"]})
+    units = host.show_units({unit["name"] for unit in params["units"]} | {site["socket_unit"], site["service_unit"]})
+    for unit in params["units"]:
+        if words := host.unit_words(unit, units.get(unit["name"], {})):
+            differences.append({"layer": "state", "name": unit["name"], "words": words})
+    if live.is_pending("nginx.reload"):
+        differences.append({"layer": "state", "name": "nginx", "words": ["not reloaded since its files changed"]})
+    group = objects.group_id(site["group"])
+    if words := releases.check_release(release["path"], release, 0, group):
+        differences.append({"layer": "release", "name": release["id"], "words": words})
+    if not os.path.exists(f"{release['venv_path']}/{releases.COMPLETE}"):
+        differences.append({"layer": "venv", "name": venv, "words": ["not built yet"]})
+    differences += activation(site, release, units, params["questions"], differences)
+
+    layers = sorted({difference["layer"] for difference in differences})
+    return {
+        "layers": [*layers, "verify"] if layers else [],
+        "differences": differences,
+        "missing_packages": missing,
+        "data_is_new": live.holds_no_file(site["data"]),
+        "release": release,
+        "platform": platform,
+    }
+
+
+def activation(
+    site: dict[str, Any],
+    release: dict[str, Any],
+    units: dict[str, dict[str, str]],
+    questions: list[dict[str, Any]],
+    differences: list[dict[str, Any]],
+) -> list[dict[str, Any]]:
+    """Say why the release has to be (re)activated; the site is asked only where nothing else will change."""
+    reasons = live.reasons_to_activate(site, release, units)
+    reasons += [
+        f"{difference['name']} changes"
+        for difference in differences
+        if difference["layer"] in ("release", "venv") or difference["name"] in site["settings_files"]
+    ]
+    if not reasons and not differences:
+        reasons = probe.ask({"host": site["host"], "port": site["port"], "questions": questions})
+    return [{"layer": "activate", "name": site["name"], "words": reasons}] if reasons else []
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "site": {"type": "dict", "required": True},
+            "platforms": {"type": "list", "elements": "str", "required": True},
+            "packages": {"type": "list", "elements": "str", "default": []},
+            "account": {"type": "dict", "required": True},
+            "objects": {"type": "list", "elements": "dict", "default": []},
+            "secrets": {"type": "dict", "default": {}, "no_log": True},
+            "units": {"type": "list", "elements": "dict", "default": []},
+            "release": {"type": "dict", "required": True},
+            "ports": {"type": "list", "elements": "dict", "default": []},
+            "questions": {"type": "list", "elements": "dict", "default": []},
+        },
+        supports_check_mode=True,
+    )
+    params = module.params
+    for wanted in params["objects"]:
+        if wanted["path"] in params["secrets"]:
+            wanted["content"] = params["secrets"][wanted["path"]]
+    try:
+        result = plan(params)
+    except objects.Conflict as conflict:
+        module.fail_json(msg=str(conflict))
+    module.exit_json(changed=False, **result)
+
+
+if __name__ == "__main__":
+    main()
