@@ -129,9 +129,15 @@ def install(builder: Builder, folder: str, release: dict[str, Any]) -> list[str]
         shutil.copytree(release["path"], f"{folder}/{SOURCE}", symlinks=True, ignore_dangling_symlinks=True)
         give(f"{folder}/{SOURCE}", builder.account.pw_uid, builder.group)
         source = os.path.normpath(f"{folder}/{SOURCE}/{os.path.relpath(release['app_path'], release['path'])}")
-    arguments = install_arguments(release, source)
-    for step in arguments:
-        builder.run(*pip, *step, cwd=source)
+    try:
+        for step in install_arguments(release, source):
+            builder.run(*pip, *step, cwd=source)
+    except BuildError:
+        # Many an application names a build system and cannot be built, as it was never meant to be a package. Its
+        # code comes from the release in any case, so what it depends on is enough.
+        if release["dependencies"] is None or not release["is_project"]:
+            raise
+        builder.run(*pip, *release["dependencies"], *release["packages"], cwd=source)
     if not release["keep_source"]:
         shutil.rmtree(f"{folder}/{SOURCE}", ignore_errors=True)
     return builder.run(f"{folder}/bin/python", "-m", "pip", "freeze").splitlines()
@@ -143,8 +149,13 @@ def install_arguments(release: dict[str, Any], source: str) -> list[list[str]]:
     One call resolves everything together. Requirements with hashes refuse whatever has none, so then our own
     additions get a call of their own.
     """
-    file = os.path.join(source, release["requirements_file"])
-    wanted = [os.path.dirname(file) or "."] if release["is_project"] else ["--requirement", file]
+    file = os.path.normpath(os.path.join(source, release["requirements_file"]))
+    if release["is_project"]:
+        wanted = [os.path.dirname(file)]
+    elif release["dependencies"] is not None:
+        wanted = release["dependencies"]
+    else:
+        wanted = ["--requirement", file]
     if release["hashed"]:
         return [wanted, release["packages"]]
     return [[*wanted, *release["packages"]]]

@@ -1,0 +1,121 @@
+# Copyright (c) the flaskblog.hosting maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+from ansible_collections.flaskblog.hosting.plugins.module_utils.releases import digest
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils import role, source
+
+display = Display()
+
+#: A server as it comes may have no Python. Its own first boot may hold apt's lock: apt waits for it.
+BOOTSTRAP = (
+    "export DEBIAN_FRONTEND=noninteractive; "
+    "apt-get -q -o DPkg::Lock::Timeout=600 update && "
+    "apt-get -q -o DPkg::Lock::Timeout=600 -y --no-install-recommends install python3"
+)
+BARE = "the host has no python3; it is installed first, and what differs is known after that"
+
+
+class ActionModule(ActionBase):
+    """Name the release and render the files here, then compare everything there, in one round trip."""
+
+    TRANSFERS_FILES = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result = super().run(tmp, task_vars)
+        task_vars = role.with_interpreter(task_vars or {})
+        arguments = dict(self._task.args)
+        release, question = self._release(arguments.pop("source"), arguments["site"], arguments["release"])
+        arguments["release"] = release
+        arguments["questions"] = [*arguments.get("questions", []), *([question] if question else [])]
+        arguments["objects"], arguments["secrets"] = role.without_secrets(
+            role.rendered(self, task_vars, arguments.get("objects", []))
+        )
+        found = self._compare(arguments, task_vars)
+        if self._python_is_missing(found):
+            if self._task.check_mode:
+                found = self._unknown_host(arguments)
+            else:
+                self._install_python(task_vars)
+                found = self._compare(arguments, task_vars)
+        found.setdefault("questions", arguments["questions"])
+        result.update(found)
+        return result
+
+    def _release(
+        self, wanted: dict[str, Any], site: dict[str, Any], release: dict[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, Any] | None]:
+        """Read the source and say what the release is called, what it holds and what it needs."""
+        app_dir = wanted["app_dir"]
+        try:
+            with source.opened(str(self._loader.path_dwim(wanted["path"]))) as folder:
+                entries = source.read(folder, [*wanted["left_out"], release["venv_link"]])
+                tree = source.identity(entries)
+                root = source.source_root(folder, app_dir, wanted["wsgi"])
+                file = source.find_requirements(folder, app_dir, wanted["requirements"])
+                if file is None:
+                    raise source.SourceError("it holds no requirements")
+                needs = source.read_requirements(folder, app_dir, file, tree, importable=root is not None)
+                sample = source.sample(entries, app_dir, wanted["static"])
+        except source.SourceError as error:
+            raise AnsibleActionFail(f"flask_blog_source: {wanted['path']!r}: {error}.") from error
+        packages = [*wanted["packages"]]
+        requirements = digest(needs.identity, packages, needs.is_project)
+        identity = digest(tree, app_dir, root, release["links"], release["served"], requirements)
+        path = f"{site['releases']}/{identity}"
+        named = {
+            **release,
+            "id": identity,
+            "digest": tree,
+            "path": path,
+            "app_path": f"{path}/{app_dir}".rstrip("/"),
+            "live_path": f"{path}/{app_dir}".rstrip("/"),
+            "source_root": root or "",
+            "requirements": requirements,
+            "requirements_file": needs.file,
+            "is_project": needs.is_project,
+            "dependencies": None if needs.dependencies is None else list(needs.dependencies),
+            "hashed": needs.hashed,
+            "copy_source": needs.is_project or needs.local,
+            "keep_source": needs.local,
+            "packages": packages,
+        }
+        return named, {"what": "a static file", **sample} if sample else None
+
+    def _compare(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        return self._execute_module(
+            module_name="flaskblog.hosting.plan", module_args=arguments, task_vars=task_vars
+        )
+
+    @staticmethod
+    def _python_is_missing(found: dict[str, Any]) -> bool:
+        words = f"{found.get('module_stderr', '')}{found.get('module_stdout', '')}{found.get('msg', '')}"
+        return bool(found.get("failed")) and "python3" in words and ("not found" in words or "No such file" in words)
+
+    def _install_python(self, task_vars: dict[str, Any]) -> None:
+        display.display(f"[{task_vars['inventory_hostname']}]: no python3 there yet; installing it (waits for apt's lock)")
+        done = self._low_level_execute_command(BOOTSTRAP)
+        if done["rc"]:
+            last = "\n".join(f"{done['stdout']}\n{done['stderr']}".strip().splitlines()[-15:])
+            raise AnsibleActionFail(f"python3 is missing on the host and cannot be installed:\n{last}")
+
+    @staticmethod
+    def _unknown_host(arguments: dict[str, Any]) -> dict[str, Any]:
+        """Say what a run would do on a host that cannot be asked, as check mode may not install Python."""
+        release = dict(arguments["release"], venv_path=f"{arguments['site']['venvs']}/unknown")
+        return {
+            "changed": True,
+            "bare": True,
+            "layers": ["packages"],
+            "differences": [{"layer": "packages", "name": "python3", "words": [BARE]}],
+            "missing_packages": ["python3", *arguments.get("packages", [])],
+            "data_is_new": True,
+            "release": release,
+            "platform": "unknown",
+        }

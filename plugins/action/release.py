@@ -1,0 +1,61 @@
+# Copyright (c) the flaskblog.hosting maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils import role, source
+
+
+class ActionModule(ActionBase):
+    """Pack the source here, carry it over, and have it unpacked there."""
+
+    TRANSFERS_FILES = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result = super().run(tmp, task_vars)
+        task_vars = role.with_interpreter(task_vars or {})
+        arguments = dict(self._task.args)
+        wanted = arguments.pop("source")
+        data = arguments.pop("initial_data", None)
+        if not self._task.check_mode:
+            with tempfile.TemporaryDirectory(prefix="flask-blog-") as folder:
+                arguments["archive"] = self._carry(self._pack(folder, wanted, arguments["release"]))
+                if data:
+                    arguments["initial_data"] = self._carry(self._pack_data(folder, data))
+        result.update(
+            self._execute_module(module_name="flaskblog.hosting.release", module_args=arguments, task_vars=task_vars)
+        )
+        self._remove_tmp_path(self._connection._shell.tmpdir)
+        return result
+
+    def _pack(self, folder: str, wanted: dict[str, Any], release: dict[str, Any]) -> str:
+        archive = os.path.join(folder, "release.tar.gz")
+        try:
+            with source.opened(str(self._loader.path_dwim(wanted["path"]))) as opened:
+                entries = source.read(opened, [*wanted["left_out"], release["venv_link"]])
+                source.pack(opened, entries, archive)
+        except (source.SourceError, OSError) as error:
+            raise AnsibleActionFail(f"flask_blog_source: {wanted['path']!r}: {error}.") from error
+        return archive
+
+    def _pack_data(self, folder: str, data: dict[str, Any]) -> str:
+        archive = os.path.join(folder, "data.tar.gz")
+        path = Path(self._loader.path_dwim(data["path"]))
+        try:
+            source.pack_data(path, data["folders"], data["files"], archive)
+        except OSError as error:
+            raise AnsibleActionFail(f"flask_blog_initial_data: {data['path']!r}: {error}.") from error
+        return archive
+
+    def _carry(self, path: str) -> str:
+        """Transfer a file into the task's temporary folder on the host."""
+        if not self._connection._shell.tmpdir:
+            self._make_tmp_path()
+        return str(self._transfer_file(path, self._connection._shell.join_path(self._connection._shell.tmpdir, os.path.basename(path))))

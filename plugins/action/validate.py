@@ -1,0 +1,101 @@
+# Copyright (c) the flaskblog.hosting maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleError
+from ansible.plugins.action import ActionBase
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils import role, rules, source
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils.layout import clean
+
+
+class ActionModule(ActionBase):
+    """Refuse bad input on the controller, before the host is touched, with all problems at once."""
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result = super().run(tmp, task_vars)
+        task_vars = task_vars or {}
+        options = role.options(role.role_path(task_vars))
+        problems = rules.unknown_names(task_vars, options)
+        values = role.variables(self, task_vars, list(options))
+        wrong = [name for name, value in values.items() if self._is_text_for_a_list(options, name, value)]
+        problems += [
+            rules.problem(name, values[name], "it is text where a list belongs", f"Write it as ['{values[name]}']")
+            for name in wrong
+        ]
+        if not problems:
+            values = {name: self._as_declared(options, name, value) for name, value in values.items()}
+            problems = rules.check(values)
+        if not problems:
+            problems = self._source_problems(values)
+        if problems:
+            result["failed"] = True
+            result["msg"] = "\n".join(["Nothing was touched, as the input is not right:", *problems])
+        result["changed"] = False
+        return result
+
+    @staticmethod
+    def _is_text_for_a_list(options: dict[str, Any], name: str, value: Any) -> bool:
+        return options[f"{rules.PREFIX}{name}"]["type"] == "list" and isinstance(value, str)
+
+    @staticmethod
+    def _as_declared(options: dict[str, Any], name: str, value: Any) -> Any:
+        """Take a number that came as text, as from C(-e), for the number that the specification has accepted."""
+        kind = options[f"{rules.PREFIX}{name}"]["type"]
+        if kind == "int":
+            return int(value)
+        if kind in ("str", "path"):
+            return str(value)
+        if kind == "list":
+            return [str(item) for item in value]
+        if name == "backup_keep":
+            return {key: int(count) for key, count in value.items()}
+        return value
+
+    def _source_problems(self, values: dict[str, Any]) -> list[str]:
+        """Look into the source: does it hold the app's folder, its requirements, and its initial data?"""
+        problems = []
+        wanted = values["source"]
+        app_dir = clean(values["app_dir"])
+        try:
+            with source.opened(self._absolute(wanted)) as folder:
+                problems += self._content_problems(folder, app_dir, values)
+        except (source.SourceError, AnsibleError) as error:
+            problems.append(
+                rules.problem("source", wanted, str(error), "Name a folder or an archive that holds the blog")
+            )
+        initial = values.get("initial_data")
+        if initial and not Path(self._absolute(initial)).is_dir():
+            problems.append(
+                rules.problem("initial_data", initial, "there is no such folder on the controller", "Name the folder")
+            )
+        return problems
+
+    @staticmethod
+    def _content_problems(folder: Path, app_dir: str, values: dict[str, Any]) -> list[str]:
+        if not (folder / app_dir).is_dir():
+            return [
+                rules.problem("app_dir", app_dir, "the source has no such folder", "Name the folder that the app lies in")
+            ]
+        if not source.find_requirements(folder, app_dir, values["requirements"]):
+            return [
+                rules.problem(
+                    "requirements" if values["requirements"] else "source",
+                    values["requirements"] or values["source"],
+                    "the source holds no such file"
+                    if values["requirements"]
+                    else "it holds neither requirements.txt nor pyproject.toml, in the app's folder or at the top",
+                    "Add one, or name another with flask_blog_requirements",
+                )
+            ]
+        return []
+
+    def _absolute(self, path: str) -> str:
+        """Read a path as the controller's user meant it: C(~), and relative to the playbook."""
+        return str(self._loader.path_dwim(path))

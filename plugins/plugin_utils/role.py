@@ -1,0 +1,83 @@
+# Copyright (c) the flaskblog.hosting maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""What the action plugins need of the role that calls them: its variables and its rendered files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ansible.errors import AnsibleError
+from ansible.plugins.action import ActionBase
+from ansible.plugins.loader import lookup_loader
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules import PREFIX
+
+#: Debian's own interpreter. Looking for one would cost a round trip on every host.
+INTERPRETER = "/usr/bin/python3"
+
+
+def role_path(task_vars: Mapping[str, Any]) -> Path:
+    """Return the folder of the role whose task is running.
+
+    :raises AnsibleError: outside a role.
+    """
+    if "role_path" not in task_vars:
+        raise AnsibleError("this action belongs to the role flaskblog.hosting.flask_blog and works only inside it")
+    return Path(str(task_vars["role_path"]))
+
+
+def options(role: Path) -> dict[str, dict[str, Any]]:
+    """Return the options of the role's main entry point: the contract, by full variable name."""
+    specs = yaml.safe_load((role / "meta" / "argument_specs.yml").read_text(encoding="utf-8"))
+    return specs["argument_specs"]["main"]["options"]
+
+
+def variables(action: ActionBase, task_vars: dict[str, Any], names: list[str]) -> dict[str, Any]:
+    """Return the templated values of some variables, without the role's prefix."""
+    lookup = lookup_loader.get("ansible.builtin.vars", loader=action._loader, templar=action._templar)
+    defined = [name for name in names if name in task_vars]
+    values = lookup.run(defined, variables=task_vars)
+    return {name.removeprefix(PREFIX): value for name, value in zip(defined, values, strict=True)}
+
+
+def rendered(action: ActionBase, task_vars: dict[str, Any], objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the managed objects with the text of their template or file in C(content).
+
+    A C(file) that is a folder stands for every file in it.
+    """
+    role = role_path(task_vars)
+    lookup = lookup_loader.get("ansible.builtin.template", loader=action._loader, templar=action._templar)
+    result = []
+    for wanted in objects:
+        wanted = dict(wanted)
+        if template := wanted.pop("template", None):
+            wanted["content"] = str(lookup.run([str(role / "templates" / template)], variables=task_vars)[0])
+        if file := wanted.pop("file", None):
+            result += _files(role / "files" / file, wanted)
+        else:
+            result.append(wanted)
+    return result
+
+
+def _files(source: Path, wanted: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    if source.is_file():
+        yield {**wanted, "content": source.read_text(encoding="utf-8")}
+        return
+    for path in sorted(source.glob("*.py")):
+        yield {**wanted, "path": f"{wanted['path']}/{path.name}", "content": path.read_text(encoding="utf-8")}
+
+
+def without_secrets(objects: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Take the text of secret files out of the objects: it travels in an argument that no log shows."""
+    texts = {wanted["path"]: wanted["content"] for wanted in objects if wanted.get("secret")}
+    return [{key: value for key, value in wanted.items() if key != "content" or not wanted.get("secret")} for wanted in objects], texts
+
+
+def with_interpreter(task_vars: dict[str, Any]) -> dict[str, Any]:
+    """Return the variables with Debian's interpreter, where the inventory names none."""
+    if task_vars.get("ansible_python_interpreter"):
+        return task_vars
+    return {**task_vars, "ansible_python_interpreter": INTERPRETER}
