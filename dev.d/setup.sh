@@ -1,0 +1,42 @@
+# shellcheck shell=bash
+# What the commands need before they start. Each part is quick when nothing is to be done.
+
+title+=(
+    ["venv"]="Python environment .venv"
+    ["venv-newest"]="Python environment .venv-newest"
+    ["images"]="Images of bare Debian 12 and 13 machines"
+)
+
+setup() {
+    say "Setup"
+    # What may ask apt comes first, one after the other; the rest side by side.
+    ensure_python
+    ensure_docker
+    ensure_image_tools
+    make_ssh_key
+    pool 2 setup_part images venv venv-newest
+    must_succeed images venv venv-newest
+}
+
+setup_for_linters() {
+    say "Setup"
+    ensure_python
+    pool 1 setup_part venv
+    must_succeed venv
+}
+
+setup_part() { # NAME
+    case $1 in
+        images) containers/build ;;
+        venv) setup_venv ;;
+        venv-newest) setup_venv_newest ;;
+    esac
+}
+
+make_ssh_key() { # the key that opens the test machines that are reached over SSH, and nothing else
+    local key=$STATE/ssh/id_ed25519
+    [[ ! -e $key.pub ]] || return 0
+    mkdir -p "$STATE/ssh"
+    rm -f "$key"
+    step ssh-key "A key for test machines" ssh-keygen -q -t ed25519 -N '' -C 'flaskblog test machines' -f "$key"
+}

@@ -1,0 +1,177 @@
+# shellcheck shell=bash
+# The checks: ./dev test and ./dev lint. A step is a linter, a pytest suite, a scenario of molecule, or "newest".
+
+readonly LINTERS=(lint-ansible lint-yaml lint-python lint-types lint-shell)
+declare -rA SUITES=([unit]=tests/unit [contract]=tests/contract [templates]=tests/templates [example]=examples/blog/tests)
+
+scenarios() {
+    local file
+    for file in molecule/*/molecule.yml; do
+        [[ -e $file ]] && basename "$(dirname "$file")"
+    done
+}
+
+# A scenario that measures time says so, and has the computer to itself.
+runs_alone() { grep -qx '# dev: run alone' "molecule/$1/molecule.yml" 2>/dev/null; }
+
+is_scenario() { [[ -e molecule/$1/molecule.yml ]]; }
+
+# In the order in which they are begun: the first scenario, the quick ones beside it, then the other scenarios.
+all_steps() {
+    ! is_scenario default || echo default
+    printf '%s\n' unit contract templates example "${LINTERS[@]}"
+    scenarios | grep -vx default || true
+    echo newest
+}
+
+chosen_steps() { # NAME...: expand "lint", refuse what does not exist
+    local name
+    for name in "$@"; do
+        if [[ $name == lint ]]; then
+            printf '%s\n' "${LINTERS[@]}"
+        elif all_steps | grep -qxF -- "$name"; then
+            echo "$name"
+        else
+            die "There is no step \"$name\". The steps: lint $(all_steps | tr '\n' ' ')"
+        fi
+    done
+}
+
+test_command() { # [--list | NAME...]
+    local steps chosen side_by_side=() alone=() name needs_machines='' verdict
+    if [[ ${1:-} == --list ]]; then
+        all_steps
+        return
+    fi
+    if (($#)); then chosen=$(chosen_steps "$@"); else chosen=$(all_steps); fi
+    mapfile -t steps <<<"$chosen"
+    for name in "${steps[@]}"; do
+        if is_scenario "$name" || [[ $name == newest ]]; then needs_machines=yes; fi
+        if runs_alone "$name"; then alone+=("$name"); else side_by_side+=("$name"); fi
+    done
+
+    if [[ $needs_machines ]]; then setup; else setup_for_linters; fi
+    say "Checks (two at a time)"
+    export PATH=$ROOT/.venv/bin:$PATH NO_COLOR=1 MOLECULE_COMMAND_BORDERS=false
+    pool 2 run_check "${side_by_side[@]}"
+    pool 1 run_check "${alone[@]}"
+    verdict=$(count "${steps[@]}")
+    summary "${steps[@]}"
+    say "$verdict"
+    [[ $verdict == *", 0 failed" ]]
+}
+
+run_check() { # NAME
+    case $1 in
+        lint-ansible) ansible-lint --offline ;;
+        lint-yaml) yamllint --strict . ;;
+        lint-python) ruff check && ruff format --check ;;
+        lint-types) check_types ;;
+        lint-shell) shell_files | xargs shellcheck --external-sources --check-sourced ;;
+        newest) check_newest ;;
+        *)
+            if [[ -n ${SUITES[$1]:-} ]]; then
+                run_suite "${SUITES[$1]}" .venv
+            else
+                molecule test --scenario-name "$1"
+            fi
+            ;;
+    esac
+}
+
+run_suite() { # FOLDER ENVIRONMENT
+    if [[ ! -d $1 ]]; then
+        echo "there is no $1"
+        return 77
+    fi
+    if [[ $1 == examples/* ]]; then
+        (cd "$(dirname "$1")" && "$ROOT/$2/bin/python" -m pytest tests)
+    else
+        "$2/bin/python" -m pytest "$1"
+    fi
+}
+
+check_types() {
+    local path paths=()
+    for path in plugins roles/*/files tests molecule; do
+        [[ -z $(find "$path" -name '*.py' -print -quit 2>/dev/null) ]] || paths+=("$path")
+    done
+    mypy "${paths[@]}"
+}
+
+shell_files() { # all whose first line says that a shell runs them; the parts of ./dev are checked with it
+    find . .ci -type f -not -path './.*' -not -path './collections/*' -size -100k -print0 |
+        xargs -0 awk 'FNR == 1 && /^#!.*[\/ ](ba)?sh$/ { print FILENAME } { nextfile }'
+}
+
+# Unit tests and a deployment with the newest Ansible: the second deployment must change nothing. The lines it prints
+# are molecule's, so that they are counted the same way.
+check_newest() {
+    local machine=flask-blog-newest phase
+    if [[ ! -e .venv-newest/made-from ]]; then
+        echo "no Python is here that the newest Ansible runs on"
+        return 77
+    fi
+    [[ ! -d tests/unit ]] || run_suite tests/unit .venv-newest
+    export PATH=$ROOT/.venv-newest/bin:$PATH
+    docker rm --force --volumes "$machine" >/dev/null 2>&1 || true
+    containers/run "$machine" flaskblog/debian:13
+    for phase in converge idempotence; do
+        ansible-playbook -i tests/newest/inventory.yml playbooks/site.yml | tee "$STATE/newest-$phase.out"
+        [[ $phase == converge ]] || grep -qE "^$machine .* changed=0 " "$STATE/newest-$phase.out"
+        echo "newest > $phase: Executed: Successful"
+    done
+    docker rm --force --volumes "$machine" >/dev/null
+}
+
+# Sum up: pytest's own totals, one for each phase of a scenario that no pytest counts, and one for a step that has
+# neither. A step that failed without saying how often counts as one failure.
+count() { # NAME...: print "N passed, M failed"
+    local name passed failed all_passed=0 all_failed=0
+    for name in "$@"; do
+        [[ ${result[$name]} != skipped ]] || continue
+        read -r passed failed < <(count_in_log <"$(log_of "$name")")
+        if [[ ${result[$name]} == ok ]]; then
+            ((passed + failed)) || passed=1
+        else
+            ((failed)) || failed=1
+        fi
+        all_passed=$((all_passed + passed))
+        all_failed=$((all_failed + failed))
+    done
+    echo "$all_passed passed, $all_failed failed"
+}
+
+count_in_log() { # prints "PASSED FAILED"
+    awk '
+        # pytest: "==== 2 failed, 4 passed in 0.96s ===="
+        /^=+ .* in [0-9.]+s/ {
+            for (i = 2; i <= NF; i++) {
+                if ($i ~ /^passed/) passed += $(i - 1)
+                if ($i ~ /^(failed|errors?)/) failed += $(i - 1)
+            }
+        }
+        # molecule: "default > converge: Executed: Successful"
+        / > (check|converge|idempotence|prepare|side_effect): Executed: Successful/ { passed++ }
+        / > (check|converge|idempotence|prepare|side_effect|create): Executed: Failed/ { failed++ }
+        END { print passed + 0, failed + 0 }
+    '
+}
+
+summary() { # NAME...: what happened, and what to do next
+    local name bad=() skipped=()
+    for name in "$@"; do
+        case ${result[$name]} in
+            failed) bad+=("$name") ;;
+            skipped) skipped+=("$name") ;;
+        esac
+    done
+    say
+    ((${#skipped[@]} == 0)) || say "Skipped: ${skipped[*]}"
+    if ((${#bad[@]})); then
+        say "Failed: ${bad[*]}. The logs are in .dev/logs."
+        next "mend them, then ./dev test ${bad[*]}"
+    else
+        next "all is well: ./dev demo shows it."
+    fi
+}
