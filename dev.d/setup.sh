@@ -36,6 +36,10 @@ setup_part() { # NAME
 make_ssh_key() { # the key that opens the test machines that are reached over SSH, and nothing else
     local key=$STATE/ssh/id_ed25519
     [[ ! -e $key.pub ]] || return 0
+    if ! command -v ssh-keygen >/dev/null; then
+        is_debian || die "ssh-keygen is missing. Install OpenSSH's client and run this again."
+        step openssh "Install openssh-client" apt_install openssh-client
+    fi
     mkdir -p "$STATE/ssh"
     rm -f "$key"
     step ssh-key "A key for test machines" ssh-keygen -q -t ed25519 -N '' -C 'flaskblog test machines' -f "$key"

@@ -11,7 +11,7 @@ import yaml
 
 # What the machine says when a test on it fails.
 EVIDENCE = {
-    "the last lines of the blog's journal": "journalctl --unit 'flask-blog*' --lines 40 --no-pager --output short-precise",
+    "the last lines of the blog's journal": "journalctl --unit 'flask-blog*' --lines 40 --no-pager",
     "the last lines of nginx's errors": "tail --quiet --lines 40 /var/log/nginx/*error.log",
     "failed units": "systemctl --failed --no-legend --plain",
 }
