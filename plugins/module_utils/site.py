@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,26 @@ def note_pending(what: str) -> None:
     """Remember, before a change is made, that something must load it; C(what) is such as C(nginx.reload)."""
     PENDING.mkdir(mode=0o755, exist_ok=True)
     (PENDING / what).touch()
+
+
+def keep_previous(name: str, paths: Iterable[str]) -> None:
+    """Keep a copy of the settings that the running process was started with, until new ones are proved to work.
+
+    C(blogctl activate) puts them back where the process does not start with the new ones. Where an earlier run was
+    interrupted, its copies are the older ones and stay.
+    """
+    folder = PENDING / f"{name}.previous"
+    if is_pending(f"{name}.activate") and folder.is_dir():
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    PENDING.mkdir(mode=0o755, exist_ok=True)
+    folder.mkdir(mode=0o700)
+    for path in paths:
+        if os.path.isfile(path):
+            status = os.stat(path)
+            copy = folder / path.replace("/", "%")
+            shutil.copy2(path, copy)
+            os.chown(copy, status.st_uid, status.st_gid)
 
 
 def is_pending(what: str) -> bool:

@@ -110,6 +110,7 @@ def put_objects(site: dict[str, Any], changes: list[tuple[dict[str, Any], object
     """
     paths = [item["path"] for item, _ in changes]
     if any(path in site["settings_files"] for path in paths):
+        live.keep_previous(site["name"], site["settings_files"])
         live.note_pending(f"{site['name']}.activate")
     if f"{SYSTEMD}{site['socket_unit']}" in paths:
         live.note_pending(f"{site['name']}.socket")

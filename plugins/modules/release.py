@@ -98,6 +98,8 @@ def complete(folder: str, release: dict[str, Any], gid: int) -> None:
     manifest = {
         "id": release["id"],
         "digest": release["digest"],
+        "app_dir": os.path.relpath(release["app_path"], release["path"]),
+        "source_root": release["source_root"],
         "files": {entry.path: f"{entry.kind} {entry.identity}" for entry in entries},
     }
     with open(os.path.join(folder, releases.MANIFEST), "w", encoding="utf-8") as handle:

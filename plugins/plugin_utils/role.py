@@ -54,7 +54,8 @@ def rendered(action: ActionBase, task_vars: dict[str, Any], objects: list[dict[s
     for wanted in objects:
         wanted = dict(wanted)
         if template := wanted.pop("template", None):
-            wanted["content"] = str(lookup.run([str(role / "templates" / template)], variables=task_vars)[0])
+            text = str(lookup.run([str(role / "templates" / template)], variables=task_vars)[0])
+            wanted["content"] = text.rstrip("\n") + "\n"
         if file := wanted.pop("file", None):
             result += _files(role / "files" / file, wanted)
         else:

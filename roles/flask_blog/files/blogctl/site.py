@@ -1,0 +1,147 @@
+"""A site of this host: its settings, its lock, and what is live."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+#: Each site has /etc/NAME/site.json, written by the role.
+CONFIGURATION = Path("/etc")
+LOCKS = Path("/run/lock")
+#: Notes of changes that a running process has not loaded yet (plugins/module_utils/site.py writes them).
+PENDING = Path("/run/flask-blog-hosting")
+MANIFEST = ".release.json"
+
+
+class OperationError(Exception):
+    """An operation could not be done; the message says what failed, and what was done about it."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """The settings of one site, as the role wrote them."""
+
+    settings: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The site's name."""
+        return str(self.settings["name"])
+
+    def path(self, key: str) -> Path:
+        """One of the site's paths: C(link), C(releases), C(data), C(config), C(backups) ..."""
+        return Path(self.settings[key])
+
+    def pending(self, what: str) -> Path:
+        """The note of a change that still has to be loaded."""
+        return PENDING / f"{self.name}.{what}"
+
+
+def load(name: str | None) -> Site:
+    """Load a site by its name, or the only one of this host.
+
+    :raises OperationError: where it does not exist, or where a name is needed.
+    """
+    found = {path.parent.name: path for path in CONFIGURATION.glob("*/site.json")}
+    if name is None and len(found) == 1:
+        (name,) = found
+    if name is None:
+        raise OperationError(
+            f"this host has {len(found)} sites ({', '.join(sorted(found)) or 'none'}); choose one with --site NAME"
+        )
+    if name not in found:
+        raise OperationError(f"this host has no site {name!r}; it has {', '.join(sorted(found)) or 'none'}")
+    try:
+        return Site(json.loads(found[name].read_text(encoding="utf-8")))
+    except PermissionError:
+        raise OperationError(f"{found[name]} is readable for root alone; use sudo") from None
+
+
+@contextlib.contextmanager
+def locked(site: Site) -> Iterator[None]:
+    """Hold the site's lock for one operation.
+
+    The kernel drops it with the process, so it is never stale.
+
+    :raises OperationError: where another operation is under way.
+    """
+    LOCKS.mkdir(parents=True, exist_ok=True)
+    with open(LOCKS / f"flask-blog-hosting-{site.name}.lock", "w", encoding="utf-8") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OperationError(f"another operation on {site.name} is under way; try again when it is done") from None
+        yield
+
+
+def release_manifest(site: Site, release: str) -> dict[str, Any]:
+    """Return what a release says of itself.
+
+    :raises OperationError: for a release that is not on this host.
+    """
+    try:
+        return dict(json.loads((site.path("releases") / release / MANIFEST).read_text(encoding="utf-8")))
+    except OSError:
+        known = sorted(path.parent.name for path in site.path("releases").glob(f"*/{MANIFEST}"))
+        raise OperationError(f"there is no release {release!r}; there are {', '.join(known) or 'none'}") from None
+
+
+def app_folder(site: Site, release: str) -> Path:
+    """Return the folder in which a release's app runs."""
+    return site.path("releases") / release / release_manifest(site, release).get("app_dir", "")
+
+
+def live_target(site: Site) -> str | None:
+    """Return where the live link leads to, or None where there is none."""
+    try:
+        return os.readlink(site.path("link"))
+    except OSError:
+        return None
+
+
+def point_link(site: Site, target: str) -> None:
+    """Point the live link somewhere in one step: at no moment is it missing."""
+    link = site.path("link")
+    link.parent.mkdir(parents=True, exist_ok=True)
+    temporary = link.with_name(f".{link.name}.{secrets.token_hex(4)}")
+    temporary.symlink_to(target)
+    try:
+        temporary.replace(link)
+    except BaseException:
+        temporary.unlink()
+        raise
+
+
+def previous_settings(site: Site) -> dict[Path, Path]:
+    """Return the settings that the running process was started with: each file's place and its kept copy."""
+    kept = site.pending("previous")
+    return {Path(path): kept / path.replace("/", "%") for path in site.settings["settings_files"]}
+
+
+def restore_settings(site: Site) -> bool:
+    """Put back the settings from before the change that failed; False where none were kept."""
+    restored = False
+    for place, copy in previous_settings(site).items():
+        if copy.is_file():
+            status = copy.stat()
+            temporary = place.with_name(f".{place.name}.restored")
+            shutil.copy2(copy, temporary)
+            os.chown(temporary, status.st_uid, status.st_gid)
+            temporary.replace(place)
+            restored = True
+    return restored
+
+
+def forget_pending(site: Site) -> None:
+    """Forget the notes of changes, once the running process has loaded them."""
+    for what in ("activate", "socket"):
+        site.pending(what).unlink(missing_ok=True)
+    shutil.rmtree(site.pending("previous"), ignore_errors=True)
