@@ -95,14 +95,17 @@ def edit_post(post_id: int) -> str | BaseResponse | tuple[str, int]:
 
 
 def _edit(post: Post) -> str | BaseResponse | tuple[str, int]:
+    from . import markup
     from .forms import ACCEPT, PostForm
 
+    # A summary that was made from the text stays out of the form, so that it goes on following the text.
+    own_summary = post.summary if post.summary != markup.summarise(post.body_html) else ""
     form = PostForm(
         post_id=post.id,
         data={
             "title": post.title,
             "slug": post.slug,
-            "summary": post.summary,
+            "summary": own_summary,
             "body": post.body,
             "tags": ", ".join(tag.name for tag in post.tags),
             "picture_alt": post.picture_alt,

@@ -56,7 +56,7 @@ Each of these has its own way of failing, and the homepage looks perfectly fine 
     ),
     Demo(
         "Who is asking? A short story about one header",
-        (2025, 3, 17),
+        (2025, 6, 23),
         "Nginx, Flask, Security",
         """\
 Put a proxy in front of an application and the application loses sight of its visitors. Every request now comes from
