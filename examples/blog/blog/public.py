@@ -50,10 +50,11 @@ def post(slug: str) -> str:
         abort(404)
     newer = older = None
     if not found.draft:
-        newer = db.session.scalar(
-            published().where(Post.published_at > found.published_at).order_by(None).order_by(Post.published_at)
-        )
-        older = db.session.scalar(published().where(Post.published_at < found.published_at))
+        names = published().with_only_columns(Post.slug, Post.title).limit(1)
+        newer = db.session.execute(
+            names.where(Post.published_at > found.published_at).order_by(None).order_by(Post.published_at)
+        ).first()
+        older = db.session.execute(names.where(Post.published_at < found.published_at)).first()
     return render_template(
         "post.html", post=found, newer=newer, older=older, canonical=_canonical("public.post", slug=slug)
     )

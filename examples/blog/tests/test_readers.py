@@ -29,6 +29,15 @@ def test_a_draft_is_hidden_everywhere_from_readers(client, write):
         assert not re.search("secret|conspiracy", answer.text.lower()), page
 
 
+def test_a_post_leads_to_its_neighbours_in_time(client, write):
+    for title in ("First", "Second", "Third"):
+        write(title)
+    page = client.get("/posts/second").text
+    assert 'rel="prev" href="/posts/first"' in page
+    assert 'rel="next" href="/posts/third"' in page
+    assert 'rel="prev"' not in client.get("/posts/first").text
+
+
 def test_the_editor_sees_a_draft_at_its_address(editor, write):
     page = editor.get(write("A secret plan", draft=True))
     assert page.status_code == 200
