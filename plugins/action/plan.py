@@ -89,9 +89,7 @@ class ActionModule(ActionBase):
         return named, {"what": "a static file", **sample} if sample else None
 
     def _compare(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        return self._execute_module(
-            module_name="flaskblog.hosting.plan", module_args=arguments, task_vars=task_vars
-        )
+        return self._execute_module(module_name="flaskblog.hosting.plan", module_args=arguments, task_vars=task_vars)
 
     @staticmethod
     def _python_is_missing(found: dict[str, Any]) -> bool:
@@ -99,7 +97,9 @@ class ActionModule(ActionBase):
         return bool(found.get("failed")) and "python3" in words and ("not found" in words or "No such file" in words)
 
     def _install_python(self, task_vars: dict[str, Any]) -> None:
-        display.display(f"[{task_vars['inventory_hostname']}]: no python3 there yet; installing it (waits for apt's lock)")
+        display.display(
+            f"[{task_vars['inventory_hostname']}]: no python3 there yet; installing it (waits for apt's lock)"
+        )
         done = self._low_level_execute_command(BOOTSTRAP)
         if done["rc"]:
             last = "\n".join(f"{done['stdout']}\n{done['stderr']}".strip().splitlines()[-15:])

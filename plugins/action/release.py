@@ -58,4 +58,8 @@ class ActionModule(ActionBase):
         """Transfer a file into the task's temporary folder on the host."""
         if not self._connection._shell.tmpdir:
             self._make_tmp_path()
-        return str(self._transfer_file(path, self._connection._shell.join_path(self._connection._shell.tmpdir, os.path.basename(path))))
+        return str(
+            self._transfer_file(
+                path, self._connection._shell.join_path(self._connection._shell.tmpdir, os.path.basename(path))
+            )
+        )

@@ -81,7 +81,9 @@ class ActionModule(ActionBase):
     def _content_problems(folder: Path, app_dir: str, values: dict[str, Any]) -> list[str]:
         if not (folder / app_dir).is_dir():
             return [
-                rules.problem("app_dir", app_dir, "the source has no such folder", "Name the folder that the app lies in")
+                rules.problem(
+                    "app_dir", app_dir, "the source has no such folder", "Name the folder that the app lies in"
+                )
             ]
         if not source.find_requirements(folder, app_dir, values["requirements"]):
             return [

@@ -134,7 +134,9 @@ def put_nginx(items: list[dict[str, Any]], machine: Host) -> None:
             undo.append(objects.put_right(item))
         status, words = machine.run("nginx", "-t")
         if status:
-            raise Failure(f"nginx refuses the new configuration, so the old one was put back and still serves:\n{words}")
+            raise Failure(
+                f"nginx refuses the new configuration, so the old one was put back and still serves:\n{words}"
+            )
     except BaseException:
         for step in reversed(undo):
             step()

@@ -79,7 +79,9 @@ def unpack(archive: str, folder: str) -> None:
                 source = tar.extractfile(member)
                 if source is None:
                     raise ValueError(f"{member.name} cannot be read from the archive")
-                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o700 if member.mode & 0o100 else 0o600)
+                descriptor = os.open(
+                    path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o700 if member.mode & 0o100 else 0o600
+                )
                 with source, os.fdopen(descriptor, "wb") as target:
                     shutil.copyfileobj(source, target)
             else:
@@ -168,7 +170,9 @@ def main() -> None:
             put_release(site, release, module.params["archive"])
         except (OSError, ValueError, tarfile.TarError, KeyError) as problem:
             shutil.rmtree(f"{release['path']}.incomplete", ignore_errors=True)
-            module.fail_json(msg=f"The release {release['id']} cannot be unpacked; the live one is untouched: {problem}")
+            module.fail_json(
+                msg=f"The release {release['id']} cannot be unpacked; the live one is untouched: {problem}"
+            )
     if module.params["initial_data"] and not module.check_mode:
         os.makedirs(os.path.dirname(site["initial_data"]), exist_ok=True)
         shutil.move(module.params["initial_data"], site["initial_data"])

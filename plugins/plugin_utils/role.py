@@ -50,7 +50,7 @@ def rendered(action: ActionBase, task_vars: dict[str, Any], objects: list[dict[s
     """
     role = role_path(task_vars)
     lookup = lookup_loader.get("ansible.builtin.template", loader=action._loader, templar=action._templar)
-    result = []
+    result: list[dict[str, Any]] = []
     for wanted in objects:
         wanted = dict(wanted)
         if template := wanted.pop("template", None):
@@ -74,7 +74,10 @@ def _files(source: Path, wanted: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def without_secrets(objects: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """Take the text of secret files out of the objects: it travels in an argument that no log shows."""
     texts = {wanted["path"]: wanted["content"] for wanted in objects if wanted.get("secret")}
-    return [{key: value for key, value in wanted.items() if key != "content" or not wanted.get("secret")} for wanted in objects], texts
+    return [
+        {key: value for key, value in wanted.items() if key != "content" or not wanted.get("secret")}
+        for wanted in objects
+    ], texts
 
 
 def with_interpreter(task_vars: dict[str, Any]) -> dict[str, Any]:

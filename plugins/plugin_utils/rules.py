@@ -221,16 +221,19 @@ def _settings(values: Mapping[str, Any]) -> Iterator[str]:
                     variable, name, "a setting's name holds letters, digits and underscores", "Rename the setting"
                 )
             if isinstance(value, (dict, list)):
-                yield problem(variable, name, "an environment holds text, not lists or mappings", "Give it as JSON text")
+                yield problem(
+                    variable, name, "an environment holds text, not lists or mappings", "Give it as JSON text"
+                )
     for name in values["generated_secrets"]:
         if not SETTING.fullmatch(name):
             yield problem(
-                "generated_secrets", name, "a setting's name holds letters, digits and underscores", "Rename the setting"
+                "generated_secrets",
+                name,
+                "a setting's name holds letters, digits and underscores",
+                "Rename the setting",
             )
     for name in set(values["environment"]) & set(values["secrets"]):
-        yield problem(
-            "secrets", name, "it stands in flask_blog_environment as well", "Keep it in one of the two"
-        )
+        yield problem("secrets", name, "it stands in flask_blog_environment as well", "Keep it in one of the two")
 
 
 def _commands(values: Mapping[str, Any]) -> Iterator[str]:
@@ -262,7 +265,10 @@ def _backup(values: Mapping[str, Any]) -> Iterator[str]:
     schedule, keep = values["backup_schedule"], values["backup_keep"]
     if not CALENDAR.fullmatch(schedule):
         yield problem(
-            "backup_schedule", schedule, "it is no systemd calendar expression", "Write 'daily', '*-*-* 03:00' or 'never'"
+            "backup_schedule",
+            schedule,
+            "it is no systemd calendar expression",
+            "Write 'daily', '*-*-* 03:00' or 'never'",
         )
     if any(count < 0 for count in keep.values()):
         yield problem("backup_keep", dict(keep), "a number of backups is not negative", "Use 0 to keep none of a kind")

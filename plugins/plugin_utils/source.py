@@ -121,7 +121,7 @@ def read(source: Path, left_out: Sequence[str] = ()) -> list[Entry]:
     :param left_out: relative paths that a link takes the place of.
     :raises SourceError: for a link that leaves the source, or a file that is no file.
     """
-    entries = []
+    entries: list[Entry] = []
     for folder, directories, files in os.walk(source):
         relative = os.path.relpath(folder, source)
         prefix = "" if relative == "." else f"{relative}/"

@@ -165,7 +165,9 @@ def _copy_file(source: Path, target: Path, earlier: Path | None, known: Mapping[
 def source_relative(target: Path) -> Path:
     """Return the path of a copied file below its backup's C(data) folder."""
     parts = target.parts
-    return Path(*parts[parts.index("data", next(i for i, part in enumerate(parts) if part.startswith(".incomplete-"))) + 1 :])
+    return Path(
+        *parts[parts.index("data", next(i for i, part in enumerate(parts) if part.startswith(".incomplete-"))) + 1 :]
+    )
 
 
 def _same(one: Path, other: Path) -> bool:
