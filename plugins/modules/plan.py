@@ -131,8 +131,8 @@ def port_conflict(wanted: dict[str, Any]) -> str | None:
             return None
         holders = sockets or ["systemd"]
     return (
-        f"{wanted['variable']}: {wanted['value']!r}: port {wanted['port']} is taken by {', '.join(sorted(set(holders)))}."
-        f" Stop it, or give {wanted['variable']} another port."
+        f"{wanted['variable']}: {wanted['value']!r}: port {wanted['port']} is taken by"
+        f" {', '.join(sorted(set(holders)))}. Stop it, or give {wanted['variable']} another port."
     )
 
 

@@ -213,7 +213,8 @@ def main() -> None:
         packages = build(site, release, module.params["timeout"])
     except (BuildError, OSError, KeyError) as problem:
         module.fail_json(
-            msg=f"The virtual environment {release['venv_path']} cannot be built; the one in use stays in use.\n{problem}"
+            msg=f"The virtual environment {release['venv_path']} cannot be built; the one in use stays in use."
+            f"\n{problem}"
         )
     module.exit_json(changed=True, packages=packages)
 

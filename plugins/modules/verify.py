@@ -85,7 +85,8 @@ def main() -> None:
     if problems:
         words = "\n".join(f"  - {problem}" for problem in problems)
         module.fail_json(
-            msg=f"The site does not answer as it should:\n{words}\nThe journal's last lines:\n{probe.journal(params['units'])}",
+            msg=f"The site does not answer as it should:\n{words}"
+            f"\nThe journal's last lines:\n{probe.journal(params['units'])}",
             problems=problems,
         )
     module.exit_json(changed=False)

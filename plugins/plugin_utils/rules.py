@@ -93,7 +93,8 @@ def _server_names(values: Mapping[str, Any]) -> Iterator[str]:
             yield problem(
                 "server_names",
                 name,
-                "it is no host name: labels of letters, digits and hyphens, joined by dots, without scheme, port or path",
+                "it is no host name: labels of letters, digits and hyphens, joined by dots, without scheme, port or"
+                " path",
                 "Write it as 'blog.example.com'",
             )
     if len({str(name).lower() for name in names}) != len(names):

@@ -82,7 +82,10 @@ def _stage(data: Path) -> Path:
 
 
 def _unpack(archive: Path, staging: Path, user: str) -> None:
-    """Unpack the data that the blog brings; each file belongs to the app, and to its folder's group where that says so."""
+    """Unpack the data that the blog brings.
+
+    Each file belongs to the app, and to its folder's group where that says so.
+    """
     account = pwd.getpwnam(user)
     with tarfile.open(archive) as tar:
         for member in tar:
