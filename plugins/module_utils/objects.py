@@ -191,8 +191,9 @@ def _compare_link(wanted: Mapping[str, Any]) -> Difference | None:
         else:
             raise Conflict(
                 f"{path} should be a link to {target}, but a real"
-                f" {'directory' if stat.S_ISDIR(found.st_mode) else 'file'} stands there. Move it away (mv {path} {path}.before) and run again; a database and uploads in it"
-                " come along with flask_blog_initial_data."
+                f" {'directory' if stat.S_ISDIR(found.st_mode) else 'file'} stands there. Move it away"
+                f" (mv {path} {path}.before) and run again; a database and uploads in it come along with"
+                " flask_blog_initial_data."
             )
     else:
         actual = os.readlink(path)
