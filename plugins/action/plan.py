@@ -8,8 +8,9 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.flaskblog.hosting.plugins.module_utils.releases import digest
-from ansible_collections.flaskblog.hosting.plugins.plugin_utils import role, source
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils import role
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils.description import described
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source import SourceError
 
 display = Display()
 
@@ -31,9 +32,8 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         task_vars = role.with_interpreter(task_vars or {})
         arguments = dict(self._task.args)
-        release, question = self._release(arguments.pop("source"), arguments["site"], arguments["release"])
-        arguments["release"] = release
-        arguments["questions"] = [*arguments.get("questions", []), *([question] if question else [])]
+        arguments["release"], questions = self._describe(arguments["site"], arguments.pop("source"))
+        arguments["questions"] = [*arguments.get("questions", []), *questions]
         arguments["objects"], arguments["secrets"] = role.without_secrets(
             role.rendered(self, task_vars, arguments.get("objects", []))
         )
@@ -48,45 +48,14 @@ class ActionModule(ActionBase):
         result.update(found)
         return result
 
-    def _release(
-        self, wanted: dict[str, Any], site: dict[str, Any], release: dict[str, Any]
-    ) -> tuple[dict[str, Any], dict[str, Any] | None]:
-        """Read the source and say what the release is called, what it holds and what it needs."""
-        app_dir = wanted["app_dir"]
+    def _describe(self, site: dict[str, Any], wanted: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """Name the release, and the question that a static file of it answers."""
         try:
-            with source.opened(str(self._loader.path_dwim(wanted["path"]))) as folder:
-                entries = source.read(folder, [*wanted["left_out"], release["venv_link"]])
-                tree = source.identity(entries)
-                root = source.source_root(folder, app_dir, wanted["wsgi"])
-                file = source.find_requirements(folder, app_dir, wanted["requirements"])
-                if file is None:
-                    raise source.SourceError("it holds no requirements")
-                needs = source.read_requirements(folder, app_dir, file, tree, importable=root is not None)
-                sample = source.sample(entries, app_dir, wanted["static"])
-        except source.SourceError as error:
+            with described(str(self._loader.path_dwim(wanted["path"])), wanted, site) as description:
+                sample = description.sample
+                return description.release, [{"what": "a static file", **sample}] if sample else []
+        except SourceError as error:
             raise AnsibleActionFail(f"flask_blog_source: {wanted['path']!r}: {error}.") from error
-        packages = [*wanted["packages"]]
-        requirements = digest(needs.identity, packages, needs.is_project)
-        identity = digest(tree, app_dir, root, release["links"], release["served"], requirements)
-        path = f"{site['releases']}/{identity}"
-        named = {
-            **release,
-            "id": identity,
-            "digest": tree,
-            "path": path,
-            "app_path": f"{path}/{app_dir}".rstrip("/"),
-            "live_path": f"{path}/{app_dir}".rstrip("/"),
-            "source_root": root or "",
-            "requirements": requirements,
-            "requirements_file": needs.file,
-            "is_project": needs.is_project,
-            "dependencies": None if needs.dependencies is None else list(needs.dependencies),
-            "hashed": needs.hashed,
-            "copy_source": needs.is_project or needs.local,
-            "keep_source": needs.local,
-            "packages": packages,
-        }
-        return named, {"what": "a static file", **sample} if sample else None
 
     def _compare(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         return self._execute_module(module_name="flaskblog.hosting.plan", module_args=arguments, task_vars=task_vars)

@@ -11,6 +11,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils import role, source
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils.description import described
 
 
 class ActionModule(ActionBase):
@@ -26,7 +27,7 @@ class ActionModule(ActionBase):
         data = arguments.pop("initial_data", None)
         if not self._task.check_mode:
             with tempfile.TemporaryDirectory(prefix="flask-blog-") as folder:
-                arguments["archive"] = self._carry(self._pack(folder, wanted, arguments["release"]))
+                arguments["archive"] = self._carry(self._pack(folder, wanted, arguments["site"]))
                 if data:
                     arguments["initial_data"] = self._carry(self._pack_data(folder, data))
         result.update(
@@ -35,12 +36,11 @@ class ActionModule(ActionBase):
         self._remove_tmp_path(self._connection._shell.tmpdir)
         return result
 
-    def _pack(self, folder: str, wanted: dict[str, Any], release: dict[str, Any]) -> str:
+    def _pack(self, folder: str, wanted: dict[str, Any], site: dict[str, Any]) -> str:
         archive = os.path.join(folder, "release.tar.gz")
         try:
-            with source.opened(str(self._loader.path_dwim(wanted["path"]))) as opened:
-                entries = source.read(opened, [*wanted["left_out"], release["venv_link"]])
-                source.pack(opened, entries, archive)
+            with described(str(self._loader.path_dwim(wanted["path"])), wanted, site) as description:
+                source.pack(description.folder, description.entries, archive)
         except (source.SourceError, OSError) as error:
             raise AnsibleActionFail(f"flask_blog_source: {wanted['path']!r}: {error}.") from error
         return archive

@@ -241,7 +241,10 @@ def _wrong_entries(wanted: Mapping[str, Any]) -> Iterator[_Entry]:
     for folder, directories, files, descriptor in os.fwalk(root, follow_symlinks=False):
         for name in [*directories, *files]:
             path = os.path.join(folder, name)
-            found = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+            try:
+                found = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+            except FileNotFoundError:
+                continue  # SQLite's journal, or whatever the app removed meanwhile
             if stat.S_ISLNK(found.st_mode) or (stat.S_ISREG(found.st_mode) and found.st_nlink > 1):
                 continue
             is_served = f"{path}/".startswith(served) if served else False
@@ -380,9 +383,11 @@ def _put_absent(wanted: Mapping[str, Any]) -> Callable[[], None]:
 def _put_tree(wanted: Mapping[str, Any]) -> Callable[[], None]:
     for entry in _wrong_entries(wanted):
         # Opened first, so that the change is made to what was looked at, even if the app swaps it meanwhile.
-        descriptor = os.open(
-            entry.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=entry.directory
-        )
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        try:
+            descriptor = os.open(entry.name, flags, dir_fd=entry.directory)
+        except FileNotFoundError:
+            continue
         try:
             os.fchown(descriptor, entry.uid, entry.gid)
             os.fchmod(descriptor, entry.mode)

@@ -177,11 +177,15 @@ def put_unit(unit: dict[str, Any], found: dict[str, str], rewritten: bool, machi
         machine.must("systemctl", "restart", unit["name"])
 
 
-def words_of(units: list[dict[str, Any]]) -> list[str]:
-    """Say which units differ."""
+def changed_units(units: list[dict[str, Any]]) -> list[objects.Difference]:
+    """Return the units that are not enabled or running as wanted."""
     found = host.show_units([unit["name"] for unit in units])
-    pairs = ((unit["name"], host.unit_words(unit, found.get(unit["name"], {}))) for unit in units)
-    return [f"{name}: {', '.join(words)}" for name, words in pairs if words]
+    differences = []
+    for unit in units:
+        if words := host.unit_words(unit, found.get(unit["name"], {})):
+            before = "".join(f"{word}\n" for word in words)
+            differences.append(objects.Difference("state", unit["name"], words, before, "as wanted\n"))
+    return differences
 
 
 def main() -> None:
@@ -201,8 +205,8 @@ def main() -> None:
             wanted["content"] = params["secrets"][wanted["path"]]
     try:
         changes = changed_objects(params["objects"])
-        applied = [f"{item['path']}: {', '.join(difference.words)}" for item, difference in changes]
-        applied += words_of(params["units"])
+        differences = [*(difference for _, difference in changes), *changed_units(params["units"])]
+        applied = [f"{difference.path}: {', '.join(difference.words)}" for difference in differences]
         if live.is_pending("nginx.reload"):
             applied.append("nginx: not reloaded since its files changed")
         if applied and not module.check_mode:
@@ -211,7 +215,7 @@ def main() -> None:
             load(site, params["units"], [item["path"] for item, _ in changes], machine)
     except (Failure, objects.Conflict, KeyError, OSError) as problem:
         module.fail_json(msg=str(problem))
-    module.exit_json(changed=bool(applied), applied=applied, diff=[difference.as_diff() for _, difference in changes])
+    module.exit_json(changed=bool(applied), applied=applied, diff=[difference.as_diff() for difference in differences])
 
 
 if __name__ == "__main__":

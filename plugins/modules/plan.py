@@ -49,10 +49,14 @@ options:
     type: list
     elements: dict
     default: []
-  release:
-    description: The source of the release and what is linked into it. The action adds its identity.
+  source:
+    description:
+      - The source on the controller and what is linked into its release. The action describes the release from it.
     type: dict
     required: true
+  release:
+    description: The described release. Filled in by the action.
+    type: dict
   ports:
     description: TCP ports that must be free or already ours, each with the C(variable) that sets it.
     type: list
@@ -79,7 +83,7 @@ EXAMPLES = r"""
     platforms: [Debian_12, Debian_13]
     account: "{{ __flask_blog_account }}"
     objects: "{{ __flask_blog_objects }}"
-    release: "{{ __flask_blog_release }}"
+    source: "{{ __flask_blog_source }}"
   register: __flask_blog_plan
 """
 
@@ -146,7 +150,13 @@ def refusals(params: dict[str, Any], platform: str) -> list[str]:
         ]
     if os.geteuid() != 0:
         return ["The role needs root on the host, but was given an ordinary user. Add 'become: true' to the play."]
-    return [problem for problem in map(port_conflict, params["ports"]) if problem]
+    problems = [problem for problem in map(port_conflict, params["ports"]) if problem]
+    site = params["site"]
+    if site["group"] != site["user"] and objects.group_id(site["group"]) is None:
+        problems.append(
+            f"flask_blog_group: {site['group']!r}: the host has no such group. Leave it out, or make the group first."
+        )
+    return problems
 
 
 def plan(params: dict[str, Any]) -> dict[str, Any]:

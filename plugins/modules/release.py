@@ -24,25 +24,31 @@ options:
     description: The wanted release, as M(flaskblog.hosting.plan) returned it.
     type: dict
     required: true
+  source:
+    description: The source on the controller and what is linked into its release.
+    type: dict
+    required: true
   archive:
     description: The packed source on the host. Filled in by the action.
     type: path
   initial_data:
     description:
-      - A folder on the controller whose databases and writable folders the new blog starts with.
-      - Taken only while the blog has no data.
-    type: path
+      - The folder on the controller whose databases and writable folders the new blog starts with (C(path), C(folders),
+        C(files)); empty for none. On the host it is the packed data's path.
+    type: raw
 attributes:
   check_mode:
     support: full
   diff_mode:
-    support: none
+    support: full
+    description: Says which files are not as they were unpacked.
 """
 
 EXAMPLES = r"""
 - name: Unpack the release
   flaskblog.hosting.release:
     site: "{{ __flask_blog_site }}"
+    source: "{{ __flask_blog_source }}"
     release: "{{ __flask_blog_plan.release }}"
 """
 
@@ -178,7 +184,8 @@ def main() -> None:
         shutil.move(module.params["initial_data"], site["initial_data"])
         os.chmod(site["initial_data"], 0o600)
         os.chown(site["initial_data"], 0, 0)
-    module.exit_json(changed=bool(words), repaired=repaired)
+    diff = {"before_header": release["path"], "after_header": release["path"], "before": "", "after": "\n".join(words)}
+    module.exit_json(changed=bool(words), repaired=repaired, diff=diff)
 
 
 if __name__ == "__main__":

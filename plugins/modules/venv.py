@@ -44,7 +44,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 packages:
-  description: What is installed, as pip freezes it.
+  description: What is installed, as C(name-version).
   returned: when changed
   type: list
   elements: str
@@ -56,6 +56,7 @@ import os
 import pwd
 import shutil
 import subprocess
+from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -90,8 +91,8 @@ class Builder:
             "PIP_PROGRESS_BAR": "off",
         } | {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")}
 
-    def run(self, *command: str, cwd: str = "/") -> str:
-        """Run a command as the app's account and return what it wrote.
+    def run(self, *command: str, cwd: str = "/") -> None:
+        """Run a command as the app's account.
 
         :raises BuildError: where it fails or takes too long.
         """
@@ -117,11 +118,10 @@ class Builder:
         if result.returncode:
             last = "\n".join(result.stdout.splitlines()[-LAST_LINES:])
             raise BuildError(f"'{' '.join(command)}' failed:\n{last}")
-        return result.stdout
 
 
 def install(builder: Builder, folder: str, release: dict[str, Any]) -> list[str]:
-    """Install what a release requires and return the frozen list."""
+    """Install what a release requires and return what is there then, as C(name-version)."""
     builder.run("/usr/bin/python3", "-m", "venv", folder)
     pip = [f"{folder}/bin/python", "-m", "pip", "install"]
     source = release["app_path"]
@@ -140,7 +140,7 @@ def install(builder: Builder, folder: str, release: dict[str, Any]) -> list[str]
         builder.run(*pip, *release["dependencies"], *release["packages"], cwd=source)
     if not release["keep_source"]:
         shutil.rmtree(f"{folder}/{SOURCE}", ignore_errors=True)
-    return builder.run(f"{folder}/bin/python", "-m", "pip", "freeze").splitlines()
+    return sorted(path.stem for path in Path(folder).glob("lib/python*/site-packages/*.dist-info"))
 
 
 def install_arguments(release: dict[str, Any], source: str) -> list[list[str]]:

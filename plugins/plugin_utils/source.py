@@ -14,7 +14,7 @@ import tarfile
 import tempfile
 import tomllib
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -293,10 +293,12 @@ def source_root(source: Path, app_dir: str, wsgi: str) -> str | None:
     return None
 
 
-def sample(entries: Sequence[Entry], app_dir: str, static: dict[str, str]) -> dict[str, str] | None:
-    """Choose a static file to ask the running site for: its URL path and the sha256 that must come back."""
-    for prefix, target in static.items():
-        folder = os.path.normpath(os.path.join(app_dir, target))
+def sample(entries: Sequence[Entry], folders: Mapping[str, str]) -> dict[str, str] | None:
+    """Choose a static file to ask the running site for: its URL path and the sha256 that must come back.
+
+    :param folders: URL prefix to served folder, relative to the source.
+    """
+    for prefix, folder in folders.items():
         for entry in entries:
             plain = re.fullmatch(r"[\w./-]+", entry.path) and "/." not in entry.path
             if entry.kind == "file" and is_below(entry.path, [folder]) and plain:

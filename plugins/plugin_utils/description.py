@@ -1,0 +1,116 @@
+# Copyright (c) the flaskblog.hosting maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Describe a release from its source: what it is called, what it holds, what it needs, where its links lead."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import posixpath
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.flaskblog.hosting.plugins.module_utils.releases import Entry, digest, is_below
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils import source
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils.layout import INSTANCE, clean
+
+
+@dataclass(frozen=True)
+class Description:
+    """A source that was read once."""
+
+    folder: Path
+    entries: list[Entry]
+    #: what the modules on the host need to know of the release
+    release: dict[str, Any]
+    #: a static file to ask the running site for, with the sha256 of the right answer
+    sample: dict[str, str] | None
+
+
+@contextlib.contextmanager
+def described(path: str, wanted: Mapping[str, Any], site: Mapping[str, Any]) -> Iterator[Description]:
+    """Read a source and describe the release that it makes.
+
+    :param path: the folder or archive on the controller.
+    :param wanted: C(app_dir), C(wsgi), C(requirements), C(packages), C(static), C(links), C(served), C(left_out),
+        C(venv_link), as the role derives them.
+    :param site: C(releases) and C(data).
+    :raises source.SourceError: where the source cannot become a release.
+    """
+    with source.opened(path) as folder:
+        yield describe(folder, wanted, site)
+
+
+def describe(folder: Path, wanted: Mapping[str, Any], site: Mapping[str, Any]) -> Description:
+    """Describe the release that a folder makes; see P(described)."""
+    app_dir = wanted["app_dir"]
+    root = source.source_root(folder, app_dir, wanted["wsgi"])
+    moved = package_folders(folder, wanted, root or "")
+    links = {below(link, moved): target for link, target in wanted["links"].items()}
+    if root:
+        # Flask looks for instance/ beside the package (https://flask.palletsprojects.com/en/stable/config/).
+        links[posixpath.join(app_dir, root, INSTANCE)] = f"{site['data']}/{INSTANCE}"
+    left_out = [*wanted["left_out"], *(below(path, moved) for path in wanted["left_out"]), wanted["venv_link"], *links]
+    served = sorted({below(path, moved) for path in wanted["served"]})
+    entries = source.read(folder, left_out)
+    tree = source.identity(entries)
+    file = source.find_requirements(folder, app_dir, wanted["requirements"])
+    if file is None:
+        raise source.SourceError("it holds no requirements")
+    needs = source.read_requirements(folder, app_dir, file, tree, importable=root is not None)
+    requirements = digest(needs.identity, wanted["packages"], needs.is_project)
+    links |= {link: posixpath.relpath(target, posixpath.dirname(link)) for link, target in moved.items()}
+    identity = digest(tree, app_dir, root, links, served, requirements)
+    path = f"{site['releases']}/{identity}"
+    app_path = f"{path}/{app_dir}".rstrip("/")
+    release = {
+        "id": identity,
+        "digest": tree,
+        "path": path,
+        "app_path": app_path,
+        "live_path": app_path,
+        "links": links,
+        "served": served,
+        "venv_link": wanted["venv_link"],
+        "source_root": root or "",
+        "requirements": requirements,
+        "requirements_file": needs.file,
+        "is_project": needs.is_project,
+        "dependencies": None if needs.dependencies is None else list(needs.dependencies),
+        "hashed": needs.hashed,
+        "copy_source": needs.is_project or needs.local,
+        "keep_source": needs.local,
+        "packages": list(wanted["packages"]),
+    }
+    folders = {prefix: below(posixpath.join(app_dir, clean(to)), moved) for prefix, to in wanted["static"].items()}
+    return Description(folder, entries, release, source.sample(entries, folders))
+
+
+def package_folders(folder: Path, wanted: Mapping[str, Any], root: str) -> dict[str, str]:
+    """Find the served folders that lie in the app's package instead of beside it.
+
+    An app in a package keeps its C(static/) there. A link then leads from the place that nginx looks in, so that
+    C(/static/) means the same for every blog.
+
+    :returns: each missing folder and the one in the package, both relative to the source.
+    """
+    app_dir = wanted["app_dir"]
+    package = wanted["wsgi"].partition(":")[0].partition(".")[0]
+    moved = {}
+    for target in wanted["static"].values():
+        missing = posixpath.join(app_dir, clean(target))
+        inside = posixpath.join(app_dir, root, package, clean(target))
+        if not os.path.lexists(folder / missing) and (folder / inside).is_dir():
+            moved[missing] = inside
+    return moved
+
+
+def below(path: str, moved: Mapping[str, str]) -> str:
+    """Return a path, moved along where it lies in a folder that moved."""
+    for missing, inside in moved.items():
+        if is_below(path, [missing]):
+            return inside + path.removeprefix(missing)
+    return path
