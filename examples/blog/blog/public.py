@@ -164,7 +164,7 @@ def healthz() -> tuple[dict[str, str], int, dict[str, str]]:
 
 def _check_database() -> None:
     # All columns, so that a schema older than the code is found as well.
-    db.session.scalars(select(Post).order_by(Post.published_at.desc()).limit(1)).first()
+    db.session.scalars(published().limit(1)).first()
     if db.engine.dialect.name == "sqlite":
         path = db.engine.url.database
         # An open connection happily reads on from a file that has been deleted.

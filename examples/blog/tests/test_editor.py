@@ -155,9 +155,10 @@ def test_what_a_camera_writes_into_a_picture_is_not_published(editor, tmp_path):
     exif = Image.Exif()
     exif[0x010F] = "Secret Camera"
     exif[0x0112] = 6  # lying on its side
-    save_post(editor, picture=(io.BytesIO(picture("JPEG", (60, 40), exif=exif)), "x.jpg"))
+    save_post(editor, picture=(io.BytesIO(picture("JPEG", (60, 40), exif=exif, comment=b"A secret place")), "x.jpg"))
     (stored,) = (tmp_path / "static" / "uploads").iterdir()
     assert b"Secret Camera" not in stored.read_bytes()
+    assert b"A secret place" not in stored.read_bytes()
     with Image.open(stored) as image:
         assert image.size == (40, 60)
         assert not image.getexif()
@@ -194,6 +195,12 @@ def test_too_large_a_form_is_refused_with_a_page(make_app, ada, editor):
     answer = client.post("/admin/login", data={"picture": (io.BytesIO(bytes(1_100_000)), "x.png")})
     assert answer.status_code == 413
     assert "at most 1 MB" in answer.text
+
+
+def test_an_upload_needs_no_folder_for_temporary_files(app):
+    data = {"picture": (io.BytesIO(bytes(1_000_000)), "x.png")}
+    with app.test_request_context("/", method="POST", data=data) as context:
+        assert isinstance(context.request.files["picture"].stream, io.BytesIO)
 
 
 def test_the_umask_decides_who_may_read_a_picture(editor, tmp_path):
