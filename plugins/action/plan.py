@@ -3,23 +3,31 @@
 
 from __future__ import annotations
 
+import re
+import time
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible_collections.flaskblog.hosting.plugins.module_utils.host import platform_name, refusal
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils import role
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.description import described
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source import SourceError
 
 display = Display()
 
-#: A server as it comes may have no Python. Its own first boot may hold apt's lock: apt waits for it.
+#: A server as it comes may have no Python.
 BOOTSTRAP = (
-    "export DEBIAN_FRONTEND=noninteractive; "
-    "apt-get -q -o DPkg::Lock::Timeout=600 update && "
-    "apt-get -q -o DPkg::Lock::Timeout=600 -y --no-install-recommends install python3"
+    "export DEBIAN_FRONTEND=noninteractive LC_ALL=C; "
+    "apt-get -q update && apt-get -q -y --no-install-recommends install python3"
 )
+#: How apt and dpkg say that somebody else is at work. apt's own option DPkg::Lock::Timeout knows dpkg's locks only:
+#: those of the lists and of the archives fail at once (measured on apt 2.6 and 3.0).
+LOCKED = re.compile(r"Could not get lock.*|.*was locked by another process.*")
+#: Seconds for which a host's own first boot, or its unattended upgrade, may keep apt from us; and between two tries.
+PATIENCE = 600
+PAUSE = 5
 BARE = "the host has no python3; it is installed first, and what differs is known after that"
 
 
@@ -42,7 +50,7 @@ class ActionModule(ActionBase):
             if self._task.check_mode:
                 found = self._unknown_host(arguments)
             else:
-                self._install_python(task_vars)
+                self._install_python(arguments["platforms"], task_vars)
                 found = self._compare(arguments, task_vars)
         found.setdefault("questions", arguments["questions"])
         result.update(found)
@@ -65,14 +73,27 @@ class ActionModule(ActionBase):
         words = f"{found.get('module_stderr', '')}{found.get('module_stdout', '')}{found.get('msg', '')}"
         return bool(found.get("failed")) and "python3" in words and ("not found" in words or "No such file" in words)
 
-    def _install_python(self, task_vars: dict[str, Any]) -> None:
-        display.display(
-            f"[{task_vars['inventory_hostname']}]: no python3 there yet; installing it (waits for apt's lock)"
-        )
-        done = self._low_level_execute_command(BOOTSTRAP)
-        if done["rc"]:
-            last = "\n".join(f"{done['stdout']}\n{done['stderr']}".strip().splitlines()[-15:])
-            raise AnsibleActionFail(f"python3 is missing on the host and cannot be installed:\n{last}")
+    def _install_python(self, platforms: list[str], task_vars: dict[str, Any]) -> None:
+        """Install Python, once apt is free, on a host that the role may work on.
+
+        :raises AnsibleActionFail: for a platform or a user that the role cannot work with, or with apt's words.
+        """
+        found = self._low_level_execute_command("id -u; cat /etc/os-release")
+        uid, _, os_release = found["stdout"].partition("\n")
+        if found["rc"] == 0 and (words := refusal(platform_name(os_release), int(uid), platforms)):
+            raise AnsibleActionFail(words)
+        say = f"[{task_vars['inventory_hostname']}]: {{}}".format
+        display.display(say("no python3 there yet; installing it"))
+        deadline = time.monotonic() + PATIENCE
+        while (done := self._low_level_execute_command(BOOTSTRAP))["rc"]:
+            words = f"{done['stdout']}\n{done['stderr']}".strip()
+            locked = LOCKED.search(words)
+            left = round(deadline - time.monotonic())
+            if not locked or left <= 0:
+                last = "\n".join(words.splitlines()[-15:])
+                raise AnsibleActionFail(f"python3 is missing on the host and cannot be installed:\n{last}")
+            display.display(say(f"apt is busy there, waiting (at most {left} s more): {locked[0].strip()}"))
+            time.sleep(PAUSE)
 
     @staticmethod
     def _unknown_host(arguments: dict[str, Any]) -> dict[str, Any]:

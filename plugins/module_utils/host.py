@@ -29,8 +29,30 @@ def parse_os_release(text: str) -> dict[str, str]:
 def platform() -> str:
     """Return the platform as C(Debian_12): distribution and major version, the way the role's variables name it."""
     with open(OS_RELEASE, encoding="utf-8") as handle:
-        release = parse_os_release(handle.read())
+        return platform_name(handle.read())
+
+
+def platform_name(os_release: str) -> str:
+    """Return the platform's name from the text of os-release(5)."""
+    release = parse_os_release(os_release)
     return f"{release.get('ID', 'unknown').capitalize()}_{release.get('VERSION_ID', 'unknown').partition('.')[0]}"
+
+
+def refusal(platform: str, uid: int, known: Iterable[str]) -> str | None:
+    """Say why a host cannot be worked on at all, or None.
+
+    :param uid: who the role is on the host.
+    :param known: the platforms that are supported.
+    """
+    if platform not in known:
+        supported = ", ".join(name.replace("_", " ") for name in known)
+        return (
+            f"The platform {platform.replace('_', ' ')} is not supported; this role is tested on {supported}."
+            " Use a server with one of these."
+        )
+    if uid != 0:
+        return "The role needs root on the host, but was given an ordinary user. Add 'become: true' to the play."
+    return None
 
 
 def installed_packages(status: str, names: Iterable[str]) -> set[str]:

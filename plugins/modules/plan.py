@@ -142,14 +142,8 @@ def port_conflict(wanted: dict[str, Any]) -> str | None:
 
 def refusals(params: dict[str, Any], platform: str) -> list[str]:
     """Return every reason for which this host cannot be worked on."""
-    if platform not in params["platforms"]:
-        known = ", ".join(name.replace("_", " ") for name in params["platforms"])
-        return [
-            f"The platform {platform.replace('_', ' ')} is not supported; this role is tested on {known}."
-            " Use a server with one of these."
-        ]
-    if os.geteuid() != 0:
-        return ["The role needs root on the host, but was given an ordinary user. Add 'become: true' to the play."]
+    if refusal := host.refusal(platform, os.geteuid(), params["platforms"]):
+        return [refusal]
     problems = [problem for problem in map(port_conflict, params["ports"]) if problem]
     site = params["site"]
     if site["group"] != site["user"] and objects.group_id(site["group"]) is None:
