@@ -1,10 +1,25 @@
-"""What the tests of all scenarios have in common."""
+"""What the tests of all scenarios have in common.
+
+A test asks the machine what anybody else would see of it: a `Visitor` speaks HTTP to its address, and an `Operator` runs
+playbooks against it and commands on it.
+"""
 
 from __future__ import annotations
 
+import http.client
+import json
 import os
-from collections.abc import Generator
+import re
+import secrets
+import socket
+import subprocess
+import time
+import urllib.parse
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from http.cookies import SimpleCookie
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -15,6 +30,7 @@ EVIDENCE = {
     "the last lines of nginx's errors": "tail --quiet --lines 40 /var/log/nginx/*error.log",
     "failed units": "systemctl --failed --no-legend --plain",
 }
+CSRF_FIELD = re.compile(r'name="csrf_token"[^>]* value="([^"]+)"')
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -35,3 +51,173 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
             output = host.run(command).stdout.strip()
             report.sections.append((f"{title} ({host.backend.get_pytest_id()})", output or "(none)"))
     return report
+
+
+# -- asking the site ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a visitor got; a redirect is an answer, and is not followed."""
+
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        """The body as text."""
+        return self.body.decode("utf-8", "replace")
+
+    def json(self) -> Any:
+        """The body, read as JSON."""
+        return json.loads(self.body)
+
+
+@dataclass
+class Visitor:
+    """Somebody at the other end of the network, with cookies, who knows names that no DNS knows."""
+
+    address: str
+    host: str | None
+    port: int = 80
+    cookies: dict[str, str] = field(default_factory=dict)
+
+    def ask(
+        self,
+        path: str,
+        headers: Mapping[str, str] | None = None,
+        method: str = "GET",
+        body: bytes | None = None,
+        timeout: float = 20,
+    ) -> Answer:
+        """Send one request, its path exactly as given.
+
+        :raises OSError: where nobody listens.
+        :raises http.client.RemoteDisconnected: where the connection is closed without an answer.
+        """
+        connection = http.client.HTTPConnection(self.address, self.port, timeout=timeout)
+        try:
+            connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
+            if self.host is not None:
+                connection.putheader("Host", self.host)
+            if self.cookies:
+                connection.putheader("Cookie", "; ".join(f"{name}={value}" for name, value in self.cookies.items()))
+            if body is not None:
+                connection.putheader("Content-Length", str(len(body)))
+            for name, value in (headers or {}).items():
+                connection.putheader(name, value)
+            connection.endheaders(body)
+            response = connection.getresponse()
+            answer = Answer(response.status, response.headers, response.read())
+        finally:
+            connection.close()
+        for header in answer.headers.get_all("Set-Cookie", []):
+            self.cookies.update({name: morsel.value for name, morsel in SimpleCookie(header).items()})
+        return answer
+
+    def submit(self, path: str, fields: Mapping[str, str], files: Mapping[str, tuple[str, bytes]] | None = None) -> Answer:
+        """Fill in the form that a page shows, and send it with the token that came with it."""
+        token = CSRF_FIELD.search(self.ask(path).text)
+        assert token, f"{path} shows no form"
+        fields = {**fields, "csrf_token": token[1]}
+        if not files:
+            body, kind = urllib.parse.urlencode(fields).encode(), "application/x-www-form-urlencoded"
+        else:
+            boundary = secrets.token_hex(16)
+            parts = [(f'name="{name}"', value.encode()) for name, value in fields.items()]
+            parts += [(f'name="{name}"; filename="{file}"', content) for name, (file, content) in files.items()]
+            lines = (
+                f"--{boundary}\r\nContent-Disposition: form-data; {what}\r\n\r\n".encode() + value + b"\r\n"
+                for what, value in parts
+            )
+            body, kind = b"".join(lines) + f"--{boundary}--\r\n".encode(), f"multipart/form-data; boundary={boundary}"
+        return self.ask(path, {"Content-Type": kind}, method="POST", body=body)
+
+    def can_connect(self, port: int) -> bool:
+        """Say whether somebody listens on a port of this machine, seen from outside it."""
+        with socket.socket() as client:
+            client.settimeout(5)
+            return client.connect_ex((self.address, port)) == 0
+
+
+# -- working on the machine ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run of Ansible."""
+
+    output: str
+    returncode: int
+
+    @property
+    def changed(self) -> int:
+        """How many tasks changed something, or would; it also fails where a task failed."""
+        assert self.returncode == 0, self.output
+        return sum(int(number) for number in re.findall(r"\bchanged=(\d+)", self.output))
+
+
+@dataclass(frozen=True)
+class Operator:
+    """Somebody with root on one machine and Ansible beside it."""
+
+    machine: str
+    folder: Path
+
+    def play(self, *arguments: str, playbook: str = "converge.yml") -> Run:
+        """Run a playbook of the scenario against this machine alone."""
+        command = ["ansible-playbook", "--inventory", os.environ["MOLECULE_EPHEMERAL_DIRECTORY"] + "/inventory"]
+        command += ["--limit", f"{self.machine},localhost", *arguments, str(self.folder / playbook)]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        return Run(result.stdout + result.stderr, result.returncode)
+
+    def python(self, code: str, *arguments: object, user: str = "root") -> Any:
+        """Run Python on the machine as some account; `code` finds its arguments in `args` and prints JSON.
+
+        :raises AssertionError: with the traceback, where it fails.
+        """
+        program = f"import json, sys\nargs = json.loads(sys.argv[1])\n{code}"
+        command = ["docker", "exec", self.machine, "runuser", "-u", user, "--", "python3", "-c", program]
+        result = subprocess.run([*command, json.dumps(arguments)], capture_output=True, text=True, check=False)
+        assert result.returncode == 0, result.stderr
+        return json.loads(result.stdout or "null")
+
+    def address(self) -> str:
+        """The machine's address, which a reboot may change."""
+        template = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+        command = ["docker", "inspect", "--format", template, self.machine]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    def reboot(self) -> None:
+        """Shut the machine down and start it again."""
+        subprocess.run(["docker", "restart", "--time", "60", self.machine], capture_output=True, check=True)
+
+
+@pytest.fixture
+def operator(host: Any, request: pytest.FixtureRequest) -> Operator:
+    """An operator of the machine that is tested."""
+    return Operator(host.backend.name, request.path.parent)
+
+
+@pytest.fixture
+def visit(operator: Operator) -> Callable[..., Visitor]:
+    """Make visitors of a site of the machine that is tested: visit(host), visit(host, port)."""
+
+    def new(host: str | None, port: int = 80) -> Visitor:
+        return Visitor(operator.address(), host, port)
+
+    return new
+
+
+@pytest.fixture
+def eventually() -> Callable[..., None]:
+    """Wait until something is true: eventually(lambda: ..., seconds)."""
+
+    def wait(happened: Callable[[], object], seconds: float = 30) -> None:
+        deadline = time.monotonic() + seconds
+        while not happened():
+            assert time.monotonic() < deadline, f"did not happen within {seconds} s"
+            time.sleep(0.2)
+
+    return wait
