@@ -7,7 +7,7 @@ declare -rA SUITES=([unit]=tests/unit [contract]=tests/contract [templates]=test
 scenarios() {
     local file
     for file in molecule/*/molecule.yml; do
-        [[ -e $file ]] && basename "$(dirname "$file")"
+        [[ ! -e $file ]] || basename "$(dirname "$file")"
     done
 }
 
@@ -29,7 +29,7 @@ chosen_steps() { # NAME...: expand "lint", refuse what does not exist
     for name in "$@"; do
         if [[ $name == lint ]]; then
             printf '%s\n' "${LINTERS[@]}"
-        elif all_steps | grep -qxF -- "$name"; then
+        elif grep -qxF -- "$name" <<<"$(all_steps)"; then
             echo "$name"
         else
             die "There is no step \"$name\". The steps: lint $(all_steps | tr '\n' ' ')"
