@@ -25,10 +25,14 @@ clean_docker() {
         docker rm --force --volumes "${machines[@]}" >/dev/null
         say "  removed the containers ${machines[*]}"
     fi
-    # The images are shared by all checkouts on this computer; one that another checkout's container uses stays.
+    # The images are shared by all checkouts on this computer; what another one's container uses stays.
     mapfile -t images < <(docker images --filter 'reference=flaskblog/*' --format '{{ .Repository }}:{{ .Tag }}')
-    if ((${#images[@]})); then
-        docker rmi "${images[@]}" >/dev/null 2>&1 || say "  some images are in use by other containers and stay"
-        say "  removed the images ${images[*]}"
-    fi
+    local image
+    for image in "${images[@]}"; do
+        if docker rmi "$image" >/dev/null 2>&1; then
+            say "  removed the image $image"
+        else
+            say "  the image $image is in use and stays"
+        fi
+    done
 }

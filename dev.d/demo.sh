@@ -17,8 +17,10 @@ demo() {
 The blog is at $address
 Log in as admin with the password $(<"$DEMO_FILES/admin-password")
 
-  .venv/bin/ansible-playbook -i inventories/demo playbooks/site.yml   deploys it again, after you changed examples/blog
-  docker exec -it $DEMO bash                               is the way into the server
+Deploy it again, after you changed examples/blog:
+  .venv/bin/ansible-playbook -i inventories/demo playbooks/site.yml
+Look around on the server:
+  docker exec -it $DEMO bash
 TEXT
     next "host your own blog on a real server: copy inventories/production, edit its commented lines, and run
       .venv/bin/ansible-playbook -i inventories/YOURS playbooks/site.yml
