@@ -25,6 +25,8 @@ WSGI = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(
 LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
 SETTING = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 URL_PREFIX = re.compile(r"/([\w.~-]+/)*")
+#: What an HTTP request line takes as it is: no spaces, nothing outside ASCII.
+URL_PATH = re.compile(r"/[!-~]*")
 SIZE = re.compile(r"\d+[kKmMgG]?")
 #: nginx and systemd read these files with rules of their own; what is not here would have to be quoted for both.
 PLAIN_PATH = re.compile(r"[\w.@+-]+(/[\w.@+-]+)*")
@@ -225,6 +227,8 @@ def _settings(values: Mapping[str, Any]) -> Iterator[str]:
                 yield problem(
                     variable, name, "an environment holds text, not lists or mappings", "Give it as JSON text"
                 )
+            elif "\0" in str(value):
+                yield problem(variable, name, "an environment cannot hold a NUL character", "Encode the value as text")
     for name in values["generated_secrets"]:
         if not SETTING.fullmatch(name):
             yield problem(
@@ -244,7 +248,7 @@ def _commands(values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _proxy(values: Mapping[str, Any]) -> Iterator[str]:
-    if not values["health_path"].startswith("/") or re.search(r"\s", values["health_path"]):
+    if not URL_PATH.fullmatch(values["health_path"]):
         yield problem("health_path", values["health_path"], "it is the path of a URL", "Write it as '/healthz'")
     if not SIZE.fullmatch(values["client_max_body_size"]):
         yield problem(
@@ -295,6 +299,7 @@ RULES: tuple[Rule, ...] = (
     _at_least("proxy_read_timeout", 1, "seconds"),
     _at_least("static_max_age", 0, "seconds"),
     _at_least("activation_timeout", 1, "seconds"),
+    _at_least("command_timeout", 1, "seconds"),
     _paths,
     _static,
     _settings,
