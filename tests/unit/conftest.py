@@ -1,0 +1,158 @@
+"""Fixtures of the unit tests: an account that every computer has, a module's run, a site in a temporary folder."""
+
+from __future__ import annotations
+
+import grp
+import http.server
+import json
+import os
+import pwd
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from ansible.module_utils.testing import patch_module_args
+from blogctl import site as blogctl_site
+from blogctl.site import Site
+
+
+@dataclass(frozen=True)
+class Account:
+    """An account and its group."""
+
+    user: str
+    group: str
+    uid: int
+    gid: int
+
+
+@pytest.fixture
+def me() -> Account:
+    """The account that runs the tests: the only one that files can be given to without root."""
+    uid, gid = os.getuid(), os.getgid()
+    return Account(pwd.getpwuid(uid).pw_name, grp.getgrgid(gid).gr_name, uid, gid)
+
+
+@dataclass
+class Outcome:
+    """How a module ended: what it said, and whether that was a failure."""
+
+    failed: bool
+    said: dict[str, Any]
+
+
+RunModule = Callable[..., Outcome]
+
+
+@pytest.fixture
+def run_module(capsys: pytest.CaptureFixture[str]) -> RunModule:
+    """Run a module's main() with arguments, as Ansible does on the host."""
+
+    def run(module: ModuleType, *, check_mode: bool = False, **arguments: Any) -> Outcome:
+        with patch_module_args({**arguments, "_ansible_check_mode": check_mode}), pytest.raises(SystemExit):
+            module.main()
+        said = json.loads(capsys.readouterr().out)
+        return Outcome(bool(said.get("failed")), said)
+
+    return run
+
+
+@pytest.fixture
+def ownerless(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, int]]:
+    """Record who would own what, for code that gives files to root: the tests need not be root."""
+    given: list[tuple[str, int, int]] = []
+
+    def chown(path: Any, uid: int, gid: int, **_: Any) -> None:
+        given.append((str(path), uid, gid))
+
+    monkeypatch.setattr(os, "chown", chown)
+    return given
+
+
+@dataclass
+class Server:
+    """A web server for one test: what it answers by path, and what it was asked."""
+
+    port: int
+    answers: dict[str, tuple[int, bytes]] = field(default_factory=dict)
+    asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A web server on a free port of this computer; a path that it does not know is 404."""
+    held: list[Server] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            held[0].asked.append((self.path, dict(self.headers)))
+            status, body = held[0].answers.get(self.path, (404, b"no such page"))
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        held.append(Server(running.server_port))
+        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield held[0]
+        running.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, me: Account) -> Site:
+    """A site of blogctl whose every path lies in a temporary folder, with an empty data folder."""
+    monkeypatch.setattr(blogctl_site, "LOCKS", tmp_path / "lock")
+    monkeypatch.setattr(blogctl_site, "PENDING", tmp_path / "pending")
+    monkeypatch.setattr(blogctl_site, "CONFIGURATION", tmp_path / "etc")
+    settings: dict[str, Any] = {
+        "name": "blog",
+        "user": me.user,
+        "group": me.group,
+        "host": "blog.test",
+        "link": str(tmp_path / "www" / "blog"),
+        "releases": str(tmp_path / "opt" / "releases"),
+        "initial_data": str(tmp_path / "opt" / "initial-data.tar.gz"),
+        "data": str(tmp_path / "data"),
+        "config": str(tmp_path / "etc" / "blog"),
+        "backups": str(tmp_path / "backups"),
+        "run_directory": str(tmp_path / "run"),
+        "socket_unit": "blog.socket",
+        "service_unit": "blog.service",
+        "settings_files": [str(tmp_path / "etc" / "blog" / "environment")],
+        "bind": "127.0.0.1:1",
+        "health_path": "/healthz",
+        "init_commands": [],
+        "command_timeout": 5,
+        "activation_timeout": 0,
+        "backup_keep": {"daily": 7, "weekly": 4, "monthly": 6},
+    }
+    for key in ("data", "config", "backups", "run_directory", "releases"):
+        Path(settings[key]).mkdir(parents=True)
+    (tmp_path / "pending").mkdir()
+    return Site(settings)
+
+
+@pytest.fixture
+def add_release(site: Site) -> Callable[[str], Path]:
+    """Put a release with a gunicorn on the host."""
+
+    def add(name: str) -> Path:
+        folder = site.path("releases") / name
+        program = folder / "venv" / "bin" / "gunicorn"
+        program.parent.mkdir(parents=True)
+        program.write_text("#!/bin/sh\n")
+        program.chmod(0o755)
+        (folder / ".release.json").write_text(json.dumps({"id": name, "app_dir": ".", "source_root": ""}))
+        return folder
+
+    return add

@@ -1,0 +1,169 @@
+"""What a host says of itself, read from texts as Debian writes them."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import socket
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.flaskblog.hosting.plugins.module_utils import host
+
+BOOKWORM = """\
+PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"
+NAME="Debian GNU/Linux"
+VERSION_ID="12"
+# a comment = not a key
+ID=debian
+HOME_URL='https://www.debian.org/'
+"""
+
+DPKG = """\
+Package: nginx
+Status: install ok installed
+Priority: optional
+Description: small, powerful web server
+ Package: not this one
+
+Package: python3-venv
+Status: deinstall ok config-files
+
+Package: nginx-common
+Status: install ok half-configured
+"""
+
+UNITS = """\
+Id=nginx.service
+ActiveState=active
+UnitFileState=enabled
+NeedDaemonReload=no
+
+Id=blog.socket
+ActiveState=inactive
+UnitFileState=
+"""
+
+# Columns: sl local rem st tx:rx tr:when retrnsmt uid timeout inode
+TCP = """\
+  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 0100007F:1F40 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1111 1 0 100 0 0 10 0
+   1: 0100007F:1F40 0100007F:A000 01 00000000:00000000 00:00000000 00000000     0        0 2222 1 0 20 4 30 10 -1
+   2: 00000000:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 3333 1 0 100 0 0 10 0
+"""
+
+
+def test_os_release_is_read_with_and_without_quotes() -> None:
+    release = host.parse_os_release(BOOKWORM)
+    assert release["ID"] == "debian"
+    assert release["VERSION_ID"] == "12"
+    assert release["HOME_URL"] == "https://www.debian.org/"
+    assert not any("comment" in key for key in release)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (BOOKWORM, "Debian_12"),
+        ('ID=debian\nVERSION_ID="13"\n', "Debian_13"),
+        ('ID=ubuntu\nVERSION_ID="24.04"\n', "Ubuntu_24"),
+        ("ID=debian\n", "Debian_unknown"),
+    ],
+)
+def test_the_platform_is_named_as_the_role_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, expected: str
+) -> None:
+    (tmp_path / "os-release").write_text(text)
+    monkeypatch.setattr(host, "OS_RELEASE", str(tmp_path / "os-release"))
+    assert host.platform() == expected
+
+
+def test_only_a_package_that_is_fully_installed_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ["nginx", "nginx-common", "python3-venv", "unheard-of"]
+    assert host.installed_packages(DPKG, names) == {"nginx"}
+    (tmp_path / "status").write_text(DPKG)
+    monkeypatch.setattr(host, "DPKG_STATUS", str(tmp_path / "status"))
+    assert host.missing_packages(names) == ["nginx-common", "python3-venv", "unheard-of"]
+
+
+def test_units_are_told_apart() -> None:
+    units = host.parse_units(UNITS)
+    assert units["nginx.service"]["ActiveState"] == "active"
+    assert units["blog.socket"] == {"Id": "blog.socket", "ActiveState": "inactive", "UnitFileState": ""}
+
+
+def test_no_units_are_no_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("systemctl was called"))
+    assert host.show_units([]) == {}
+
+
+def test_all_units_are_asked_for_in_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[list[str]] = []
+
+    def run(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        calls.append(command)
+        return subprocess.CompletedProcess(command, 0, stdout=UNITS)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    assert set(host.show_units(["nginx.service", "blog.socket"])) == {"nginx.service", "blog.socket"}
+    assert len(calls) == 1
+    assert calls[0][-2:] == ["nginx.service", "blog.socket"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found", "words"),
+    [
+        ({"enabled": True, "active": True}, {"UnitFileState": "enabled", "ActiveState": "active"}, []),
+        ({"enabled": True}, {"UnitFileState": "disabled"}, ["not enabled"]),
+        ({"enabled": False}, {"UnitFileState": "enabled"}, ["enabled"]),
+        ({"active": True}, {"ActiveState": "failed"}, ["not running"]),
+        ({"active": True}, {}, ["not running"]),
+        ({"active": False}, {"ActiveState": "active"}, ["running"]),
+        ({"active": True}, {"ActiveState": "reloading"}, []),
+        ({}, {"NeedDaemonReload": "yes"}, ["changed on disk since systemd read it"]),
+    ],
+)
+def test_a_units_difference_is_said_in_words(wanted: dict[str, Any], found: dict[str, str], words: list[str]) -> None:
+    assert host.unit_words(wanted, found) == words
+
+
+def test_only_listeners_of_the_port_count() -> None:
+    assert host.listening_inodes(TCP, 8000) == {"1111"}
+    assert host.listening_inodes(TCP, 80) == {"3333"}
+    assert host.listening_inodes(TCP, 443) == set()
+
+
+def test_who_listens_is_found_by_process_and_command() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        found = host.listeners(listening.getsockname()[1])
+        port = listening.getsockname()[1]
+    assert [(pid, command) for pid, command, _ in found] == [(os.getpid(), host.command_of(os.getpid()))]
+    assert host.listeners(port) == [], "the port is free again"
+
+
+def test_a_process_that_is_gone_has_no_name_and_no_unit() -> None:
+    assert host.command_of(2**22 + 1) == "?"
+    assert host.unit_of(2**22 + 1) == ""
+
+
+def test_socket_units_are_found_by_their_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = "127.0.0.1:8000 other.socket other.service\n[::]:80 web.socket web.service\n/run/dbus dbus.socket dbus.service\n"
+    monkeypatch.setattr(subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 0, stdout=rows))
+    assert host.sockets_on(8000) == ["other.socket"]
+    assert host.sockets_on(80) == ["web.socket"]
+    assert host.sockets_on(800) == []
+
+
+def test_an_account_of_ours_must_be_unable_to_log_in() -> None:
+    found = pwd.getpwuid(os.getuid())
+    wanted = {"name": found.pw_name, "home": found.pw_dir, "shell": found.pw_shell, "dedicated": True}
+    assert not host.account_differs(wanted)
+    assert host.account_differs({**wanted, "shell": "/nonexistent/shell"})
+    assert host.account_differs({**wanted, "name": "nobody-has-this-name"})
+
+
+def test_a_shared_account_is_left_as_it_is() -> None:
+    name = pwd.getpwuid(os.getuid()).pw_name
+    assert not host.account_differs({"name": name, "home": "/else", "shell": "/else", "dedicated": False})

@@ -1,0 +1,85 @@
+"""Asking a running site what a visitor would ask."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import threading
+import time
+from typing import Any
+
+import pytest
+from ansible_collections.flaskblog.hosting.plugins.module_utils import probe
+
+HOME = {"what": "the home page", "path": "/", "lenient": True}
+HEALTH = {"what": "the health path", "path": "/healthz"}
+
+
+def site(server: Any, *questions: dict[str, Any]) -> dict[str, Any]:
+    return {"host": "blog.test", "port": server.port, "questions": list(questions)}
+
+
+def test_a_site_that_answers_has_no_problems_and_was_asked_by_its_name(server: Any) -> None:
+    server.answers = {"/": (200, b"hello"), "/healthz": (204, b"")}
+    assert probe.ask(site(server, HOME, HEALTH)) == []
+    assert [headers["Host"] for _, headers in server.asked] == ["blog.test", "blog.test"]
+
+
+def test_a_redirect_counts_as_alive_and_is_not_followed(server: Any) -> None:
+    server.answers = {"/healthz": (302, b"")}
+    assert probe.ask(site(server, HEALTH)) == []
+    assert [path for path, _ in server.asked] == ["/healthz"]
+
+
+@pytest.mark.parametrize("status", [400, 404, 500, 502, 503])
+def test_an_error_is_named_with_what_was_asked(server: Any, status: int) -> None:
+    server.answers = {"/healthz": (status, b"")}
+    assert probe.ask(site(server, HEALTH)) == [f"the health path (/healthz): answered {status}"]
+
+
+def test_a_home_page_behind_a_login_is_a_home_page_but_no_health(server: Any) -> None:
+    server.answers = {"/": (401, b""), "/healthz": (401, b"")}
+    assert probe.ask(site(server, HOME, HEALTH)) == ["the health path (/healthz): answered 401"]
+
+
+def test_a_file_of_another_release_is_not_taken_for_the_right_one(server: Any) -> None:
+    server.answers = {"/static/blog.css": (200, b"old")}
+    question = {"what": "a static file", "path": "/static/blog.css", "sha256": hashlib.sha256(b"new").hexdigest()}
+    (problem,) = probe.ask(site(server, question))
+    assert "something other than the release's file" in problem
+    server.answers["/static/blog.css"] = (200, b"new")
+    assert probe.ask(site(server, question)) == []
+
+
+def test_a_port_where_nobody_listens_is_a_problem_in_words(server: Any) -> None:
+    (problem,) = probe.ask({"host": "blog.test", "port": 1, "questions": [HEALTH]})
+    assert problem.startswith("the health path (/healthz): no answer: ")
+    assert "refused" in problem
+
+
+def test_patience_asks_again_until_the_answer_is_good(server: Any) -> None:
+    server.answers = {"/healthz": (503, b"")}
+    timer = threading.Timer(0.3, server.answers.update, [{"/healthz": (200, b"")}])
+    timer.start()
+    assert probe.ask(site(server, HEALTH), patience=5) == []
+    timer.join()
+    assert len(server.asked) > 1
+
+
+def test_patience_ends(server: Any) -> None:
+    began = time.monotonic()
+    assert probe.ask(site(server, HEALTH), patience=0.3) != []
+    assert 0.3 <= time.monotonic() - began < 2
+
+
+def test_the_journal_is_asked_for_each_unit(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[list[str]] = []
+
+    def run(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        calls.append(command)
+        return subprocess.CompletedProcess(command, 0, stdout="" if len(calls) > 1 else "it broke\n")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    assert probe.journal(["a.service", "b.service"]) == "it broke"
+    assert {"--unit=a.service", "--unit=b.service"} <= set(calls[0])
+    assert probe.journal(["a.service"]) == "(the journal holds nothing)"

@@ -1,0 +1,229 @@
+"""What the variables must satisfy: each rule takes a good value, and refuses a bad one with a remedy."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils import rules
+
+GOOD: dict[str, Any] = {
+    "name": "flask-blog",
+    "user": "flask-blog",
+    "group": "flask-blog",
+    "server_names": ["blog.example.com"],
+    "source": "/home/ada/blog",
+    "app_dir": "",
+    "wsgi": "app:app",
+    "requirements": "",
+    "databases": ["database.db"],
+    "writable_paths": ["static/uploads"],
+    "environment": {"SITE_NAME": "A blog", "DEBUG": False, "PER_PAGE": 8},
+    "secrets": {"MAIL_PASSWORD": "x"},
+    "generated_secrets": ["SECRET_KEY"],
+    "bind": "127.0.0.1:8000",
+    "workers": 2,
+    "threads": 4,
+    "init_commands": ["flask db upgrade"],
+    "command_timeout": 300,
+    "activation_timeout": 60,
+    "http_port": 80,
+    "static": {"/static/": "static/"},
+    "static_max_age": 604800,
+    "client_max_body_size": "8m",
+    "proxy_read_timeout": 60,
+    "trusted_proxies": [],
+    "health_path": "/",
+    "backup_schedule": "daily",
+    "backup_keep": {"daily": 7, "weekly": 4, "monthly": 6},
+}
+
+FINE = [
+    ("name", "b"),
+    ("name", "blog2"),
+    ("name", "a" * 32),
+    ("user", "www-data"),
+    ("user", "_blog"),
+    ("server_names", ["blog.example.com", "www.example.com"]),
+    ("server_names", ["localhost"]),
+    ("server_names", ["xn--bcher-kva.example"]),
+    ("source", "../blog.tar.gz"),
+    ("source", "C.git.d/blog"),
+    ("app_dir", "src/blog"),
+    ("app_dir", "./"),
+    ("wsgi", "blog.web:create_app()"),
+    ("wsgi", "blog:create_app('production', debug=False)"),
+    ("wsgi", "blog:factory.app"),
+    ("requirements", "requirements/production.txt"),
+    ("databases", []),
+    ("databases", ["data/blog.sqlite3"]),
+    ("writable_paths", []),
+    ("environment", {"_X1": None}),
+    ("bind", "127.0.0.2:9000"),
+    ("bind", "[::1]:8000"),
+    ("http_port", 8080),
+    ("static", {}),
+    ("static", {"/static/": "static/", "/media/v1.0/": "media/"}),
+    ("static_max_age", 0),
+    ("client_max_body_size", "0"),
+    ("client_max_body_size", "1G"),
+    ("trusted_proxies", ["192.0.2.0/24", "2001:db8::/32", "10.0.0.1"]),
+    ("health_path", "/healthz?deep=1"),
+    ("backup_schedule", "*-*-* 03:00"),
+    ("backup_schedule", "Mon..Fri 02:30:00 Europe/Berlin"),
+    ("backup_keep", {"daily": 1}),
+]
+
+#: variable, value, the value that the message names, a part of its rule
+BAD = [
+    ("name", "Blog", "Blog", "lower-case letters"),
+    ("name", "my blog", "my blog", "lower-case letters"),
+    ("name", "9blog", "9blog", "starts with a letter"),
+    ("name", "blog-", "blog-", "lower-case letters"),
+    ("name", "a" * 33, "a" * 33, "at most 32"),
+    ("name", "", "", "lower-case letters"),
+    ("name", "nginx", "nginx", "a service or account of the system"),
+    ("name", "root", "root", "a service or account of the system"),
+    ("user", "root", "root", "a hole in the server"),
+    ("user", "a user", "a user", "no valid name of an account"),
+    ("group", "root", "root", "a hole in the server"),
+    ("group", "Über", "Über", "no valid name of an account"),
+    ("server_names", [], [], "a site needs a name"),
+    ("server_names", ["https://blog.example.com"], "https://blog.example.com", "no host name"),
+    ("server_names", ["blog.example.com:8080"], "blog.example.com:8080", "no host name"),
+    ("server_names", ["-blog.example.com"], "-blog.example.com", "no host name"),
+    ("server_names", ["blog..example.com"], "blog..example.com", "no host name"),
+    ("server_names", ["*.example.com"], "*.example.com", "no host name"),
+    ("server_names", ["blog.example.com; return 200"], "blog.example.com; return 200", "no host name"),
+    ("server_names", ["a." * 127 + "aa"], "a." * 127 + "aa", "no host name"),
+    ("server_names", ["a.example", "A.example"], ["a.example", "A.example"], "stands in it twice"),
+    ("source", "https://github.com/ada/blog", "https://github.com/ada/blog", "a folder or an archive"),
+    ("source", "git@github.com:ada/blog.git", "git@github.com:ada/blog.git", "a folder or an archive"),
+    ("source", "git+ssh://host/blog", "git+ssh://host/blog", "a folder or an archive"),
+    ("wsgi", "app", "app", "module:callable"),
+    ("wsgi", "app:app; rm -rf /", "app:app; rm -rf /", "module:callable"),
+    ("wsgi", "blog/app:app", "blog/app:app", "module:callable"),
+    ("wsgi", "app:create_app()\nUser=root", "app:create_app()\nUser=root", "module:callable"),
+    ("bind", "0.0.0.0:8000", "0.0.0.0:8000", "the address is public"),
+    ("bind", "[::]:8000", "[::]:8000", "the address is public"),
+    ("bind", "192.0.2.1:8000", "192.0.2.1:8000", "the address is public"),
+    ("bind", "localhost:8000", "localhost:8000", "no address:port"),
+    ("bind", "8000", "8000", "no address:port"),
+    ("bind", "127.0.0.1:0", "127.0.0.1:0", "from 1 to 65535"),
+    ("bind", "127.0.0.1:65536", "127.0.0.1:65536", "from 1 to 65535"),
+    ("bind", "127.0.0.1:http", "127.0.0.1:http", "from 1 to 65535"),
+    ("http_port", 0, 0, "from 1 to 65535"),
+    ("http_port", 70000, 70000, "from 1 to 65535"),
+    ("http_port", 8000, 8000, "gunicorn has this port"),
+    ("workers", 0, 0, "at least 1"),
+    ("threads", -1, -1, "at least 1"),
+    ("proxy_read_timeout", 0, 0, "at least 1"),
+    ("static_max_age", -1, -1, "at least 0"),
+    ("activation_timeout", 0, 0, "at least 1"),
+    ("command_timeout", 0, 0, "at least 1"),
+    ("app_dir", "/srv/blog", "/srv/blog", "stays inside it"),
+    ("app_dir", "../blog", "../blog", "stays inside it"),
+    ("app_dir", "my blog", "my blog", "are taken in paths"),
+    ("requirements", "/etc/passwd", "/etc/passwd", "stays inside it"),
+    ("requirements", "a/../../b.txt", "a/../../b.txt", "stays inside it"),
+    ("databases", ["/var/lib/blog.db"], "/var/lib/blog.db", "stays inside it"),
+    ("databases", [""], "", "stays inside it"),
+    ("databases", ["static/blog.db"], "static/blog.db", "serves to everybody"),
+    ("databases", ["blog$.db"], "blog$.db", "are taken in paths"),
+    ("writable_paths", ["."], ".", "stays inside it"),
+    ("writable_paths", ["~/uploads"], "~/uploads", "stays inside it"),
+    ("writable_paths", ["a%b"], "a%b", "are taken in paths"),
+    ("static", {"static/": "static/"}, "static/", "starts and ends with '/'"),
+    ("static", {"/static": "static/"}, "/static", "starts and ends with '/'"),
+    ("static", {"/": "static/"}, "/", "starts and ends with '/'"),
+    ("static", {"/a b/": "static/"}, "/a b/", "starts and ends with '/'"),
+    ("static", {"/static/": "static"}, "static", "without a slash at both ends"),
+    ("static", {"/static/": "./"}, "./", "stays inside it"),
+    ("static", {"/static/": "../static/"}, "../static/", "stays inside it"),
+    ("static", {"/files/": "instance/"}, "instance/", "must not be public"),
+    ("static", {"/venv/": "venv/"}, "venv/", "must not be public"),
+    ("environment", {"SITE NAME": "x"}, "SITE NAME", "letters, digits and underscores"),
+    ("environment", {"1ST": "x"}, "1ST", "letters, digits and underscores"),
+    ("environment", {"LIST": ["a"]}, "LIST", "not lists or mappings"),
+    ("environment", {"A": "a\0b"}, "A", "NUL"),
+    ("secrets", {"MAP": {"a": 1}}, "MAP", "not lists or mappings"),
+    ("secrets", {"SITE_NAME": "x"}, "SITE_NAME", "stands in flask_blog_environment as well"),
+    ("generated_secrets", ["SECRET-KEY"], "SECRET-KEY", "letters, digits and underscores"),
+    ("init_commands", ["  "], "  ", "one line"),
+    ("init_commands", ["a\nb"], "a\nb", "one line"),
+    ("health_path", "healthz", "healthz", "the path of a URL"),
+    ("health_path", "/a b", "/a b", "the path of a URL"),
+    ("health_path", "/a\r\nHost: evil", "/a\r\nHost: evil", "the path of a URL"),
+    ("health_path", "/gesund/ü", "/gesund/ü", "the path of a URL"),
+    ("client_max_body_size", "8 MB", "8 MB", "a number and k, m or g"),
+    ("client_max_body_size", "8m; deny all", "8m; deny all", "a number and k, m or g"),
+    ("trusted_proxies", ["everybody"], "everybody", "it is no network"),
+    ("trusted_proxies", ["192.0.2.1/24"], "192.0.2.1/24", "it is no network"),
+    ("trusted_proxies", ["0.0.0.0/0"], "0.0.0.0/0", "everybody's forwarded headers"),
+    ("trusted_proxies", ["::/0"], "::/0", "everybody's forwarded headers"),
+    ("backup_schedule", "daily; reboot", "daily; reboot", "no systemd calendar expression"),
+    ("backup_schedule", "", "", "no systemd calendar expression"),
+    ("backup_keep", {"daily": -1}, {"daily": -1}, "not negative"),
+    ("backup_keep", {"daily": 0}, {"daily": 0}, "a backup that is not kept is none"),
+]
+
+
+def test_the_defaults_are_accepted() -> None:
+    assert rules.check(GOOD) == []
+
+
+@pytest.mark.parametrize(("variable", "value"), FINE)
+def test_a_value_that_works_is_accepted(variable: str, value: Any) -> None:
+    assert rules.check({**GOOD, variable: value}) == []
+
+
+@pytest.mark.parametrize(("variable", "value", "named", "rule"), BAD)
+def test_a_bad_value_is_refused_with_variable_value_rule_and_remedy(
+    variable: str, value: Any, named: Any, rule: str
+) -> None:
+    problems = rules.check({**GOOD, variable: value})
+    (message,) = [problem for problem in problems if rule in problem]
+    assert message.startswith(f"flask_blog_{variable}: {named!r}: ")
+    told = message.removeprefix(f"flask_blog_{variable}: {named!r}: ")
+    assert re.fullmatch(r".+\. [A-Z].+\.", told, re.DOTALL), "a rule, then a remedy, each a sentence"
+
+
+def test_every_rule_has_refused_something_here() -> None:
+    refusing = {
+        position
+        for variable, value, *_ in BAD
+        for position, rule in enumerate(rules.RULES)
+        if list(rule({**GOOD, variable: value}))
+    }
+    assert refusing == set(range(len(rules.RULES)))
+
+
+def test_a_schedule_of_never_needs_no_retention() -> None:
+    assert rules.check({**GOOD, "backup_schedule": "never", "backup_keep": {"daily": 0}}) == []
+
+
+def test_all_problems_are_named_at_once() -> None:
+    problems = rules.check({**GOOD, "name": "Blog", "workers": 0, "health_path": "x"})
+    assert [problem.partition(":")[0] for problem in problems] == [
+        "flask_blog_name",
+        "flask_blog_workers",
+        "flask_blog_health_path",
+    ]
+
+
+def test_a_misspelt_variable_is_named_with_the_one_that_was_meant() -> None:
+    (message,) = rules.unknown_names(
+        ["flask_blog_server_name", "other"], ["flask_blog_server_names", "flask_blog_name"]
+    )
+    assert message.startswith("flask_blog_server_name: ")
+    assert "Did you mean flask_blog_server_names?" in message
+
+
+def test_a_variable_like_none_of_ours_points_to_the_readme() -> None:
+    (message,) = rules.unknown_names(["flask_blog_zzzzzzzzzzzz"], ["flask_blog_name"])
+    assert "See the README" in message
+
+
+def test_variables_of_others_are_not_our_business() -> None:
+    assert rules.unknown_names(["__flask_blog_site", "flaskblog", "nginx_port"], ["flask_blog_name"]) == []
