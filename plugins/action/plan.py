@@ -22,6 +22,8 @@ BOOTSTRAP = (
     "export DEBIAN_FRONTEND=noninteractive LC_ALL=C; "
     "apt-get -q update && apt-get -q -y --no-install-recommends install python3"
 )
+#: Who we are there, and where we are.
+IDENTITY = 'echo "uid=$(id -u)"; cat /etc/os-release'
 #: How apt and dpkg say that somebody else is at work. apt's own option DPkg::Lock::Timeout knows dpkg's locks only:
 #: those of the lists and of the archives fail at once (measured on apt 2.6 and 3.0).
 LOCKED = re.compile(r"Could not get lock.*|.*was locked by another process.*")
@@ -78,9 +80,10 @@ class ActionModule(ActionBase):
 
         :raises AnsibleActionFail: for a platform or a user that the role cannot work with, or with apt's words.
         """
-        found = self._low_level_execute_command("id -u; cat /etc/os-release")
-        uid, _, os_release = found["stdout"].partition("\n")
-        if found["rc"] == 0 and (words := refusal(platform_name(os_release), int(uid), platforms)):
+        found = self._low_level_execute_command(IDENTITY)["stdout"]
+        # sudo may have words of its own before it, as where the host does not know its own name.
+        uid = re.search(r"^uid=(\d+)\s*$", found, re.MULTILINE)
+        if uid and (words := refusal(platform_name(found[uid.end() :]), int(uid[1]), platforms)):
             raise AnsibleActionFail(words)
         say = f"[{task_vars['inventory_hostname']}]: {{}}".format
         display.display(say("no python3 there yet; installing it"))
