@@ -1,0 +1,164 @@
+"""Blogs as other people write them: each serves, keeps what is written, and keeps serving when a release is bad.
+
+A test runs once for each machine; `blog` is an inventory host of it (blogs.yml).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import urllib.parse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+
+from sources import BLOGS, PICTURE, pack_tar  # noqa: E402  (the line above says where it lies)
+
+SOURCES = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"], "blogs")
+#: A file of each blog's own static folder.
+STYLES = {
+    "flaskr": "style.css",
+    "journal": "journal.css",
+    "notes": "notes.css",
+    "agency": "main.css",
+    "laptop": "style.css",
+    "handbook": "handbook.css",
+}
+TITLE = "Written on the server"
+
+
+@pytest.fixture
+def deploy(operator: Any) -> Callable[..., Any]:
+    """Deploy one blog of the machine, with other variables where a test gives them: deploy(blog, name=value)."""
+    release = operator.machine.removeprefix("other_blogs-debian")
+
+    def run(blog: str, **variables: object) -> Any:
+        extra = [f"--extra-vars={json.dumps({f'flask_blog_{name}': value})}" for name, value in variables.items()]
+        return type(operator)(f"{blog}-{release}", HERE).play(*extra)
+
+    return run
+
+
+@pytest.fixture
+def home(visit: Callable[..., Any]) -> Callable[[str], str]:
+    """Read a blog's home page: home(blog)."""
+    return lambda blog: str(visit(f"{blog}.example.com").ask("/").text)
+
+
+def fields(**values: str) -> dict[str, Any]:
+    """Return what sends a form."""
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    return {"method": "POST", "headers": headers, "body": urllib.parse.urlencode(values).encode()}
+
+
+@pytest.mark.parametrize("blog", BLOGS)
+def test_its_home_page_and_its_own_style_are_served(visit: Callable[..., Any], blog: str) -> None:
+    visitor = visit(f"{blog}.example.com")
+    assert f"<h1>{blog.capitalize()}</h1>" in visitor.ask("/").text
+    style = visitor.ask(f"/static/{STYLES[blog]}")
+    assert (style.status, style.headers["Content-Type"]) == (200, "text/css")
+    assert "max-age=604800" in style.headers["Cache-Control"], "nginx did not serve it"
+
+
+@pytest.mark.parametrize("blog", BLOGS)
+def test_who_logs_in_over_plain_http_can_write_and_a_restart_keeps_it(
+    host: Any, visit: Callable[..., Any], home: Callable[[str], str], blog: str
+) -> None:
+    visitor = visit(f"{blog}.example.com")
+    assert visitor.ask("/create", **fields(title=TITLE)).status == 403
+    assert visitor.ask("/login", **fields(user="grace")).status == 302
+    assert visitor.ask("/create", **fields(title=TITLE)).status == 302
+    host.check_output(f"systemctl restart {blog}.service")
+    assert TITLE in home(blog)
+
+
+def test_posts_that_only_the_laptops_log_held_and_its_pictures_came_along(
+    visit: Callable[..., Any], home: Callable[[str], str]
+) -> None:
+    assert "Written on the laptop" in home("laptop")
+    for path in ("cat.png", "2024/dog.png"):
+        assert visit("laptop.example.com").ask(f"/static/uploads/{path}").body == PICTURE
+
+
+def test_the_laptops_data_is_never_brought_again(
+    host: Any, deploy: Callable[..., Any], visit: Callable[..., Any], home: Callable[[str], str]
+) -> None:
+    picture = SOURCES / "laptop" / "static" / "uploads" / "cat.png"
+    try:
+        picture.write_bytes(b"another cat")
+        (picture.parent / "new.png").write_bytes(b"new")
+        assert deploy("laptop").changed == 0
+    finally:
+        picture.write_bytes(PICTURE)
+        (picture.parent / "new.png").unlink()
+    assert visit("laptop.example.com").ask("/static/uploads/cat.png").body == PICTURE
+    assert visit("laptop.example.com").ask("/static/uploads/new.png").status == 404
+    assert TITLE in home("laptop")
+
+
+#: A file of each blog's code whose change shows on the home page.
+PAGES = {
+    "flaskr": "flaskr/templates/index.html",
+    "journal": "src/journal/motto.txt",
+    "agency": "web/app/templates/index.html",
+    "handbook": "handbook/templates/index.html",
+}
+
+
+@pytest.mark.parametrize("blog", PAGES)
+def test_a_new_release_serves_new_code_and_the_same_data(
+    tmp_path: Path, deploy: Callable[..., Any], home: Callable[[str], str], blog: str
+) -> None:
+    shutil.copytree(SOURCES / blog, tmp_path / blog)
+    page = tmp_path / blog / PAGES[blog]
+    page.write_text(f"{page.read_text()}\nThe second release.\n")
+    if blog == "flaskr":
+        pack_tar(tmp_path / blog, tmp_path / "flaskr.tar.gz")
+    source = tmp_path / ("flaskr.tar.gz" if blog == "flaskr" else blog)
+    assert deploy(blog, source=str(source)).changed > 0
+    assert "The second release." in home(blog)
+    assert TITLE in home(blog)
+
+
+def test_requirements_that_cannot_be_installed_change_nothing_and_pip_says_why(
+    tmp_path: Path, deploy: Callable[..., Any], home: Callable[[str], str]
+) -> None:
+    shutil.copytree(SOURCES / "agency", tmp_path / "agency")
+    (tmp_path / "agency" / "requirements.txt").write_text("Flask~=3.1\nflask==999.0\n")
+    run = deploy("agency", source=str(tmp_path / "agency"))
+    assert run.returncode
+    assert "No matching distribution found for flask==999.0" in run.output
+    assert TITLE in home("agency")
+
+
+def test_an_app_that_cannot_be_imported_is_taken_back_and_its_error_shown(
+    tmp_path: Path, deploy: Callable[..., Any], home: Callable[[str], str]
+) -> None:
+    shutil.copytree(SOURCES / "handbook", tmp_path / "handbook")
+    views = tmp_path / "handbook" / "handbook" / "views.py"
+    views.write_text("from flask import no_such_thing\n")
+    run = deploy("handbook", source=str(tmp_path / "handbook"), activation_timeout="15")
+    assert run.returncode
+    assert "cannot import name 'no_such_thing'" in run.output
+    assert TITLE in home("handbook")
+
+
+def test_after_a_failed_init_command_the_data_is_new_and_the_mended_one_works(
+    host: Any, deploy: Callable[..., Any], visit: Callable[..., Any]
+) -> None:
+    other = {"name": "second", "bind": "127.0.0.1:8010"}
+    broken = ["python -m migrations.upgrade", "echo half way; ls database.db; python -m migrations.upgrade"]
+    run = deploy("notes", **other, init_commands=broken)
+    assert run.returncode
+    assert "half way" in run.output
+    assert "table notes already exists" in run.output
+    assert host.check_output("find /var/lib/second -type f") == ""
+    assert deploy("notes", **other).changed > 0
+    assert "The first note" in visit("second.example.com").ask("/").text
