@@ -51,9 +51,9 @@ options:
     default: []
   source:
     description:
-      - The source on the controller and what is linked into its release. The action describes the release from it.
+      - The source on the controller and what is linked into its release. The action needs it and describes the release
+        from it; it stays on the controller.
     type: dict
-    required: true
   release:
     description: The described release. Filled in by the action.
     type: dict
@@ -241,7 +241,8 @@ def main() -> None:
             "objects": {"type": "list", "elements": "dict", "default": []},
             "secrets": {"type": "dict", "default": {}, "no_log": True},
             "units": {"type": "list", "elements": "dict", "default": []},
-            "release": {"type": "dict", "required": True},
+            "source": {"type": "dict"},
+            "release": {"type": "dict"},
             "ports": {"type": "list", "elements": "dict", "default": []},
             "questions": {"type": "list", "elements": "dict", "default": []},
         },

@@ -25,9 +25,9 @@ options:
     type: dict
     required: true
   source:
-    description: The source on the controller and what is linked into its release.
+    description:
+      - The source on the controller and what is linked into its release. The action needs it; it stays on the controller.
     type: dict
-    required: true
   archive:
     description: The packed source on the host. Filled in by the action.
     type: path
@@ -163,8 +163,9 @@ def main() -> None:
         argument_spec={
             "site": {"type": "dict", "required": True},
             "release": {"type": "dict", "required": True},
+            "source": {"type": "dict"},
             "archive": {"type": "path"},
-            "initial_data": {"type": "path"},
+            "initial_data": {"type": "raw"},
         },
         supports_check_mode=True,
     )
