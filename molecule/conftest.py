@@ -1,7 +1,7 @@
 """What the tests of all scenarios have in common.
 
-A test asks the machine what anybody else would see of it: a `Visitor` speaks HTTP to its address, and an `Operator` runs
-playbooks against it and commands on it.
+A test asks the machine what anybody else would see of it: a `Visitor` speaks HTTP to its address, and an `Operator`
+runs playbooks against it and commands on it.
 """
 
 from __future__ import annotations
@@ -116,7 +116,9 @@ class Visitor:
             self.cookies.update({name: morsel.value for name, morsel in SimpleCookie(header).items()})
         return answer
 
-    def submit(self, path: str, fields: Mapping[str, str], files: Mapping[str, tuple[str, bytes]] | None = None) -> Answer:
+    def submit(
+        self, path: str, fields: Mapping[str, str], files: Mapping[str, tuple[str, bytes]] | None = None
+    ) -> Answer:
         """Fill in the form that a page shows, and send it with the token that came with it."""
         token = CSRF_FIELD.search(self.ask(path).text)
         assert token, f"{path} shows no form"

@@ -48,7 +48,9 @@ def test_the_editor_sees_what_only_editors_see(editor: Visitor) -> None:
     assert editor.ask("/admin/").status == 200
 
 
-def test_a_post_with_a_picture_is_published_everywhere(host: Any, editor: Visitor, visit: Callable[..., Visitor]) -> None:
+def test_a_post_with_a_picture_is_published_everywhere(
+    host: Any, editor: Visitor, visit: Callable[..., Visitor]
+) -> None:
     slug = f"red-{secrets.token_hex(4)}"
     fields = {"title": "Red", "slug": slug, "body": "All of it.", "tags": "colours", "published": "y"}
     saved = editor.submit("/admin/posts/new", fields, {"picture": ("red.png", png())})

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from molecule.conftest import Operator, Visitor
 
 BLOG = "blog.example.com"
+UNITS = ("nginx.service", "flask-blog.socket", "flask-blog.service", "flask-blog-backup.timer")
 
 
 def master(host: Any) -> str:
@@ -37,17 +38,19 @@ def test_the_site_survives_a_killed_master(host: Any, visit: Callable[..., Visit
     host.run_test("kill -9 %s", killed)
     # The orphaned workers end within a second, and take with them what they have accepted. Then requests wait, as the
     # socket is systemd's: no connection is ever refused, and nobody has to ask twice.
-    statuses = []
+    statuses = [visitor.ask("/").status]
     deadline = time.monotonic() + 20
-    while time.monotonic() < deadline and (len(statuses) < 3 or statuses[-3:] != [200] * 3 or not is_replaced(host, killed)):
+    while time.monotonic() < deadline and not is_replaced(host, killed):
         statuses.append(visitor.ask("/").status)
-    assert statuses[-3:] == [200, 200, 200]
     assert is_replaced(host, killed)
-    assert statuses.count(502) <= 2, statuses
     assert set(statuses) <= {200, 502}
+    assert statuses.count(502) <= 2, statuses
+    assert visitor.ask("/").status == 200
 
 
-def test_the_site_survives_a_killed_worker(host: Any, visit: Callable[..., Visitor], eventually: Callable[..., None]) -> None:
+def test_the_site_survives_a_killed_worker(
+    host: Any, visit: Callable[..., Visitor], eventually: Callable[..., None]
+) -> None:
     eventually(lambda: len(workers(host)) == 2)
     same_master, victim = master(host), min(workers(host))
     host.run_test("kill -9 %s", victim)
@@ -57,7 +60,7 @@ def test_the_site_survives_a_killed_worker(host: Any, visit: Callable[..., Visit
     assert visit(BLOG).ask("/").status == 200
 
 
-@pytest.mark.parametrize("unit", ["nginx.service", "flask-blog.socket", "flask-blog.service", "flask-blog-backup.timer"])
+@pytest.mark.parametrize("unit", UNITS)
 def test_the_machine_comes_up_with(host: Any, unit: str) -> None:
     assert host.check_output("systemctl is-enabled %s", unit) == "enabled"
     assert host.check_output("systemctl is-active %s", unit) == "active"

@@ -50,7 +50,7 @@ def test_no_two_sites_share_a_secret(host: Any) -> None:
     assert len(set(keys)) == len(SITES)
 
 
-@pytest.mark.parametrize(("one", "other"), itertools.permutations(SITES, 2))
+@pytest.mark.parametrize(("one", "other"), list(itertools.permutations(SITES, 2)))
 def test_one_blog_neither_reads_nor_writes_anothers_files(host: Any, one: str, other: str) -> None:
     for path in private_files(one):
         host.run_test("runuser -u %s -- cat %s", one, path)
