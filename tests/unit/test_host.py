@@ -149,7 +149,7 @@ def test_a_process_that_is_gone_has_no_name_and_no_unit() -> None:
 
 
 def test_socket_units_are_found_by_their_port(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = "127.0.0.1:8000 other.socket other.service\n[::]:80 web.socket web.service\n/run/dbus dbus.socket dbus.service\n"
+    rows = "127.0.0.1:8000 other.socket other.service\n[::]:80 web.socket web.service\n/run/x x.socket x.service\n"
     monkeypatch.setattr(subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 0, stdout=rows))
     assert host.sockets_on(8000) == ["other.socket"]
     assert host.sockets_on(80) == ["web.socket"]

@@ -22,7 +22,7 @@ ENTRIES = [
 
 def test_the_order_in_which_a_tree_was_read_does_not_change_its_digest() -> None:
     shuffled = ENTRIES[:]
-    random.Random(1).shuffle(shuffled)
+    random.Random(1).shuffle(shuffled)  # noqa: S311
     assert shuffled != ENTRIES
     assert releases.tree_digest(shuffled) == releases.tree_digest(ENTRIES)
 
@@ -192,7 +192,7 @@ def test_a_manifest_that_a_hand_emptied_is_noticed_where_the_content_differs(
 
 
 def test_a_manifest_that_agrees_with_a_change_does_not_hide_it(release: tuple[Path, dict[str, Any]], me: Any) -> None:
-    folder, wanted = release
+    folder, _ = release
     (folder / "app.py").write_text("hacked\n")
     entries = releases.read_tree(str(folder), leave_out=["database.db", releases.MANIFEST])
     files = {entry.path: f"{entry.kind} {entry.identity}" for entry in entries}

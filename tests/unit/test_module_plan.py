@@ -1,0 +1,240 @@
+"""The plan: what differs on a host, in one round trip, and what the host is refused for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.flaskblog.hosting.plugins.module_utils import host, probe, releases
+from ansible_collections.flaskblog.hosting.plugins.module_utils import site as live
+from ansible_collections.flaskblog.hosting.plugins.modules import plan as module
+
+BIND = {
+    "variable": "flask_blog_bind",
+    "value": "127.0.0.1:8000",
+    "port": 8000,
+    "units": ["blog.socket", "blog.service"],
+}
+HTTP = {"variable": "flask_blog_http_port", "value": 80, "port": 80, "commands": ["nginx"]}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "listeners", "sockets"),
+    [
+        (BIND, [], []),
+        (BIND, [(7, "gunicorn", "blog.service")], []),
+        (BIND, [(1, "systemd", "")], ["blog.socket"]),
+        (BIND, [(1, "systemd", ""), (7, "gunicorn", "blog.service")], []),
+        (HTTP, [(9, "nginx", "nginx.service")], []),
+    ],
+)
+def test_a_port_that_is_free_or_ours_is_no_conflict(
+    monkeypatch: pytest.MonkeyPatch, wanted: dict[str, Any], listeners: list[tuple[int, str, str]], sockets: list[str]
+) -> None:
+    monkeypatch.setattr(host, "listeners", lambda _: listeners)
+    monkeypatch.setattr(host, "sockets_on", lambda _: sockets)
+    assert module.port_conflict(wanted) is None
+
+
+@pytest.mark.parametrize(
+    ("wanted", "listeners", "sockets", "holder"),
+    [
+        (HTTP, [(9, "apache2", "apache2.service")], [], "apache2.service (process 9)"),
+        (BIND, [(7, "gunicorn", "other.service")], [], "other.service (process 7)"),
+        (BIND, [(7, "flask", "")], [], "flask (process 7)"),
+        (BIND, [(1, "systemd", "")], ["other.socket"], "other.socket"),
+        (BIND, [(1, "systemd", "")], [], "systemd"),
+    ],
+)
+def test_a_port_of_somebody_else_is_a_conflict_that_names_holder_and_variable(
+    monkeypatch: pytest.MonkeyPatch,
+    wanted: dict[str, Any],
+    listeners: list[tuple[int, str, str]],
+    sockets: list[str],
+    holder: str,
+) -> None:
+    monkeypatch.setattr(host, "listeners", lambda _: listeners)
+    monkeypatch.setattr(host, "sockets_on", lambda _: sockets)
+    message = module.port_conflict(wanted)
+    assert message is not None
+    assert message.startswith(f"{wanted['variable']}: {wanted['value']!r}: port {wanted['port']} is taken by {holder}.")
+    assert message.endswith(f"give {wanted['variable']} another port.")
+
+
+@pytest.fixture
+def arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, me: Any) -> dict[str, Any]:
+    """A module's arguments for a host that a run has brought up to date."""
+    monkeypatch.setattr(live, "PENDING", tmp_path / "pending")
+    monkeypatch.setattr(host, "platform", lambda: "Debian_13")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(host, "listeners", lambda _: [])
+    monkeypatch.setattr(host, "missing_packages", lambda names: [])
+    monkeypatch.setattr(host, "account_differs", lambda _: False)
+    active = {"ActiveState": "active", "UnitFileState": "enabled", "MainPID": "42"}
+    monkeypatch.setattr(host, "show_units", lambda names: {name: dict(active) for name in names})
+    monkeypatch.setattr(releases, "check_release", lambda *_: [])
+    monkeypatch.setattr(live, "reasons_to_activate", lambda *_: [])
+    monkeypatch.setattr(probe, "ask", lambda _: [])
+    venv = tmp_path / "venvs" / releases.venv_id("needs", host.python_version())
+    venv.mkdir(parents=True)
+    (venv / releases.COMPLETE).touch()
+    (tmp_path / "link").symlink_to("/opt/blog/releases/abc")
+    (tmp_path / "settings").write_text("text\n")
+    (tmp_path / "settings").chmod(0o640)
+    site = {
+        "name": "blog",
+        "user": me.user,
+        "group": me.group,
+        "host": "blog.test",
+        "port": 80,
+        "link": str(tmp_path / "link"),
+        "venvs": str(tmp_path / "venvs"),
+        "data": str(tmp_path / "data"),
+        "socket_unit": "blog.socket",
+        "service_unit": "blog.service",
+        "settings_files": [str(tmp_path / "settings")],
+    }
+    settings = {
+        "layer": "settings",
+        "kind": "file",
+        "path": str(tmp_path / "settings"),
+        "owner": me.user,
+        "group": me.group,
+        "mode": "0640",
+        "content": "text\n",
+    }
+    return {
+        "site": site,
+        "platforms": ["Debian_12", "Debian_13"],
+        "packages": ["nginx"],
+        "account": {"name": "blog"},
+        "objects": [settings],
+        "units": [{"name": "nginx.service", "enabled": True, "active": True}],
+        "source": {},
+        "release": {"id": "abc", "path": "/r/abc", "requirements": "needs", "links": {}, "venv_link": "venv"},
+        "ports": [BIND, HTTP],
+        "questions": [{"what": "the home page", "path": "/"}],
+    }
+
+
+def layers(outcome: Any) -> list[str]:
+    return list(outcome.said["layers"])
+
+
+def words(outcome: Any) -> str:
+    return str(outcome.said["differences"])
+
+
+def test_a_host_that_is_as_declared_has_nothing_to_do(arguments: dict[str, Any], run_module: Any) -> None:
+    outcome = run_module(module, **arguments)
+    assert outcome.said["differences"] == []
+    assert layers(outcome) == []
+    assert outcome.said["changed"] is False
+    assert outcome.said["data_is_new"] is True
+    assert outcome.said["release"]["links"]["venv"] == outcome.said["release"]["venv_path"]
+
+
+def test_a_site_that_answers_wrongly_is_activated_again(
+    arguments: dict[str, Any], run_module: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probe, "ask", lambda _: ["the home page (/): answered 502"])
+    outcome = run_module(module, **arguments)
+    assert layers(outcome) == ["activate", "verify"]
+    assert "answered 502" in words(outcome)
+
+
+def test_a_changed_setting_is_put_right_and_loaded(arguments: dict[str, Any], run_module: Any) -> None:
+    Path(arguments["objects"][0]["path"]).write_text("by hand\n")
+    outcome = run_module(module, **arguments)
+    assert layers(outcome) == ["activate", "state", "verify"]
+
+
+def test_a_changed_file_that_no_process_reads_needs_no_activation(arguments: dict[str, Any], run_module: Any) -> None:
+    arguments["site"]["settings_files"] = []
+    Path(arguments["objects"][0]["path"]).write_text("by hand\n")
+    assert layers(run_module(module, **arguments)) == ["state", "verify"]
+
+
+def test_the_site_is_not_asked_while_something_else_changes_anyway(
+    arguments: dict[str, Any], run_module: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probe, "ask", lambda _: pytest.fail("the site was asked"))
+    monkeypatch.setattr(host, "missing_packages", lambda names: list(names))
+    outcome = run_module(module, **arguments)
+    assert layers(outcome) == ["packages", "verify"]
+    assert outcome.said["missing_packages"] == ["nginx"]
+
+
+def test_a_missing_release_and_environment_are_layers_of_their_own(
+    arguments: dict[str, Any], run_module: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(releases, "check_release", lambda *_: ["not unpacked yet"])
+    arguments["release"]["requirements"] = "others"
+    assert layers(run_module(module, **arguments)) == ["activate", "release", "venv", "verify"]
+
+
+def test_a_missing_account_a_stopped_unit_and_a_waiting_reload_are_found(
+    arguments: dict[str, Any], run_module: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "account_differs", lambda _: True)
+    monkeypatch.setattr(host, "show_units", lambda names: {})
+    live.note_pending("nginx.reload")
+    outcome = run_module(module, **arguments)
+    assert {"account", "state"} <= set(layers(outcome))
+    assert "not running" in words(outcome)
+    assert "not reloaded since its files changed" in words(outcome)
+
+
+def test_the_text_of_a_secret_file_comes_in_an_argument_of_its_own(arguments: dict[str, Any], run_module: Any) -> None:
+    path = arguments["objects"][0]["path"]
+    arguments["objects"][0] |= {"secret": True}
+    del arguments["objects"][0]["content"]
+    outcome = run_module(module, **arguments, secrets={path: "a new secret\n"})
+    assert layers(outcome) == ["activate", "state", "verify"]
+    assert "a new secret" not in str(outcome.said)
+
+
+def test_a_file_with_data_in_it_is_no_new_blog(arguments: dict[str, Any], run_module: Any) -> None:
+    Path(arguments["site"]["data"]).mkdir()
+    (Path(arguments["site"]["data"]) / "database.db").touch()
+    assert run_module(module, **arguments).said["data_is_new"] is False
+
+
+def test_another_platform_is_refused(
+    arguments: dict[str, Any], run_module: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "platform", lambda: "Ubuntu_24")
+    outcome = run_module(module, **arguments)
+    assert outcome.failed
+    assert "Ubuntu 24 is not supported" in outcome.said["msg"]
+    assert "Debian 12, Debian 13" in outcome.said["msg"]
+
+
+def test_an_ordinary_user_is_refused_with_the_remedy(
+    arguments: dict[str, Any], run_module: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    outcome = run_module(module, **arguments)
+    assert outcome.failed
+    assert "become: true" in outcome.said["msg"]
+
+
+def test_all_conflicts_are_named_at_once_and_nothing_is_touched(
+    arguments: dict[str, Any], run_module: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "listeners", lambda port: [(9, "apache2", "apache2.service")] if port == 80 else [])
+    link = Path(arguments["site"]["link"])
+    link.unlink()
+    link.mkdir()
+    (link / "database.db").write_text("precious")
+    settings = Path(arguments["objects"][0]["path"])
+    settings.unlink()
+    settings.mkdir()
+    arguments["site"]["group"] = "no-such-group"
+    outcome = run_module(module, **arguments)
+    assert outcome.failed
+    for part in ("apache2.service", "flask_blog_initial_data", "settings should be a file", "no such group"):
+        assert part in outcome.said["msg"]
+    assert (link / "database.db").read_text() == "precious"

@@ -1,0 +1,440 @@
+"""The source on the controller: what belongs in a release, what is refused, what an environment is built from."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sqlite3
+import stat
+import tarfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from ansible_collections.flaskblog.hosting.plugins.module_utils import releases
+from ansible_collections.flaskblog.hosting.plugins.modules import release as release_module
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils import source
+
+
+def make(folder: Path, files: Mapping[str, str]) -> Path:
+    """Lay out a source from relative paths and texts."""
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return folder
+
+
+BLOG = {"app.py": "app\n", "requirements.txt": "flask\n", "static/css/blog.css": "body {}\n", "templates/a.html": "a\n"}
+
+
+@pytest.fixture
+def blog(tmp_path: Path) -> Path:
+    return make(tmp_path / "blog", BLOG)
+
+
+def paths(folder: Path, *left_out: str) -> set[str]:
+    return {entry.path for entry in source.read(folder, left_out)}
+
+
+# -- what belongs in a release --------------------------------------------------------------------------------------
+
+
+def test_the_files_of_a_blog_are_its_release(blog: Path) -> None:
+    assert paths(blog) == set(BLOG)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        ".git/config",
+        "sub/.git/config",
+        "__pycache__/app.pyc",
+        "app.pyc",
+        "node_modules/x/index.js",
+        ".venv/bin/python",
+        ".pytest_cache/x",
+        "blog.egg-info/PKG-INFO",
+        ".DS_Store",
+    ],
+)
+def test_what_never_belongs_in_a_release_is_left_out(blog: Path, name: str) -> None:
+    make(blog, {name: "x"})
+    assert paths(blog) == set(BLOG)
+
+
+@pytest.mark.parametrize("name", ["venv", "env", "my-python"])
+def test_a_virtual_environment_is_known_by_its_mark_not_by_its_name(blog: Path, name: str) -> None:
+    make(blog, {f"{name}/pyvenv.cfg": "home = /usr\n", f"{name}/bin/python": "x"})
+    assert paths(blog) == set(BLOG)
+
+
+def test_a_folder_that_is_called_venv_and_is_none_stays(blog: Path) -> None:
+    make(blog, {"venv/notes.txt": "x"})
+    assert "venv/notes.txt" in paths(blog)
+
+
+def test_hidden_files_of_the_blog_stay(blog: Path) -> None:
+    make(blog, {".flaskenv": "FLASK_APP=app\n", "static/.well-known/security.txt": "x"})
+    assert {".flaskenv", "static/.well-known/security.txt"} <= paths(blog)
+
+
+def test_databases_and_writable_folders_are_left_out(blog: Path) -> None:
+    make(blog, {"database.db": "x", "static/uploads/cat.jpg": "x", "static/uploads2/dog.jpg": "x"})
+    assert paths(blog, "database.db", "static/uploads") == {*BLOG, "static/uploads2/dog.jpg"}
+
+
+def test_a_program_is_told_from_a_file(blog: Path) -> None:
+    make(blog, {"manage": "#!/bin/sh\n"})
+    (blog / "manage").chmod(0o755)
+    assert {entry.path: entry.kind for entry in source.read(blog)}["manage"] == "program"
+
+
+def test_a_link_inside_the_source_is_kept_as_a_link(blog: Path) -> None:
+    (blog / "main.py").symlink_to("app.py")
+    (blog / "static" / "styles").symlink_to("css")
+    (blog / "templates" / "up.html").symlink_to("../app.py")
+    links = {entry.path: entry.identity for entry in source.read(blog) if entry.kind == "link"}
+    assert links == {"main.py": "app.py", "static/styles": "css", "templates/up.html": "../app.py"}
+
+
+@pytest.mark.parametrize("target", ["/etc/passwd", "../outside", "static/../../outside"])
+def test_a_link_that_leaves_the_source_is_refused(blog: Path, target: str) -> None:
+    (blog / "evil").symlink_to(target)
+    with pytest.raises(source.SourceError, match=r"evil is a link that leaves the source .*put a copy in its place"):
+        source.read(blog)
+
+
+def test_a_link_to_a_folder_outside_is_refused_as_well(blog: Path) -> None:
+    (blog / "static" / "evil").symlink_to("../../")
+    with pytest.raises(source.SourceError, match="static/evil is a link that leaves"):
+        source.read(blog)
+
+
+def test_a_pipe_in_the_source_is_refused(blog: Path) -> None:
+    os.mkfifo(blog / "pipe")
+    with pytest.raises(source.SourceError, match="pipe is neither a file, a folder nor a link"):
+        source.read(blog)
+
+
+def test_the_name_of_a_release_follows_its_content(blog: Path, tmp_path: Path) -> None:
+    other = make(tmp_path / "other", dict(reversed(BLOG.items())))
+    first = source.identity(source.read(blog))
+    assert source.identity(source.read(other)) == first
+    os.utime(other / "app.py", (0, 0))
+    assert source.identity(source.read(other)) == first, "a time is no content"
+    (other / "app.py").write_text("app 2\n")
+    assert source.identity(source.read(other)) != first
+
+
+# -- archives -------------------------------------------------------------------------------------------------------
+
+
+def tar_of(path: Path, members: Mapping[str, str | tuple[str, str]], mode: str = "w:gz") -> Path:
+    """Write a tar archive; a tuple is a link's type and target."""
+    with tarfile.open(path, mode) as tar:  # type: ignore[call-overload]
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            if isinstance(content, tuple):
+                member.type = tarfile.SYMTYPE if content[0] == "symlink" else tarfile.LNKTYPE
+                member.linkname = content[1]
+                tar.addfile(member)
+            else:
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content.encode()))
+    return path
+
+
+def zip_of(path: Path, members: Mapping[str, str]) -> Path:
+    with zipfile.ZipFile(path, "w") as zipped:
+        for name, content in members.items():
+            zipped.writestr(name, content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("suffix", "mode"), [(".tar", "w"), (".tar.gz", "w:gz"), (".tgz", "w:gz"), (".tar.xz", "w:xz")]
+)
+def test_an_archive_has_the_name_of_the_folder_it_was_made_from(
+    blog: Path, tmp_path: Path, suffix: str, mode: str
+) -> None:
+    archive = tar_of(tmp_path / f"blog{suffix}", BLOG, mode)
+    with source.opened(str(archive)) as folder:
+        assert source.identity(source.read(folder)) == source.identity(source.read(blog))
+
+
+def test_the_one_folder_at_the_top_of_a_repositorys_archive_is_stepped_into(blog: Path, tmp_path: Path) -> None:
+    archive = zip_of(tmp_path / "blog.zip", {f"blog-main/{name}": text for name, text in BLOG.items()})
+    with source.opened(str(archive)) as folder:
+        assert source.identity(source.read(folder)) == source.identity(source.read(blog))
+
+
+def test_an_unpacked_archive_is_gone_afterwards(tmp_path: Path) -> None:
+    archive = tar_of(tmp_path / "blog.tar.gz", BLOG)
+    with source.opened(str(archive)) as folder:
+        assert (folder / "app.py").is_file()
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("name", ["../evil", "a/../../evil", "/tmp/evil"])
+def test_a_zip_that_writes_outside_its_folder_is_refused(tmp_path: Path, name: str) -> None:
+    archive = zip_of(tmp_path / "blog.zip", {**BLOG, name: "x"})
+    with pytest.raises(source.SourceError, match="would write outside its folder"), source.opened(str(archive)):
+        pass
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"../evil": "x"},
+        {"a/../../evil": "x"},
+        {"evil": ("symlink", "/etc")},
+        {"evil": ("symlink", "../../etc")},
+        {"evil": ("hard link", "../../etc/passwd")},
+    ],
+)
+def test_a_tar_that_reaches_outside_its_folder_is_refused(
+    tmp_path: Path, members: dict[str, str | tuple[str, str]]
+) -> None:
+    archive = tar_of(tmp_path / "blog.tar.gz", {**BLOG, **members})
+    with pytest.raises(source.SourceError, match="cannot be unpacked"), source.opened(str(archive)):
+        pass
+    assert not (tmp_path / "evil").exists()
+
+
+def test_an_absolute_name_in_a_tar_stays_below_its_folder(tmp_path: Path) -> None:
+    """Python's C(data) filter takes the leading slash away."""
+    place = tmp_path / "evil"
+    archive = tar_of(tmp_path / "blog.tar.gz", {**BLOG, str(place): "x"})
+    with source.opened(str(archive)) as folder:
+        assert (folder / str(place).lstrip("/")).is_file()
+    assert not place.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "rule"),
+    [
+        (None, None, "no such folder or archive"),
+        ("blog.rar", "x", "a file must be an archive"),
+        ("blog.tar.gz", "no archive", "cannot be unpacked"),
+        ("blog.zip", "no archive", "cannot be unpacked"),
+    ],
+)
+def test_what_is_no_source_is_refused_in_words(
+    tmp_path: Path, name: str | None, content: str | None, rule: str
+) -> None:
+    path = tmp_path / (name or "missing")
+    if content:
+        path.write_text(content)
+    with pytest.raises(source.SourceError, match=rule), source.opened(str(path)):
+        pass
+
+
+# -- packing --------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_packed_here_is_what_the_host_unpacks(blog: Path, tmp_path: Path) -> None:
+    make(blog, {"manage": "#!/bin/sh\n", "name with spaces é.txt": "x", "empty.txt": ""})
+    (blog / "manage").chmod(0o755)
+    (blog / "main.py").symlink_to("app.py")
+    entries = source.read(blog)
+    source.pack(blog, entries, str(tmp_path / "release.tar.gz"))
+    unpacked = tmp_path / "unpacked"
+    unpacked.mkdir()
+    release_module.unpack(str(tmp_path / "release.tar.gz"), str(unpacked))
+    assert releases.tree_digest(releases.read_tree(str(unpacked))) == source.identity(entries)
+    assert (unpacked / "name with spaces é.txt").read_text() == "x"
+
+
+def test_unpacked_files_are_private_until_the_release_is_complete(blog: Path, tmp_path: Path) -> None:
+    source.pack(blog, source.read(blog), str(tmp_path / "release.tar.gz"))
+    release_module.unpack(str(tmp_path / "release.tar.gz"), str(tmp_path / "unpacked"))
+    assert stat.S_IMODE((tmp_path / "unpacked" / "app.py").stat().st_mode) == 0o600
+
+
+def test_a_pipe_in_an_archive_is_not_unpacked(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "release.tar.gz", "w:gz") as tar:
+        member = tarfile.TarInfo("pipe")
+        member.type = tarfile.FIFOTYPE
+        tar.addfile(member)
+    with pytest.raises(ValueError, match="pipe is neither a file nor a link"):
+        release_module.unpack(str(tmp_path / "release.tar.gz"), str(tmp_path))
+
+
+def test_the_data_of_a_blog_brings_its_write_ahead_log_along(blog: Path, tmp_path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(blog / "database.db")) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("CREATE TABLE post (title TEXT)")
+        connection.commit()
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        connection.execute("INSERT INTO post VALUES ('only in the log')")
+        connection.commit()
+        assert (blog / "database.db-wal").stat().st_size > 0
+        taken = source.pack_data(blog, ["."], ["database.db"], str(tmp_path / "data.tar.gz"))
+    assert "database.db" in taken
+    assert not any(path.endswith(("-wal", "-shm")) for path in taken)
+    with tarfile.open(tmp_path / "data.tar.gz") as tar:
+        tar.extract("database.db", tmp_path, filter="data")
+    with contextlib.closing(sqlite3.connect(tmp_path / "database.db")) as copy:
+        assert copy.execute("SELECT title FROM post").fetchall() == [("only in the log",)]
+
+
+def test_the_data_of_a_blog_is_its_databases_and_writable_folders_and_no_code(blog: Path, tmp_path: Path) -> None:
+    make(blog, {"static/uploads/a/cat.jpg": "cat", "instance/config.py": "x", "other/x": "x"})
+    (blog / "static" / "uploads" / "link").symlink_to("/etc/passwd")
+    taken = source.pack_data(blog, ["static/uploads", "instance"], ["database.db"], str(tmp_path / "data.tar.gz"))
+    assert taken == ["static/uploads/a/cat.jpg", "instance/config.py"]
+
+
+# -- requirements ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("files", "app_dir", "wanted", "found"),
+    [
+        ({"requirements.txt": ""}, "", "", "requirements.txt"),
+        ({"pyproject.toml": ""}, "", "", "pyproject.toml"),
+        ({"requirements.txt": "", "pyproject.toml": ""}, "", "", "requirements.txt"),
+        ({"requirements.txt": "", "web/app.py": ""}, "web", "", "../requirements.txt"),
+        ({"requirements.txt": "", "web/requirements.txt": ""}, "web", "", "requirements.txt"),
+        ({"requirements.txt": "", "deploy/prod.txt": ""}, "", "deploy/prod.txt", "deploy/prod.txt"),
+        ({"requirements.txt": ""}, "", "prod.txt", None),
+        ({"app.py": ""}, "", "", None),
+    ],
+)
+def test_requirements_are_found(
+    tmp_path: Path, files: dict[str, str], app_dir: str, wanted: str, found: str | None
+) -> None:
+    assert source.find_requirements(make(tmp_path, files), app_dir, wanted) == found
+
+
+def needs(
+    folder: Path, file: str = "requirements.txt", tree: str = "t1", importable: bool = True
+) -> source.Requirements:
+    return source.read_requirements(folder, "", file, tree, importable)
+
+
+def test_comments_and_blank_lines_do_not_make_another_environment(tmp_path: Path) -> None:
+    one = needs(make(tmp_path / "1", {"requirements.txt": "flask==3.1.3\n"}))
+    two = needs(make(tmp_path / "2", {"requirements.txt": "# the web\n\nflask==3.1.3   # pinned\n"}))
+    three = needs(make(tmp_path / "3", {"requirements.txt": "flask==3.1.2\n"}))
+    assert one.identity == two.identity != three.identity
+
+
+@pytest.mark.parametrize(
+    "line", ["-r base.txt", "--requirement base.txt", "--requirement=base.txt", "-c base.txt", "-rbase.txt"]
+)
+def test_a_change_in_an_included_file_makes_another_environment(tmp_path: Path, line: str) -> None:
+    make(tmp_path, {"requirements.txt": f"{line}\n", "base.txt": "-r deep/er.txt\n", "deep/er.txt": "flask==1\n"})
+    before = needs(tmp_path).identity
+    (tmp_path / "deep" / "er.txt").write_text("flask==2\n")
+    assert needs(tmp_path).identity != before
+
+
+def test_files_that_include_each_other_are_read_once(tmp_path: Path) -> None:
+    make(tmp_path, {"requirements.txt": "-r other.txt\nflask\n", "other.txt": "-r requirements.txt\npillow\n"})
+    assert not needs(tmp_path).local
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["-e .", ".", "./vendored", "../shared", ".[web]", "/srv/wheel.whl", "file:vendored/x.whl", "x @ file:///x.whl"],
+)
+def test_a_requirement_in_the_source_itself_ties_the_environment_to_it(tmp_path: Path, line: str) -> None:
+    make(tmp_path, {"requirements.txt": f"flask\n{line}\n"})
+    assert needs(tmp_path).local
+    assert needs(tmp_path, tree="t1").identity != needs(tmp_path, tree="t2").identity
+
+
+@pytest.mark.parametrize(
+    "line", ["flask", "flask==3.1.3", "-e git+https://example.org/x#egg=x", "--index-url https://x"]
+)
+def test_other_requirements_do_not(tmp_path: Path, line: str) -> None:
+    found = needs(make(tmp_path, {"requirements.txt": f"{line}\n"}))
+    assert found.local is line.startswith("-e")
+    assert not found.hashed
+
+
+def test_hashes_are_noticed(tmp_path: Path) -> None:
+    assert needs(make(tmp_path, {"requirements.txt": "flask==3.1.3 --hash=sha256:00\n"})).hashed
+
+
+PLAIN = '[project]\nname = "blog"\nversion = "1"\ndependencies = ["flask", "pillow"]\n'
+BUILDS = '[build-system]\nrequires = ["setuptools"]\n'
+
+
+def test_a_project_that_only_lists_dependencies_needs_no_build(tmp_path: Path) -> None:
+    found = needs(make(tmp_path, {"pyproject.toml": PLAIN}), "pyproject.toml")
+    assert found.dependencies == ("flask", "pillow")
+    assert not found.is_project
+
+
+def test_a_project_with_a_build_system_is_installed(tmp_path: Path) -> None:
+    found = needs(make(tmp_path, {"pyproject.toml": BUILDS + PLAIN}), "pyproject.toml")
+    assert found.is_project
+    assert found.dependencies == ("flask", "pillow")
+
+
+def test_dynamic_dependencies_are_known_to_the_build_alone(tmp_path: Path) -> None:
+    text = BUILDS + '[project]\nname = "blog"\ndynamic = ["dependencies"]\n'
+    found = needs(make(tmp_path, {"pyproject.toml": text, "setup.py": "x"}), "pyproject.toml")
+    assert found.is_project
+    assert found.dependencies is None
+
+
+def test_a_project_of_poetry_is_built(tmp_path: Path) -> None:
+    text = '[tool.poetry]\nname = "blog"\n' + BUILDS
+    assert needs(make(tmp_path, {"pyproject.toml": text}), "pyproject.toml").is_project
+
+
+def test_a_changed_setup_file_beside_it_makes_another_environment(tmp_path: Path) -> None:
+    make(tmp_path, {"pyproject.toml": BUILDS, "setup.cfg": "[options]\ninstall_requires = flask\n"})
+    before = needs(tmp_path, "pyproject.toml").identity
+    (tmp_path / "setup.cfg").write_text("[options]\ninstall_requires = pillow\n")
+    assert needs(tmp_path, "pyproject.toml").identity != before
+
+
+def test_an_app_that_serves_as_an_installed_package_is_built_for_each_release(tmp_path: Path) -> None:
+    make(tmp_path, {"pyproject.toml": PLAIN})
+    names = {needs(tmp_path, "pyproject.toml", tree, importable=False).identity for tree in ("t1", "t2")}
+    assert len(names) == 2
+    names = {needs(tmp_path, "pyproject.toml", tree, importable=True).identity for tree in ("t1", "t2")}
+    assert len(names) == 1
+
+
+@pytest.mark.parametrize(("text", "rule"), [("not TOML [", "cannot be read"), ("[tool.ruff]\n", "add one, or a req")])
+def test_a_project_file_that_says_nothing_is_refused(tmp_path: Path, text: str, rule: str) -> None:
+    with pytest.raises(source.SourceError, match=rule):
+        needs(make(tmp_path, {"pyproject.toml": text}), "pyproject.toml")
+
+
+@pytest.mark.parametrize(
+    ("files", "app_dir", "wsgi", "expected"),
+    [
+        (["app.py"], "", "app:app", ""),
+        (["blog/__init__.py"], "", "blog:create_app()", ""),
+        (["blog/web/app.py"], "", "blog.web.app:app", ""),
+        (["src/blog/__init__.py"], "", "blog:app", "src"),
+        (["web/app.py"], "web", "app:app", ""),
+        (["web/app.py"], "", "app:app", None),
+    ],
+)
+def test_the_folder_that_the_app_is_imported_from_is_found(
+    tmp_path: Path, files: list[str], app_dir: str, wsgi: str, expected: str | None
+) -> None:
+    assert source.source_root(make(tmp_path, dict.fromkeys(files, "")), app_dir, wsgi) == expected
+
+
+def test_a_static_file_to_ask_for_is_chosen_with_the_content_that_must_come_back(blog: Path) -> None:
+    make(blog, {"static/.hidden": "x", "static/a file.css": "x"})
+    assert source.sample(source.read(blog), {"/assets/": "static"}) == {
+        "path": "/assets/css/blog.css",
+        "sha256": releases.file_digest(str(blog / "static" / "css" / "blog.css")),
+    }
+
+
+def test_a_blog_without_static_files_has_none_to_ask_for(blog: Path) -> None:
+    assert source.sample(source.read(blog), {"/media/": "media"}) is None
+    assert source.sample(source.read(blog), {}) is None
