@@ -32,8 +32,12 @@ def main_pid(unit: str) -> str:
     return result.stdout.strip() or "0"
 
 
-def journal(unit: str, lines: int = 30) -> str:
-    """Return a unit's last lines in the journal."""
+def journal(unit: str, lines: int = 120) -> str:
+    """Return a unit's last lines in the journal.
+
+    An app that cannot be imported makes gunicorn write about 95 lines at each attempt, and the app's own error stands
+    in the middle of them.
+    """
     result = subprocess.run(
         ["journalctl", "--quiet", "--no-pager", "--output=short-iso", f"--unit={unit}", f"--lines={lines}"],
         capture_output=True,
