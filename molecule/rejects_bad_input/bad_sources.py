@@ -1,0 +1,48 @@
+"""Sources that nobody should deploy."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+FILES = {"main.py": b"application = None\n" * 500, "requirements.txt": b"Flask\n"}
+
+
+def make(folder: Path) -> None:
+    """Make one bad source for each case that names one."""
+    (folder / "no-requirements").mkdir()
+    (folder / "no-requirements" / "main.py").write_bytes(FILES["main.py"])
+    _tar(folder / "above.tar.gz", {**FILES, "../evil.py": b"evil"})
+    _tar(folder / "link.tar.gz", {**FILES, "static": "/etc"})
+    _zip(folder / "above.zip", {**FILES, "../../evil.py": b"evil"})
+    _zip(folder / "absolute.zip", {**FILES, "/etc/cron.d/evil": b"evil"})
+    _tar(folder / "cut-off.tar.gz", FILES)
+    whole = (folder / "cut-off.tar.gz").read_bytes()
+    (folder / "cut-off.tar.gz").write_bytes(whole[: len(whole) // 2])
+    _zip(folder / "damaged.zip", FILES)
+    content = bytearray((folder / "damaged.zip").read_bytes())
+    content[50:60] = b"\xff" * 10
+    (folder / "damaged.zip").write_bytes(content)
+    for name in ("text.tar.gz", "text.zip"):
+        (folder / name).write_text("This is no archive.\n")
+
+
+def _tar(path: Path, members: Mapping[str, bytes | str]) -> None:
+    with tarfile.open(path, "w:gz") as tar:
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            if isinstance(content, str):
+                member.type, member.linkname = tarfile.SYMTYPE, content
+                tar.addfile(member)
+            else:
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+
+
+def _zip(path: Path, members: Mapping[str, bytes]) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as zipped:
+        for name, content in members.items():
+            zipped.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)

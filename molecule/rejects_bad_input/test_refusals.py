@@ -1,0 +1,111 @@
+"""What is wrong is refused in words, and nothing is touched.
+
+All cases share one run of Ansible: each is an inventory host of its own, with the variables of a good site but for
+what is wrong.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+
+import bad_sources  # noqa: E402  (the line above says where it lies)
+
+ROOT = HERE.parent.parent
+CASES: list[dict[str, Any]] = yaml.safe_load((HERE / "cases.yml").read_text(encoding="utf-8"))
+MACHINES = [f"rejects_bad_input-{name}" for name in ("debian12", "ubuntu", "bare")]
+GOOD = {
+    "ansible_host": MACHINES[0],
+    "ansible_connection": "community.docker.docker",
+    "ansible_python_interpreter": "/usr/bin/python3",
+    "ansible_user": "root",
+    "ansible_become": False,
+    "flask_blog_source": str(ROOT / "tests" / "blogs" / "notes"),
+    "flask_blog_wsgi": "main:application",
+    "flask_blog_server_names": ["notes.example.com"],
+}
+#: What identifies every file of a machine, but for what systemd and the journal write by themselves.
+FINGERPRINT = [
+    *("find", "/etc", "/home", "/opt", "/root", "/srv", "/usr", "/var", "-xdev"),
+    *("(", "-path", "/var/log", "-o", "-path", "/var/lib/systemd", ")", "-prune", "-o"),
+    *("-printf", r"%p %y %m %u:%g %s %T@ %l\n"),
+]
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One run with all cases, and the machines before and after it."""
+
+    messages: dict[str, str]
+    before: list[list[str]]
+    after: list[list[str]]
+
+
+def fingerprints() -> list[list[str]]:
+    """Return a sorted list of all files for each machine."""
+    commands = [["docker", "exec", machine, *FINGERPRINT] for machine in MACHINES]
+    return [
+        sorted(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines())
+        for command in commands
+    ]
+
+
+def host_variables(case: dict[str, Any], sources: Path) -> dict[str, Any]:
+    """Return a good site's variables, with what is wrong in their place."""
+    text = json.dumps(case.get("set", {})).replace("{here}", str(HERE)).replace("{sources}", str(sources))
+    unset = case.get("unset", [])
+    return {name: value for name, value in {**GOOD, **json.loads(text)}.items() if name not in unset}
+
+
+@pytest.fixture(scope="module")
+def attempt(tmp_path_factory: pytest.TempPathFactory) -> Attempt:
+    """Try to deploy all cases."""
+    folder = tmp_path_factory.mktemp("bad")
+    bad_sources.make(folder)
+    hosts = {case["wrong"].replace(" ", "_"): host_variables(case, folder) for case in CASES}
+    inventory = folder / "inventory.json"
+    inventory.write_text(json.dumps({"flask_blogs": {"hosts": hosts}}))
+    before = fingerprints()
+    result = subprocess.run(
+        ["ansible-playbook", "--inventory", str(inventory), "--forks=4", str(ROOT / "playbooks" / "site.yml")],
+        env={**os.environ, "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json", "ANSIBLE_PIPELINING": "true"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    # Lines that a plugin displays come before the callback's JSON.
+    report = json.loads(result.stdout[result.stdout.index("{\n") :])
+    failures = {
+        host: answer.get("msg", "")
+        for play in report["plays"]
+        for task in play["tasks"]
+        for host, answer in task["hosts"].items()
+        if answer.get("failed") or answer.get("unreachable")
+    }
+    return Attempt({name.replace("_", " "): words for name, words in failures.items()}, before, fingerprints())
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case["wrong"] for case in CASES])
+def test_it_is_refused_in_words_that_help(attempt: Attempt, case: dict[str, Any]) -> None:
+    message = attempt.messages.get(case["wrong"])
+    assert message is not None, "it was not refused"
+    for words in case["says"]:
+        assert re.search(words, message, re.DOTALL), message
+
+
+@pytest.mark.parametrize("index", range(len(MACHINES)), ids=MACHINES)
+def test_no_file_of_the_machine_was_touched(attempt: Attempt, index: int) -> None:
+    assert len(attempt.before[index]) > 5000
+    assert attempt.after[index] == attempt.before[index]
