@@ -26,7 +26,8 @@ options:
     required: true
   source:
     description:
-      - The source on the controller and what is linked into its release. The action needs it; it stays on the controller.
+      - The source on the controller and what is linked into its release. The action needs it, and keeps it on the
+        controller.
     type: dict
   archive:
     description: The packed source on the host. Filled in by the action.
@@ -66,6 +67,7 @@ import os
 import shutil
 import stat
 import tarfile
+import zlib
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -175,7 +177,7 @@ def main() -> None:
     if words and not module.check_mode:
         try:
             put_release(site, release, module.params["archive"])
-        except (OSError, ValueError, tarfile.TarError, KeyError) as problem:
+        except (OSError, EOFError, ValueError, zlib.error, tarfile.TarError, KeyError) as problem:
             shutil.rmtree(f"{release['path']}.incomplete", ignore_errors=True)
             module.fail_json(
                 msg=f"The release {release['id']} cannot be unpacked; the live one is untouched: {problem}"

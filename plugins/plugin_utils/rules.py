@@ -77,8 +77,10 @@ def _name(values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _accounts(values: Mapping[str, Any]) -> Iterator[str]:
-    for variable in ("user", "group"):
+    for variable, fallback in (("user", "name"), ("group", "user")):
         value = values[variable]
+        if value == values[fallback]:
+            continue  # it is what follows from the other, and is refused there
         if not ACCOUNT.fullmatch(value):
             yield problem(variable, value, "it is no valid name of an account", "Leave it out, or name an account")
         elif value == "root":
@@ -105,6 +107,8 @@ def _server_names(values: Mapping[str, Any]) -> Iterator[str]:
 
 def _source(values: Mapping[str, Any]) -> Iterator[str]:
     source = values["source"]
+    if not source.strip():
+        yield problem("source", source, "there is nothing to deploy", "Name a folder or an archive that holds the blog")
     if re.match(r"(git\+|[a-z]+://|git@)|.*\.git$", source):
         yield problem(
             "source",
@@ -169,13 +173,15 @@ def _at_least(variable: str, least: int, unit: str) -> Rule:
     return rule
 
 
-def _relative(variable: str, path: str, what: str, empty: bool = False) -> Iterator[str]:
+def _relative(
+    variable: str, path: str, what: str, base: str = "the app's folder", empty: bool = False
+) -> Iterator[str]:
     normal = clean(path)
     if path.startswith(("/", "~")) or normal.startswith("..") or (not normal and not empty):
         yield problem(
             variable,
             path,
-            f"{what} is relative to the app's folder and stays inside it",
+            f"{what} is relative to {base} and stays inside it",
             "Write it as 'folder/name', without a leading '/' and without '..'",
         )
     elif normal and not PLAIN_PATH.fullmatch(normal):
@@ -185,8 +191,8 @@ def _relative(variable: str, path: str, what: str, empty: bool = False) -> Itera
 
 
 def _paths(values: Mapping[str, Any]) -> Iterator[str]:
-    yield from _relative("app_dir", values["app_dir"], "the app's folder", empty=True)
-    yield from _relative("requirements", values["requirements"], "the requirements file", empty=True)
+    yield from _relative("app_dir", values["app_dir"], "the app's folder", "the source", empty=True)
+    yield from _relative("requirements", values["requirements"], "the requirements file", "the source", empty=True)
     for path in values["databases"]:
         yield from _relative("databases", path, "a database")
     for path in values["writable_paths"]:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import lzma
 import os
 import re
 import sqlite3
@@ -14,6 +15,7 @@ import tarfile
 import tempfile
 import tomllib
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -27,6 +29,9 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils.releases import 
 )
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
+
+#: What Python raises for an archive that is damaged, or cut off.
+UNREADABLE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError)
 
 #: Names that never belong in a release, wherever they stand.
 NEVER = frozenset(
@@ -92,8 +97,10 @@ def opened(path: str) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix="flask-blog-") as folder:
             try:
                 _unpack(source, folder)
-            except (tarfile.TarError, zipfile.BadZipFile, OSError) as error:
-                raise SourceError(f"the archive cannot be unpacked: {error}") from error
+            except UNREADABLE as error:
+                # tarfile lists what each decompressor said, line by line; the first line says enough.
+                words = str(error).partition("\n")[0].rstrip(":")
+                raise SourceError(f"the archive cannot be unpacked: {words}") from error
             yield _only_folder(Path(folder))
 
 
