@@ -232,6 +232,14 @@ def test_what_is_no_source_is_refused_in_words(
         pass
 
 
+@pytest.mark.parametrize(("suffix", "mode"), [(".tar.gz", "w:gz"), (".tar.xz", "w:xz"), (".tar.bz2", "w:bz2")])
+def test_an_archive_that_was_cut_off_is_refused_in_words(tmp_path: Path, suffix: str, mode: str) -> None:
+    archive = tar_of(tmp_path / f"blog{suffix}", {f"{number}.txt": str(number) * 500 for number in range(200)}, mode)
+    archive.write_bytes(archive.read_bytes()[: archive.stat().st_size // 2])
+    with pytest.raises(source.SourceError, match="cannot be unpacked"), source.opened(str(archive)):
+        pass
+
+
 # -- packing --------------------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,152 @@
+"""Gunicorn's settings: the process says what it serves, stays on its release, and gives the app one hop of ProxyFix."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+from ansible_collections.flaskblog.hosting.plugins.module_utils import site as live
+
+Load = Callable[[Path], Any]
+
+
+@pytest.fixture
+def load(role: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
+    """Load the settings as gunicorn does: in the folder of the live release."""
+
+    def execute(folder: Path) -> Any:
+        monkeypatch.chdir(folder)
+        monkeypatch.setenv("FLASK_BLOG_RELEASE", "of the test")
+        spec = importlib.util.spec_from_file_location("gunicorn_conf", role / "files" / "gunicorn.conf.py")
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return execute
+
+
+@pytest.fixture
+def release(tmp_path: Path) -> Path:
+    folder = tmp_path / "releases" / "abc"
+    (folder / "web").mkdir(parents=True)
+    (folder / ".release.json").write_text(json.dumps({"id": "abc", "source_root": "src"}))
+    (tmp_path / "live").symlink_to(folder / "web")
+    return folder
+
+
+def test_a_process_stays_on_its_release_when_the_link_moves_on(release: Path, tmp_path: Path, load: Load) -> None:
+    assert load(tmp_path / "live").chdir == str(release / "web")
+
+
+def test_a_process_knows_its_release_from_any_folder_in_it(release: Path, tmp_path: Path, load: Load) -> None:
+    settings = load(tmp_path / "live")
+    assert settings.release == "abc"
+    assert os.environ["FLASK_BLOG_RELEASE"] == "abc"
+    assert settings.pythonpath == str(release / "web" / "src")
+
+
+def test_outside_any_release_there_is_none(tmp_path: Path, load: Load) -> None:
+    settings = load(tmp_path)
+    assert settings.find_release(str(tmp_path)) == ("", {})
+    assert settings.release == ""
+
+
+def test_the_revision_is_the_one_that_the_roles_modules_compute(tmp_path: Path, load: Load) -> None:
+    (tmp_path / "environment").write_bytes(b"A=\xff\n")
+    (tmp_path / "empty").touch()
+    files = [str(tmp_path / name) for name in ("environment", "empty", "missing")]
+    assert load(tmp_path).settings_revision(files) == live.settings_revision(files)
+
+
+def test_a_process_reads_its_revision_when_it_starts(
+    tmp_path: Path, load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "environment").write_text("A=1\n")
+    files = [str(tmp_path / "environment"), str(tmp_path / "unit")]
+    monkeypatch.setenv("FLASK_BLOG_SETTINGS", ":".join(files))
+    settings = load(tmp_path)
+    before = live.settings_revision(files)
+    (tmp_path / "environment").write_text("A=2\n")
+    assert settings.revision == before != live.settings_revision(files)
+
+
+def test_a_ready_process_leaves_a_note_that_the_roles_modules_read(
+    release: Path, tmp_path: Path, load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "run").mkdir()
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "run"))
+    settings = load(tmp_path / "live")
+    settings.when_ready(None)
+    note = live.served(str(tmp_path / "run"), str(os.getpid()))
+    assert note["release"] == "abc"
+    assert note["venv"] == os.path.realpath(sys.prefix)
+    assert note["revision"] == settings.revision
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["served.json"]
+
+
+def test_without_systemd_there_is_no_note(tmp_path: Path, load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
+    load(tmp_path).when_ready(None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_app_gets_exactly_one_hop(tmp_path: Path, load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[Any, dict[str, int]]] = []
+    fake = ModuleType("werkzeug.middleware.proxy_fix")
+    fake.ProxyFix = lambda app, **counts: calls.append((app, counts)) or "wrapped"  # type: ignore[attr-defined, func-returns-value]
+    monkeypatch.setitem(sys.modules, "werkzeug", ModuleType("werkzeug"))
+    monkeypatch.setitem(sys.modules, "werkzeug.middleware", ModuleType("werkzeug.middleware"))
+    monkeypatch.setitem(sys.modules, "werkzeug.middleware.proxy_fix", fake)
+    worker = SimpleNamespace(wsgi="app")
+    load(tmp_path).post_worker_init(worker)
+    assert worker.wsgi == "wrapped"
+    assert calls == [("app", {"x_for": 1, "x_proto": 1, "x_host": 1, "x_port": 0, "x_prefix": 0})]
+
+
+@pytest.mark.parametrize("own_hops", [None, 1, 3])
+def test_the_app_sees_the_true_client_whatever_it_does_itself(tmp_path: Path, load: Load, own_hops: int | None) -> None:
+    proxy_fix = pytest.importorskip("werkzeug.middleware.proxy_fix")
+    seen: dict[str, Any] = {}
+
+    def app(environ: dict[str, Any], _: Any) -> list[bytes]:
+        seen.update(environ)
+        return []
+
+    wsgi = proxy_fix.ProxyFix(app, x_for=own_hops, x_proto=own_hops, x_host=own_hops) if own_hops else app
+    worker = SimpleNamespace(wsgi=wsgi)
+    load(tmp_path).post_worker_init(worker)
+    environ = {
+        "REMOTE_ADDR": "127.0.0.1",
+        "wsgi.url_scheme": "http",
+        "HTTP_HOST": "127.0.0.1:8000",
+        "HTTP_X_FORWARDED_FOR": "203.0.113.7",
+        "HTTP_X_FORWARDED_PROTO": "https",
+        "HTTP_X_FORWARDED_HOST": "blog.test",
+    }
+    worker.wsgi(environ, None)
+    assert (seen["REMOTE_ADDR"], seen["wsgi.url_scheme"], seen["HTTP_HOST"]) == ("203.0.113.7", "https", "blog.test")
+
+
+def test_an_app_without_werkzeug_is_served_with_a_warning(
+    tmp_path: Path, load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "werkzeug.middleware.proxy_fix", None)
+    warnings: list[str] = []
+    worker = SimpleNamespace(wsgi="app", log=SimpleNamespace(warning=warnings.append))
+    load(tmp_path).post_worker_init(worker)
+    assert worker.wsgi == "app"
+    assert "werkzeug is not installed" in warnings[0]
+
+
+def test_only_this_machine_may_speak_for_a_client(tmp_path: Path, load: Load) -> None:
+    assert load(tmp_path).forwarded_allow_ips == "127.0.0.1,::1"
+    assert load(tmp_path).control_socket_disable is True
