@@ -152,7 +152,9 @@ def _copy_file(source: Path, target: Path, earlier: Path | None, known: Mapping[
     """Copy a plain file. One that is byte for byte in the backup before takes no room: both names are one file."""
     entry = {**_identity(source), "mode": stat.S_IMODE(source.stat().st_mode)}
     before = earlier / "data" / source_relative(target) if earlier else None
-    if before and known and known.get("sha256") == entry["sha256"] and before.is_file() and _same(before, source):
+    unchanged = before and known and known.get("sha256") == entry["sha256"] and before.is_file()
+    # Read again, not believed: a copy that rotted on the disk would make this backup, and all after it, fail.
+    if before and unchanged and _same(before, source) and _identity(before)["sha256"] == entry["sha256"]:
         os.link(before, target)
     else:
         shutil.copy2(source, target, follow_symlinks=False)
