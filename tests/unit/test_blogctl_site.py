@@ -1,0 +1,143 @@
+"""blogctl: which site, its lock, its live link, and the settings from before a change."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from blogctl import site as module
+from blogctl.site import OperationError, Site
+
+HOLD = """\
+import sys
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+from blogctl import site
+site.LOCKS = Path(sys.argv[2])
+with site.locked(site.Site({"name": sys.argv[3]})):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def configure(name: str) -> None:
+    folder = module.CONFIGURATION / name
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "site.json").write_text(json.dumps({"name": name}))
+
+
+def test_the_only_site_of_a_host_needs_no_name(site: Site) -> None:
+    configure("blog")
+    assert module.load(None).name == "blog"
+
+
+def test_one_of_several_needs_its_name(site: Site) -> None:
+    configure("blog")
+    configure("other")
+    with pytest.raises(OperationError, match=r"2 sites \(blog, other\); choose one with --site NAME"):
+        module.load(None)
+    assert module.load("other").name == "other"
+
+
+def test_a_host_without_sites_says_so(site: Site) -> None:
+    with pytest.raises(OperationError, match=r"0 sites \(none\)"):
+        module.load(None)
+    with pytest.raises(OperationError, match="no site 'blog'; it has none"):
+        module.load("blog")
+
+
+def test_settings_that_only_root_may_read_are_not_a_traceback(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    configure("blog")
+
+    def refuse(*_: object, **__: object) -> str:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    with pytest.raises(OperationError, match="use sudo"):
+        module.load("blog")
+
+
+def test_a_second_holder_of_a_lock_is_refused(site: Site) -> None:
+    with (
+        module.locked(site),
+        pytest.raises(OperationError, match="another operation on blog is under way"),
+        module.locked(site),
+    ):
+        pytest.fail("two hold the lock")
+    with module.locked(site):
+        pass
+
+
+def test_sites_do_not_lock_each_other(site: Site) -> None:
+    with module.locked(site), module.locked(Site({"name": "other"})):
+        pass
+
+
+def test_the_lock_of_a_process_that_was_killed_is_free(site: Site, role: Path) -> None:
+    command = [sys.executable, "-c", HOLD, str(role / "files"), str(module.LOCKS), site.name]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(OperationError), module.locked(site):
+            pytest.fail("two hold the lock")
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+    with module.locked(site):
+        pass
+
+
+def test_a_release_that_is_not_there_is_answered_with_those_that_are(
+    site: Site, add_release: Callable[[str], Path]
+) -> None:
+    add_release("abc")
+    assert module.app_folder(site, "abc") == site.path("releases") / "abc"
+    with pytest.raises(OperationError, match="no release 'xyz'; there are abc"):
+        module.app_folder(site, "xyz")
+
+
+def test_the_live_link_is_made_and_turned_without_ever_missing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert module.live_target(site) is None
+    module.point_link(site, "/one")
+    monkeypatch.setattr(Path, "unlink", lambda *_, **__: pytest.fail("the link was removed first"))
+    module.point_link(site, "/two")
+    assert module.live_target(site) == "/two"
+    assert [path.name for path in site.path("link").parent.iterdir()] == ["blog"]
+
+
+def test_a_link_that_cannot_be_turned_stays_and_leaves_no_litter(site: Site) -> None:
+    site.path("link").mkdir(parents=True)
+    with pytest.raises(OSError, match="directory"):
+        module.point_link(site, "/two")
+    assert [path.name for path in site.path("link").parent.iterdir()] == ["blog"]
+
+
+def test_settings_from_before_a_change_are_put_back_with_their_mode(site: Site) -> None:
+    (place,) = (Path(path) for path in site.settings["settings_files"])
+    (copy,) = module.previous_settings(site).values()
+    copy.parent.mkdir()
+    copy.write_text("before\n")
+    copy.chmod(0o640)
+    place.write_text("after\n")
+    assert module.restore_settings(site) is True
+    assert place.read_text() == "before\n"
+    assert place.stat().st_mode & 0o777 == 0o640
+    assert [path.name for path in place.parent.iterdir()] == ["environment"]
+
+
+def test_without_kept_settings_there_is_nothing_to_put_back(site: Site) -> None:
+    assert module.restore_settings(site) is False
+
+
+def test_notes_are_forgotten_for_this_site_alone(site: Site) -> None:
+    for name in ("blog.activate", "blog.socket", "other.activate"):
+        (module.PENDING / name).touch()
+    (module.PENDING / "blog.previous").mkdir()
+    module.forget_pending(site)
+    module.forget_pending(site)
+    assert os.listdir(module.PENDING) == ["other.activate"]
