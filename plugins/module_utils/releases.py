@@ -14,6 +14,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 #: Names of identifiers are this many hexadecimal digits: 48 bits, and still easy to type at 3 a.m.
 ID_LENGTH = 12
@@ -108,22 +109,25 @@ def differences(expected: Mapping[str, str], actual: Mapping[str, str]) -> list[
     return sorted(words)
 
 
-def check_release(path: str, wanted: Mapping[str, object], uid: int, gid: int | None) -> list[str]:
+def check_release(path: str, wanted: Mapping[str, Any], uid: int, gid: int | None) -> list[str]:
     """Say how a release on disk differs from what is wanted; an empty list means it is whole.
 
     :param path: the release's folder.
-    :param wanted: C(digest) of the tree, C(links) (relative path to target), C(served) folders.
+    :param wanted: what M(flaskblog.hosting.plan) says of a release: C(digest) of the tree, C(links) (relative path to
+        target), C(served) folders, and what its manifest says.
     :param uid: of the owner, root.
     :param gid: of the app's group, or None where it does not exist yet.
     """
     if not os.path.isdir(path):
         return ["not unpacked yet"]
-    links: Mapping[str, str] = wanted["links"]  # type: ignore[assignment]
+    links: Mapping[str, str] = wanted["links"]
     actual = list(read_tree(path, leave_out=[*links, MANIFEST]))
+    kept = _read_manifest(path)
     words = []
     if tree_digest(actual) != wanted["digest"]:
-        words = differences(_manifest_files(path), {entry.path: f"{entry.kind} {entry.identity}" for entry in actual})
-        words = words or ["the manifest was changed"]
+        words = differences(kept.get("files", {}), {entry.path: f"{entry.kind} {entry.identity}" for entry in actual})
+    if not words and kept != manifest(wanted, actual):
+        words = [f"{MANIFEST}: missing or changed"]
     for relative, target in links.items():
         full = os.path.join(path, relative)
         if not os.path.islink(full) or os.readlink(full) != target:
@@ -131,11 +135,25 @@ def check_release(path: str, wanted: Mapping[str, object], uid: int, gid: int | 
     return words + list(_wrong_attributes(path, wanted, uid, gid))
 
 
-def _manifest_files(path: str) -> dict[str, str]:
+def manifest(release: Mapping[str, Any], entries: Iterable[Entry]) -> dict[str, Any]:
+    """Return what a release says of itself.
+
+    :param release: C(id), C(path), C(app_path), C(digest), C(source_root).
+    """
+    return {
+        "id": release["id"],
+        "digest": release["digest"],
+        "app_dir": os.path.relpath(release["app_path"], release["path"]),
+        "source_root": release["source_root"],
+        "files": {entry.path: f"{entry.kind} {entry.identity}" for entry in entries},
+    }
+
+
+def _read_manifest(path: str) -> dict[str, Any]:
     try:
         with open(os.path.join(path, MANIFEST), encoding="utf-8") as handle:
-            return dict(json.load(handle)["files"])
-    except (OSError, ValueError, KeyError):
+            return dict(json.load(handle))
+    except (OSError, ValueError, TypeError):
         return {}
 
 

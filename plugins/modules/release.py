@@ -105,15 +105,8 @@ def complete(folder: str, release: dict[str, Any], gid: int) -> None:
         path = os.path.join(folder, relative)
         os.makedirs(os.path.dirname(path), exist_ok=True)
         os.symlink(target, path)
-    manifest = {
-        "id": release["id"],
-        "digest": release["digest"],
-        "app_dir": os.path.relpath(release["app_path"], release["path"]),
-        "source_root": release["source_root"],
-        "files": {entry.path: f"{entry.kind} {entry.identity}" for entry in entries},
-    }
     with open(os.path.join(folder, releases.MANIFEST), "w", encoding="utf-8") as handle:
-        json.dump(manifest, handle, indent=1, sort_keys=True)
+        json.dump(releases.manifest(release, entries), handle, indent=1, sort_keys=True)
     for full, relative, kind in releases.walk_attributes(folder):
         os.chown(full, 0, gid)
         os.chmod(full, releases.release_mode(kind, releases.is_below(relative, release["served"])))

@@ -105,14 +105,17 @@ def release(tmp_path: Path, me: Any) -> tuple[Path, dict[str, Any]]:
     (folder / "run").chmod(0o750)
     (folder / "app.py").chmod(0o640)
     entries = list(releases.read_tree(str(folder)))
-    manifest = {"files": {entry.path: f"{entry.kind} {entry.identity}" for entry in entries}}
-    (folder / releases.MANIFEST).write_text(json.dumps(manifest))
-    (folder / "database.db").symlink_to("/var/lib/blog/database.db")
     wanted = {
+        "id": "abc",
+        "path": str(folder),
+        "app_path": str(folder),
+        "source_root": "",
         "digest": releases.tree_digest(entries),
         "links": {"database.db": "/var/lib/blog/database.db"},
         "served": ["static"],
     }
+    (folder / releases.MANIFEST).write_text(json.dumps(releases.manifest(wanted, entries)))
+    (folder / "database.db").symlink_to("/var/lib/blog/database.db")
     for full, relative, kind in releases.walk_attributes(str(folder)):
         os.chmod(full, releases.release_mode(kind, releases.is_below(relative, ["static"])))
     return folder, wanted
@@ -197,4 +200,9 @@ def test_a_manifest_that_agrees_with_a_change_does_not_hide_it(release: tuple[Pa
     entries = releases.read_tree(str(folder), leave_out=["database.db", releases.MANIFEST])
     files = {entry.path: f"{entry.kind} {entry.identity}" for entry in entries}
     (folder / releases.MANIFEST).write_text(json.dumps({"files": files}))
-    assert check(release, me) == ["the manifest was changed"]
+    assert check(release, me) == [".release.json: missing or changed"]
+
+
+def test_a_manifest_that_is_gone_is_noticed(release: tuple[Path, dict[str, Any]], me: Any) -> None:
+    (release[0] / releases.MANIFEST).unlink()
+    assert check(release, me) == [".release.json: missing or changed"]
