@@ -1,0 +1,127 @@
+"""blogctl talks to systemd and to the app itself."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from blogctl import health, services
+from blogctl.site import OperationError, Site
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Stand in for systemd's commands and remember them; one with "bad" in it fails."""
+    seen: list[list[str]] = []
+
+    def run(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        seen.append(command)
+        failed = "bad" in " ".join(command)
+        return subprocess.CompletedProcess(command, int(failed), stdout="42\n", stderr="it is bad\n" if failed else "")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    return seen
+
+
+def test_systemctl_fails_in_its_own_words(calls: list[list[str]]) -> None:
+    services.systemctl("start", "good.service")
+    with pytest.raises(OperationError, match=r"'systemctl start bad.service' failed: it is bad"):
+        services.systemctl("start", "bad.service")
+
+
+def test_units_are_asked_for(calls: list[list[str]]) -> None:
+    assert services.is_active("good.service")
+    assert not services.is_active("bad.service")
+    assert services.main_pid("good.service") == "42"
+    assert services.journal("good.service", lines=3) == "42"
+    assert "--lines=3" in calls[-1]
+
+
+def test_a_command_runs_as_the_app_with_its_limits_and_the_data_it_is_given(
+    site: Site, calls: list[list[str]], add_release: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = add_release("abc")
+    services.run_as_app(site, folder, "src", "flask db upgrade", tmp_path / "staging")
+    (command,) = calls
+    assert command[0] == "systemd-run"
+    assert command[-3:] == ["/bin/sh", "-c", "flask db upgrade"]
+    assert f"--property=User={site.settings['user']}" in command
+    assert f"--property=BindPaths={tmp_path}/staging:{site.settings['data']}" in command
+    assert "--property=ProtectSystem=strict" in command
+    assert "--property=RuntimeMaxSec=5" in command
+    assert f"--setenv=PYTHONPATH={folder}/src" in command
+    assert "--setenv=FLASK_BLOG_RELEASE=abc" in command
+
+
+def test_a_command_that_fails_shows_what_it_said(
+    site: Site, calls: list[list[str]], add_release: Callable[[str], Path], tmp_path: Path
+) -> None:
+    with pytest.raises(OperationError, match=r"the command 'bad command' failed \(status 1\):\n42"):
+        services.run_as_app(site, add_release("abc"), "", "bad command", tmp_path)
+
+
+# -- health ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def serving(site: Site, server: Any, monkeypatch: pytest.MonkeyPatch) -> Site:
+    """A site whose app runs, answers, and says that it serves the release abc."""
+    site.settings["bind"] = f"127.0.0.1:{server.port}"
+    server.answers = {"/healthz": (200, b"")}
+    (site.path("run_directory") / "served.json").write_text(json.dumps({"pid": 42, "release": "abc"}))
+    monkeypatch.setattr(health, "main_pid", lambda _: "42")
+    return site
+
+
+def test_the_app_is_asked_as_nginx_would_ask(serving: Site, server: Any) -> None:
+    assert health.wait_until_served(serving, "abc", 0) is None
+    ((path, headers),) = server.asked
+    assert path == "/healthz"
+    assert headers["Host"] == headers["X-Forwarded-Host"] == "blog.test"
+    assert headers["X-Forwarded-Proto"] == "http"
+
+
+@pytest.mark.parametrize(
+    ("status", "healthy"), [(200, True), (204, True), (302, True), (401, False), (404, False), (500, False)]
+)
+def test_a_page_or_a_redirect_is_healthy(serving: Site, server: Any, status: int, healthy: bool) -> None:
+    server.answers = {"/healthz": (status, b"")}
+    problem = health.wait_until_served(serving, "abc", 0)
+    assert problem == (None if healthy else f"/healthz: answered {status}")
+
+
+def test_a_healthy_old_process_is_not_taken_for_the_new_release(serving: Site) -> None:
+    assert health.wait_until_served(serving, "new", 0) == "the running process serves abc, not new"
+
+
+def test_a_note_of_a_dead_process_is_no_release(serving: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "main_pid", lambda _: "43")
+    assert health.served_release(serving) is None
+    assert health.wait_until_served(serving, "abc", 0) == "the running process serves no release, not abc"
+
+
+@pytest.mark.parametrize("text", [None, "{", ""])
+def test_no_note_is_no_release(serving: Site, text: str | None) -> None:
+    note = serving.path("run_directory") / "served.json"
+    note.unlink()
+    if text is not None:
+        note.write_text(text)
+    assert health.served_release(serving) is None
+
+
+def test_an_app_that_does_not_listen_is_said_to_give_no_answer(serving: Site) -> None:
+    serving.settings["bind"] = "127.0.0.1:1"
+    problem = health.wait_until_served(serving, "abc", 0)
+    assert problem is not None
+    assert problem.startswith("/healthz: no answer: ")
+
+
+def test_an_app_that_needs_a_moment_gets_it(serving: Site, server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.answers = {"/healthz": (503, b"")}
+    monkeypatch.setattr(health.time, "sleep", lambda _: server.answers.update({"/healthz": (200, b"")}))
+    assert health.wait_until_served(serving, "abc", 5) is None
+    assert len(server.asked) == 2
