@@ -39,7 +39,7 @@ GOOD = {
 #: What identifies every file of a machine, but for what systemd and the journal write by themselves.
 FINGERPRINT = [
     *("find", "/etc", "/home", "/opt", "/root", "/srv", "/usr", "/var", "-xdev"),
-    *("(", "-path", "/var/log", "-o", "-path", "/var/lib/systemd", ")", "-prune", "-o"),
+    *("(", "-path", "/var/log", "-o", "-path", "/var/lib/systemd", "-o", "-path", "/var/tmp", ")", "-prune", "-o"),
     *("-printf", r"%p %y %m %u:%g %s %T@ %l\n"),
 ]
 
@@ -108,4 +108,4 @@ def test_it_is_refused_in_words_that_help(attempt: Attempt, case: dict[str, Any]
 @pytest.mark.parametrize("index", range(len(MACHINES)), ids=MACHINES)
 def test_no_file_of_the_machine_was_touched(attempt: Attempt, index: int) -> None:
     assert len(attempt.before[index]) > 5000
-    assert attempt.after[index] == attempt.before[index]
+    assert sorted(set(attempt.after[index]) ^ set(attempt.before[index]))[:20] == []
