@@ -196,13 +196,13 @@ class Operator:
         subprocess.run(["docker", "restart", "--time", "60", self.machine], capture_output=True, check=True)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def operator(host: Any, request: pytest.FixtureRequest) -> Operator:
     """An operator of the machine that is tested."""
     return Operator(host.backend.name, request.path.parent)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def visit(operator: Operator) -> Callable[..., Visitor]:
     """Make visitors of a site of the machine that is tested: visit(host), visit(host, port)."""
 
@@ -212,7 +212,7 @@ def visit(operator: Operator) -> Callable[..., Visitor]:
     return new
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def eventually() -> Callable[..., None]:
     """Wait until something is true: eventually(lambda: ..., seconds)."""
 

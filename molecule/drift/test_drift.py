@@ -1,0 +1,257 @@
+"""Whatever a hand changed in what we manage is found, shown and put right.
+
+The role itself says what it manages. All of it is changed at once, one kind of change after the other.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from molecule.conftest import Operator, Visitor
+
+MIRROR = "mirror.example.com"
+DATABASE = "/var/lib/flask-blog/database.db"
+
+# -- what runs on the machine --
+
+LOOK = """
+import glob, hashlib, os, pwd, re, subprocess
+
+def look(path):
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return "nothing"
+    if os.path.islink(path):
+        return f"-> {os.readlink(path)}"
+    words = f"{found.st_mode:o} {found.st_uid}:{found.st_gid}"
+    if not os.path.isfile(path):
+        return words
+    content = open(path, "rb").read()
+    if path in secret:
+        # A generated value is as good as another; that it is kept is a question of its own.
+        content = re.sub(rb'"[0-9a-f]{64}"', b"generated", content)
+    return f"{words} {hashlib.sha256(content).hexdigest()}"
+
+paths, folders, secret, units, user = args
+for folder in folders:
+    for parent, directories, files in os.walk(folder):
+        paths += [os.path.join(parent, name) for name in [*directories, *files]]
+seen = {path: look(path) for path in paths}
+for unit in units:
+    show = ["systemctl", "show", "--property=UnitFileState,ActiveState", unit]
+    seen[unit] = subprocess.run(show, capture_output=True, text=True, check=True).stdout
+try:
+    seen["the account"] = repr(tuple(pwd.getpwnam(user))[2:])
+except KeyError:
+    seen["the account"] = "nothing"
+print(json.dumps(seen))
+"""
+APPEND = """
+for path in args[0]:
+    with open(path, "a") as file:
+        file.write("\\nthis line was never here\\n")
+"""
+LEAD_ASTRAY = """
+import os
+for path in args[0]:
+    if os.path.lexists(path):
+        os.unlink(path)
+    os.symlink("/nowhere", path)
+"""
+CHANGE_MODE = """
+import os
+for path in args[0]:
+    os.chmod(path, os.stat(path).st_mode | 0o002)
+"""
+CHANGE_OWNER = """
+import os
+for path in args[0]:
+    os.chown(path, 65534, 65534)
+"""
+REMOVE = """
+import os, shutil
+for path in args[0]:
+    shutil.rmtree(path) if os.path.isdir(path) and not os.path.islink(path) else os.unlink(path)
+"""
+STOP = """
+import subprocess
+for unit in args[0]:
+    subprocess.run(["systemctl", "disable", "--now", unit], check=True, stderr=subprocess.DEVNULL)
+"""
+EXPAND = """
+import os
+print(json.dumps([os.path.join(path, name) for path in args[0] for name in os.listdir(path) if name.endswith('.py')]))
+"""
+RELEASE = """
+import os
+release = os.path.realpath(args[0])
+below = [os.path.join(parent, name) for parent, folders, files in os.walk(release) for name in [*folders, *files]]
+print(json.dumps({
+    "path": release,
+    "venv": os.path.realpath(f"{release}/venv"),
+    "links": [path for path in below if os.path.islink(path)],
+    "others": [release, *(path for path in below if not os.path.islink(path))],
+}))
+"""
+
+
+@dataclass(frozen=True)
+class Managed:
+    """What the role manages on a machine."""
+
+    operator: Operator
+    files: list[str]
+    directories: list[str]
+    links: list[str]
+    absent: list[str]
+    secret: list[str]
+    units: list[str]
+    site: dict[str, Any]
+    release: dict[str, Any]
+
+    def look(self) -> dict[str, str]:
+        """What everything is like, by path."""
+        paths = [*self.files, *self.directories, *self.links, *self.absent, self.site["link"], DATABASE]
+        folders = [self.release["path"], f"{self.site['data']}/static"]
+        seen: dict[str, str] = self.operator.python(LOOK, paths, folders, self.secret, self.units, self.site["user"])
+        return seen
+
+
+@pytest.fixture(scope="module")
+def managed(operator: Operator) -> Managed:
+    assert operator.play(playbook="managed.yml").returncode == 0
+    declared = json.loads(Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"], "managed.json").read_text())
+    paths: dict[str, list[str]] = {"directory": [], "file": [], "link": [], "absent": [], "tree": []}
+    for item in declared["objects"]:
+        paths[item["kind"]].append(item["path"])
+    # One object stands for all files of a folder.
+    folders = [path for path in paths["file"] if path in paths["directory"]]
+    inside = operator.python(EXPAND, folders)
+    assert len(inside) >= len(folders) > 0
+    return Managed(
+        operator=operator,
+        files=[path for path in paths["file"] if path not in folders] + inside,
+        directories=paths["directory"],
+        links=paths["link"],
+        absent=paths["absent"],
+        secret=[item["path"] for item in declared["objects"] if item.get("generated")],
+        units=[unit["name"] for unit in declared["units"]],
+        site=declared["site"],
+        release=operator.python(RELEASE, declared["site"]["link"]),
+    )
+
+
+# -- the hand: each changes what it can and returns the words that a report must contain --
+
+
+def change_contents(managed: Managed) -> list[str]:
+    release = managed.release["path"]
+    managed.operator.python(APPEND, [*managed.files, f"{release}/app.py", f"{release}/added.py"])
+    managed.operator.python(REMOVE, [f"{release}/static/mirror.css"])
+    return [*managed.files, "app.py", "added.py", "static/mirror.css"]
+
+
+def change_the_manifest(managed: Managed) -> list[str]:
+    managed.operator.python(REMOVE, [f"{managed.release['path']}/.release.json"])
+    return [".release.json"]
+
+
+def lead_links_astray(managed: Managed) -> list[str]:
+    elsewhere = [*managed.links, *managed.absent, managed.site["link"]]
+    managed.operator.python(LEAD_ASTRAY, [*elsewhere, *managed.release["links"]])
+    return [*elsewhere, *(os.path.relpath(path, managed.release["path"]) for path in managed.release["links"])]
+
+
+def change_modes(managed: Managed) -> list[str]:
+    paths = [*managed.files, *managed.directories, DATABASE]
+    managed.operator.python(CHANGE_MODE, [*paths, *managed.release["others"]])
+    return [*paths, *(os.path.relpath(path, managed.release["path"]) for path in managed.release["others"])]
+
+
+def change_owners(managed: Managed) -> list[str]:
+    paths = [*managed.files, *managed.directories, DATABASE]
+    managed.operator.python(CHANGE_OWNER, [*paths, *managed.release["others"]])
+    return [*paths, *(os.path.relpath(path, managed.release["path"]) for path in managed.release["others"])]
+
+
+def remove_files_and_links(managed: Managed) -> list[str]:
+    paths = [*managed.files, *managed.links, managed.site["link"]]
+    managed.operator.python(REMOVE, paths)
+    return paths
+
+
+def remove_folders(managed: Managed) -> list[str]:
+    """All but the data: what is gone there is a case for the backups."""
+    data = managed.site["data"]
+    outermost = [
+        path
+        for path in managed.directories
+        if not f"{path}/".startswith(f"{data}/")
+        and path != "/var/www"
+        and not any(path.startswith(f"{other}/") for other in managed.directories)
+    ]
+    managed.operator.python(REMOVE, outermost)
+    return outermost
+
+
+def stop_and_disable(managed: Managed) -> list[str]:
+    managed.operator.python(STOP, managed.units)
+    return managed.units
+
+
+HANDS = (
+    change_contents,
+    change_the_manifest,
+    lead_links_astray,
+    change_modes,
+    change_owners,
+    remove_files_and_links,
+    remove_folders,
+    stop_and_disable,
+)
+
+
+@pytest.mark.parametrize("hand", HANDS, ids=lambda hand: hand.__name__)
+def test_what_a_hand_changed_is_found_shown_and_put_right(
+    managed: Managed, visit: Callable[..., Visitor], hand: Callable[[Managed], list[str]]
+) -> None:
+    before = managed.look()
+    assert "nothing" not in {before[path] for path in [*managed.files, *managed.directories, *managed.links]}
+    expected = hand(managed)
+    damaged = managed.look()
+    assert damaged != before
+
+    shown = managed.operator.play("--check", "--diff")
+    assert shown.changed > 0
+    assert [words for words in expected if words not in shown.output] == []
+    assert managed.look() == damaged, "check mode changes something"
+
+    assert managed.operator.play().changed > 0
+    after = managed.look()
+    assert {path: after.get(path) for path in before if after.get(path) != before[path]} == {}
+    assert after == before
+    assert visit(MIRROR).ask("/").json()["host"] == MIRROR
+    assert managed.operator.play().changed == 0
+
+
+def test_a_secret_is_kept_and_never_shown(host: Any, managed: Managed) -> None:
+    (settings,) = managed.secret
+    before = host.check_output("cat %s", settings)
+    key = before.partition('SECRET_KEY="')[2].partition('"')[0]
+    assert len(key) == 64
+    managed.operator.python(APPEND, [settings])
+    shown = managed.operator.play("--check", "--diff", "-vvv")
+    done = managed.operator.play("--diff", "-vvv")
+    assert shown.changed > 0
+    assert done.changed > 0
+    assert key not in shown.output + done.output
+    assert host.check_output("cat %s", settings) == before
