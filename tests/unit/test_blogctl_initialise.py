@@ -131,7 +131,8 @@ def test_a_move_up_that_was_interrupted_is_finished(
     site: Site, ran: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     archive(site, {f"{number}.txt": str(number) for number in range(4)} | {"sub/deep.txt": "deep"})
-    real, moved = os.rename, []
+    real = os.rename
+    moved: list[str] = []
 
     def killed_half_way(one: str, other: str) -> None:
         if len(moved) == 2:

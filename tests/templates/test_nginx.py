@@ -1,0 +1,327 @@
+"""What nginx is told: who a request is from, what is served from disk, and who gets no answer."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SITE = "/etc/nginx/sites-available/flask-blog.conf"
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "defaults": {},
+    "two names": {"server_names": ["blog.example.com", "www.example.com"]},
+    "trusted proxies": {
+        "server_names": ["blog.example.com", "www.example.com"],
+        "trusted_proxies": ["192.0.2.0/24", "2001:db8::/32"],
+    },
+    "no IPv6": {"ipv6": False},
+    "another port": {"http_port": 8080},
+    "nothing served from disk": {"static": {}, "writable_paths": ["uploads"]},
+    "several folders": {"static": {"/static/": "static/", "/static/media/": "media/"}, "writable_paths": ["media"]},
+    "an app below the top": {"app_dir": "web", "bind": "[::1]:9000"},
+}
+WITH_STATIC = [name for name in VARIANTS if name != "nothing served from disk"]
+
+#: By which a request can say who it is from, over what it came, or which server it wants.
+FORWARDED = {
+    "Forwarded",
+    "X-Forwarded-For",
+    "X-Forwarded-Host",
+    "X-Forwarded-Port",
+    "X-Forwarded-Prefix",
+    "X-Forwarded-Proto",
+    "X-Forwarded-Protocol",
+    "X-Forwarded-Ssl",
+    "X-Real-IP",
+    "X-Scheme",
+    "X-Script-Name",
+    "Proxy",
+    "Host",
+}
+
+
+@dataclass
+class Directive:
+    """One directive of nginx's configuration: its name, its arguments, and what is in its block."""
+
+    name: str
+    arguments: list[str]
+    block: list[Directive] = field(default_factory=list)
+
+    def all(self, name: str) -> list[Directive]:
+        """The directives of its block with a name."""
+        return [directive for directive in self.block if directive.name == name]
+
+    def one(self, name: str) -> list[str]:
+        """The arguments of the only directive of its block with a name."""
+        (found,) = self.all(name)
+        return found.arguments
+
+
+TOKEN = re.compile(r'#[^\n]*|"((?:[^"\\]|\\.)*)"|([{};])|([^\s{};"]+)')
+
+
+def parse(text: str) -> Directive:
+    """Parse nginx's configuration, as far as the role writes it."""
+    tokens: Iterator[tuple[str, bool]] = (
+        (match[1], True) if match[1] is not None else (match[2] or match[3], False)
+        for match in TOKEN.finditer(text)
+        if not match[0].startswith("#")
+    )
+    top = Directive("", [])
+    open_blocks, words = [top], list[str]()
+    for token, quoted in tokens:
+        if quoted or token not in "{};":
+            words.append(token)
+        elif token == "}":
+            open_blocks.pop()
+        else:
+            directive = Directive(words[0], words[1:])
+            open_blocks[-1].block.append(directive)
+            if token == "{":
+                open_blocks.append(directive)
+            words = []
+    assert open_blocks == [top], "a block is not closed"
+    assert words == [], "a directive is not ended"
+    return top
+
+
+Config = Callable[[str], Directive]
+
+
+@pytest.fixture
+def config(render: Any) -> Config:
+    """The parsed configuration of the site for one of the variants."""
+    return lambda variant: parse(render(**VARIANTS[variant]).text(SITE))
+
+
+def site_server(top: Directive) -> Directive:
+    return top.all("server")[-1]
+
+
+def locations(top: Directive) -> dict[str, Directive]:
+    return {location.arguments[-1]: location for location in site_server(top).all("location")}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_forwarding_header_is_overwritten_or_emptied(config: Config, variant: str) -> None:
+    proxied = locations(config(variant))["/"]
+    sent = {header.arguments[0]: header.arguments[1] for header in proxied.all("proxy_set_header")}
+    assert sent.keys() >= FORWARDED
+    for header in FORWARDED:
+        assert "$http_" not in sent[header], f"{header} repeats what the client sent"
+        assert "$proxy_add" not in sent[header], f"{header} appends to what the client sent"
+    assert sent["X-Forwarded-For"] == sent["X-Real-IP"] == "$remote_addr"
+    assert sent["X-Forwarded-Host"] == sent["Host"]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_no_location_adds_headers_of_the_app_elsewhere(config: Config, variant: str) -> None:
+    """proxy_set_header in a block drops those of the blocks around it; so they stand in one place only."""
+    found = config(variant)
+    assert not site_server(found).all("proxy_set_header")
+    assert [name for name, location in locations(found).items() if location.all("proxy_pass")] == ["/"]
+
+
+def test_the_port_is_part_of_what_the_app_believes_its_name_to_be(config: Config) -> None:
+    sent = {
+        header.arguments[0]: header.arguments[1]
+        for header in locations(config("another port"))["/"].all("proxy_set_header")
+    }
+    assert sent["Host"] == "$host:8080"
+    sent = {
+        header.arguments[0]: header.arguments[1]
+        for header in locations(config("defaults"))["/"].all("proxy_set_header")
+    }
+    assert sent["Host"] == "$host"
+
+
+def test_nobody_is_trusted_by_default(config: Config) -> None:
+    found = config("defaults")
+    assert not site_server(found).all("set_real_ip_from")
+    assert not site_server(found).all("real_ip_header")
+    sent = {header.arguments[0]: header.arguments[1] for header in locations(found)["/"].all("proxy_set_header")}
+    assert sent["X-Forwarded-Proto"] == "$scheme"
+
+
+def test_only_named_proxies_say_who_the_client_is_and_how_it_came(config: Config) -> None:
+    found = config("trusted proxies")
+    server = site_server(found)
+    assert [directive.arguments for directive in server.all("set_real_ip_from")] == [
+        ["192.0.2.0/24"],
+        ["2001:db8::/32"],
+    ]
+    assert server.one("real_ip_recursive") == ["on"]
+    (geo,) = found.all("geo")
+    # The address of the connection, not the one that the header has put in its place.
+    assert geo.arguments == ["$realip_remote_addr", "$flask_blog_is_trusted"]
+    assert [[item.name, *item.arguments] for item in geo.block] == [
+        ["default", "0"],
+        ["192.0.2.0/24", "1"],
+        ["2001:db8::/32", "1"],
+    ]
+    (scheme,) = found.all("map")
+    choices = {item.name: item.arguments for item in scheme.block}
+    assert choices == {"default": ["$scheme"], "1:http": ["http"], "1:https": ["https"]}
+    assert found.all("server")[0].one("return")[1].startswith("$flask_blog_scheme://")
+
+
+@pytest.mark.parametrize("variant", WITH_STATIC)
+def test_alias_and_prefix_both_end_with_a_slash(config: Config, variant: str) -> None:
+    """Without both, GET /static../secret.py is the app's code."""
+    static = {name: location for name, location in locations(config(variant)).items() if name != "/"}
+    assert static
+    for name, location in static.items():
+        assert location.arguments[0] == "^~"
+        assert name.endswith("/")
+        assert location.one("alias")[0].endswith("/")
+
+
+@pytest.mark.parametrize("variant", WITH_STATIC)
+def test_hidden_files_are_not_served(config: Config, variant: str) -> None:
+    for name, location in locations(config(variant)).items():
+        if name != "/":
+            (hidden,) = location.all("location")
+            assert hidden.arguments[0] == "~"
+            assert re.search(hidden.arguments[1], f"{name}.git/config")
+            assert not re.search(hidden.arguments[1], f"{name}css/blog.css")
+            assert hidden.one("return") == ["404"]
+
+
+@pytest.mark.parametrize("variant", WITH_STATIC)
+def test_what_the_app_writes_is_never_a_page_with_scripts_of_this_site(config: Config, variant: str) -> None:
+    written = 0
+    for location in locations(config(variant)).values():
+        headers = {header.arguments[0]: header.arguments for header in location.all("add_header")}
+        for header in headers.values():
+            assert header[-1] == "always"
+        if location.all("alias") and location.one("alias")[0].startswith("/var/lib/"):
+            written += 1
+            assert "sandbox" in headers["Content-Security-Policy"][1]
+            assert headers["X-Content-Type-Options"][1] == "nosniff"
+            assert location.one("disable_symlinks") == ["on", f"from={location.one('alias')[0]}"]
+    assert written == 1
+
+
+def test_static_files_of_the_release_come_from_the_live_link(config: Config) -> None:
+    assert locations(config("defaults"))["/static/"].one("alias") == ["/var/www/flask-blog/static/"]
+    assert locations(config("an app below the top"))["/static/"].one("alias") == ["/var/www/flask-blog/static/"]
+
+
+def test_a_blog_may_serve_everything_itself(config: Config) -> None:
+    assert list(locations(config("nothing served from disk"))) == ["/"]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_site_answers_to_its_own_names_alone(config: Config, render: Any, variant: str) -> None:
+    for server in config(variant).all("server"):
+        assert server.one("server_name") != ["_"]
+        for listen in server.all("listen"):
+            assert "default_server" not in listen.arguments
+    port = VARIANTS[variant].get("http_port", 80)
+    (unknown,) = parse(render(**VARIANTS[variant]).text(f"/etc/nginx/conf.d/unknown-hosts-{port}.conf")).all("server")
+    assert unknown.one("return") == ["444"]
+    for listen in unknown.all("listen"):
+        assert listen.arguments == [listen.arguments[0], "default_server"]
+    assert {listen.arguments[0] for listen in unknown.all("listen")} == {
+        listen.arguments[0] for listen in site_server(config(variant)).all("listen")
+    }
+
+
+def test_another_sites_default_server_is_left_alone_where_wanted(render: Any) -> None:
+    assert not render(reject_unknown_hosts=False).has("/etc/nginx/conf.d/unknown-hosts-80.conf")
+
+
+def test_other_names_lead_to_the_canonical_one(config: Config) -> None:
+    other, canonical = config("two names").all("server")
+    assert other.one("server_name") == ["www.example.com"]
+    assert other.one("return") == ["301", "$scheme://blog.example.com$request_uri"]
+    assert canonical.one("server_name") == ["blog.example.com"]
+    assert len(config("defaults").all("server")) == 1
+
+
+def test_without_ipv6_nothing_listens_on_it(config: Config) -> None:
+    listens = {listen.arguments[0] for listen in site_server(config("no IPv6")).all("listen")}
+    assert listens == {"80"}
+    listens = {listen.arguments[0] for listen in site_server(config("defaults")).all("listen")}
+    assert listens == {"80", "[::]:80"}
+
+
+def test_the_app_is_asked_where_it_listens(config: Config) -> None:
+    (upstream,) = config("an app below the top").all("upstream")
+    assert upstream.one("server") == ["[::1]:9000"]
+    assert locations(config("an app below the top"))["/"].one("proxy_pass") == ["http://flask-blog"]
+
+
+def test_limits_are_the_users_own(render: Any) -> None:
+    top = parse(render(client_max_body_size="64m", proxy_read_timeout=120, static_max_age=60).text(SITE))
+    assert site_server(top).one("client_max_body_size") == ["64m"]
+    assert locations(top)["/"].one("proxy_read_timeout") == ["120s"]
+    assert locations(top)["/static/"].one("expires") == ["60s"]
+
+
+def test_two_blogs_of_a_host_share_no_name(render: Any) -> None:
+    one = render(name="one", server_names=["one.test"], trusted_proxies=["192.0.2.0/24"])
+    two = render(name="two", server_names=["two.test"], trusted_proxies=["192.0.2.0/24"])
+    shared = {item["path"] for item in one.objects} & {item["path"] for item in two.objects}
+    assert {path for path in shared if not path.startswith("/usr/local/")} == {
+        "/etc/nginx/conf.d/unknown-hosts-80.conf",
+        "/etc/nginx/sites-enabled/default",
+    }
+    made = [
+        {directive.arguments[-1] for kind in ("geo", "map", "upstream") for directive in parse(text).all(kind)}
+        for text in (
+            one.text("/etc/nginx/sites-available/one.conf"),
+            two.text("/etc/nginx/sites-available/two.conf"),
+        )
+    ]
+    assert not made[0] & made[1]
+
+
+WHOLE = """\
+user www-data;
+worker_rlimit_nofile 2048;
+events {{ worker_connections 768; }}
+http {{
+    include {folder}/sites-enabled/*.conf;
+}}
+"""
+
+
+def test_gixy_finds_nothing_to_object_to(render: Any, tmp_path: Path) -> None:
+    """gixy-ng knows the mistakes that C(nginx -t) accepts; its list of CVEs knows nothing of Debian's fixes."""
+    sites = {}
+    for number, variables in enumerate(VARIANTS.values()):
+        name = f"blog-{number}"
+        rendered = render(name=name, **variables)
+        sites[name] = rendered.text(f"/etc/nginx/sites-available/{name}.conf")
+        port = variables.get("http_port", 80)
+        sites[f"unknown-{port}"] = render(http_port=port).text(f"/etc/nginx/conf.d/unknown-hosts-{port}.conf")
+    found = run_gixy(tmp_path, sites)
+    assert found.returncode == 0, found.stdout
+
+
+def test_gixy_would_find_a_missing_slash(render: Any, tmp_path: Path) -> None:
+    text = render().text(SITE).replace("location ^~ /static/ {", "location ^~ /static {")
+    found = run_gixy(tmp_path, {"flask-blog": text})
+    assert found.returncode != 0
+    assert "alias_traversal" in found.stdout
+
+
+def run_gixy(folder: Path, sites: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    (folder / "sites-enabled").mkdir()
+    (folder / "nginx.conf").write_text(WHOLE.format(folder=folder))
+    for name, text in sites.items():
+        (folder / "sites-enabled" / f"{name}.conf").write_text(text)
+    return subprocess.run(
+        ["gixy", "--format", "text", "--skips", "nginx_cves", str(folder / "nginx.conf")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )

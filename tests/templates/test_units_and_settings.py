@@ -1,0 +1,247 @@
+"""What systemd and the app are told."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+UNITS = ("flask-blog.service", "flask-blog.socket", "flask-blog-backup.service", "flask-blog-backup.timer")
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "defaults": {},
+    "www-data": {"user": "www-data", "group": "www-data"},
+    "a weird factory": {"wsgi": """blog:create_app("it's 100 %n", path='C:\\\\x', cost='$5')"""},
+    "an app below the top": {"app_dir": "web", "bind": "[::1]:9000"},
+    "no backups": {"backup_schedule": "never"},
+    "a schedule": {"backup_schedule": "Mon..Fri 03:15"},
+}
+
+
+def unit(render: Any, file: str, /, **variables: Any) -> str:
+    return str(render(**variables).text(f"/etc/systemd/system/{file}"))
+
+
+def settings(text: str) -> dict[str, list[str]]:
+    """The settings of a unit by C(Section.Key), continued lines joined (systemd.syntax(7))."""
+    found: dict[str, list[str]] = {}
+    section = ""
+    for line in re.sub(r"\\\n\s*", "", text).splitlines():
+        if line.startswith("["):
+            section = line.strip("[]")
+        elif line and not line.startswith(("#", ";")):
+            key, equals, value = line.partition("=")
+            assert section, f"{line!r} stands in no section"
+            assert equals, f"{line!r} is no setting"
+            found.setdefault(f"{section}.{key}", []).append(value)
+    return found
+
+
+def words(command: str) -> list[str]:
+    """Split a command line as systemd does (systemd.service(5), Command lines), specifiers and variables undone."""
+    found, position = [], 0
+    while position < len(command):
+        if command[position] == " ":
+            position += 1
+            continue
+        word, quote = "", ""
+        while position < len(command) and (quote or command[position] != " "):
+            letter = command[position]
+            if letter == "\\":
+                position += 1
+                word += command[position]
+            elif letter == quote:
+                quote = ""
+            elif not quote and letter in "\"'" and not word:
+                quote = letter
+            elif letter in "%$":
+                assert command[position + 1] == letter, f"a lone {letter} means something to systemd"
+                position += 1
+                word += letter
+            else:
+                word += letter
+            position += 1
+        assert not quote, "a quote is not closed"
+        found.append(word)
+    return found
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("name", UNITS)
+def test_every_unit_is_made_of_sections_and_settings(render: Any, name: str, variant: str) -> None:
+    found = settings(unit(render, name, **VARIANTS[variant]))
+    assert found["Unit.Description"]
+    assert "{{" not in str(found)
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not on this computer")
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_systemd_knows_every_setting(render: Any, tmp_path: Path, variant: str) -> None:
+    """Only what it says of the text counts: the programs and accounts are on another machine."""
+    for name in UNITS:
+        (tmp_path / name).write_text(unit(render, name, **VARIANTS[variant]))
+    result = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", *(str(tmp_path / name) for name in UNITS)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    complaints = [line for line in result.stderr.splitlines() if re.search(r"\.(service|socket|timer):\d+:", line)]
+    assert complaints == []
+
+
+def test_the_article_s_two_workers_and_four_threads_listen_on_this_machine_alone(render: Any) -> None:
+    (command,) = settings(unit(render, "flask-blog.service"))["Service.ExecStart"]
+    given = words(command)
+    assert given[0] == "/var/www/flask-blog/venv/bin/gunicorn"
+    assert given[given.index("--workers") + 1] == "2"
+    assert given[given.index("--threads") + 1] == "4"
+    assert given[given.index("--bind") + 1] == "127.0.0.1:8000"
+    assert given[-1] == "app:app"
+    assert settings(unit(render, "flask-blog.socket"))["Socket.ListenStream"] == ["127.0.0.1:8000"]
+
+
+@pytest.mark.parametrize(
+    "wsgi",
+    [
+        "app:app",
+        "blog:create_app()",
+        VARIANTS["a weird factory"]["wsgi"],
+        'blog:create_app("a  b")',
+        "blog:create_app('100%', '${HOME}', '\\\\')",
+    ],
+)
+def test_gunicorn_gets_the_factory_as_it_was_written(render: Any, wsgi: str) -> None:
+    (command,) = settings(unit(render, "flask-blog.service", wsgi=wsgi))["Service.ExecStart"]
+    assert words(command)[-1] == wsgi
+
+
+@pytest.mark.parametrize(
+    ("chosen", "user"), [({}, "flask-blog"), ({"user": "www-data"}, "www-data"), ({"name": "b2"}, "b2")]
+)
+def test_the_app_runs_as_its_own_account_or_the_one_that_was_named(
+    render: Any, chosen: dict[str, str], user: str
+) -> None:
+    name = chosen.get("name", "flask-blog")
+    found = settings(unit(render, f"{name}.service", **chosen))
+    assert found["Service.User"] == [user]
+    assert found["Service.Group"] == [user]
+    assert found["Service.ReadWritePaths"] == [f"/var/lib/{name}"]
+    assert found["Service.ProtectSystem"] == ["strict"]
+    assert found["Service.CapabilityBoundingSet"] == [""]
+
+
+def test_a_crash_is_followed_by_a_restart_for_ever_and_a_reboot_by_a_start(render: Any) -> None:
+    found = settings(unit(render, "flask-blog.service"))
+    assert found["Service.Restart"] == ["always"]
+    assert found["Unit.StartLimitIntervalSec"] == ["0"]
+    assert found["Install.WantedBy"] == ["multi-user.target"]
+    assert found["Unit.Requires"] == ["flask-blog.socket"]
+    assert settings(unit(render, "flask-blog.socket"))["Install.WantedBy"] == ["sockets.target"]
+
+
+def test_a_stop_leaves_a_request_as_long_as_nginx_waits_for_it(render: Any) -> None:
+    found = settings(unit(render, "flask-blog.service", proxy_read_timeout=120))
+    assert int(found["Service.TimeoutStopSec"][0]) > 120
+
+
+def test_backups_follow_the_schedule_and_a_missed_one_is_made_up_for(render: Any) -> None:
+    found = settings(unit(render, "flask-blog-backup.timer", backup_schedule="Mon..Fri 03:15"))
+    assert found["Timer.OnCalendar"] == ["Mon..Fri 03:15"]
+    assert found["Timer.Persistent"] == ["true"]
+    service = settings(unit(render, "flask-blog-backup.service"))
+    assert service["Service.ExecStart"] == ["/usr/local/sbin/blogctl --site flask-blog backup"]
+    assert service["Service.UMask"] == ["0077"]
+
+
+@pytest.mark.parametrize(("schedule", "wanted"), [("daily", True), ("never", False)])
+def test_the_timer_runs_unless_the_schedule_is_never(render: Any, schedule: str, wanted: bool) -> None:
+    units = {item["name"]: item for item in render(backup_schedule=schedule).variables["__flask_blog_units"]}
+    timer = units["flask-blog-backup.timer"]
+    assert (timer["enabled"], timer["active"]) == (wanted, wanted)
+
+
+# -- the settings of the app ----------------------------------------------------------------------------------------
+
+
+def environment(render: Any, **variables: Any) -> dict[str, str]:
+    text = render(**variables).text("/etc/flask-blog/environment")
+    lines = (line.partition("=") for line in text.splitlines() if line and not line.startswith("#"))
+    return {name: value.strip('"') for name, _, value in lines}
+
+
+def test_the_app_is_told_of_exactly_one_proxy(render: Any) -> None:
+    found = environment(render)
+    assert found["BEHIND_PROXY"] == "true"
+    assert {found[f"PROXY_FIX_X_{what}"] for what in ("FOR", "PROTO", "HOST")} == {"1"}
+
+
+def test_without_tls_the_session_cookie_is_not_secure_as_nobody_could_log_in(render: Any) -> None:
+    assert environment(render)["SESSION_COOKIE_SECURE"] == "false"
+
+
+def test_a_users_settings_win_over_what_the_role_derives(render: Any) -> None:
+    found = environment(render, environment={"BEHIND_PROXY": False, "SITE_NAME": "A blog"}, secrets={"API_KEY": "k"})
+    assert found["BEHIND_PROXY"] == "false"
+    assert found["SITE_NAME"] == "A blog"
+    assert found["API_KEY"] == "k"
+
+
+@pytest.mark.parametrize(
+    ("chosen", "made"),
+    [
+        ({}, ["SECRET_KEY"]),
+        ({"generated_secrets": ["SECRET_KEY", "SALT"]}, ["SECRET_KEY", "SALT"]),
+        ({"secrets": {"SECRET_KEY": "given"}}, []),
+        ({"environment": {"SECRET_KEY": "given"}, "generated_secrets": ["SECRET_KEY", "SALT"]}, ["SALT"]),
+        ({"generated_secrets": []}, []),
+    ],
+)
+def test_a_secret_is_made_only_where_none_is_given(render: Any, chosen: dict[str, Any], made: list[str]) -> None:
+    rendered = render(**chosen)
+    (item,) = [item for item in rendered.objects if item["path"] == "/etc/flask-blog/environment"]
+    assert item["generated"] == made
+    assert item["secret"] is True
+    assert (item["owner"], item["group"], item["mode"]) == ("root", "flask-blog", "0640")
+    assert not [line for line in item["content"].splitlines() if line.partition("=")[0] in made]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_blogctl_finds_everything_it_needs_in_its_settings(render: Any, role: Path, variant: str) -> None:
+    found = json.loads(render(**VARIANTS[variant]).text("/etc/flask-blog/site.json"))
+    sources = "".join(path.read_text() for path in (role / "files" / "blogctl").glob("*.py"))
+    asked = set(re.findall(r'settings\["(\w+)"\]', sources)) | set(re.findall(r'\.path\("(\w+)"\)', sources))
+    assert asked
+    assert asked - {"bind"} <= found.keys()
+    assert isinstance(found["activation_timeout"], int)
+    assert found["backup_keep"] == {"daily": 7, "weekly": 4, "monthly": 6}
+
+
+def test_two_blogs_keep_apart_what_is_theirs(render: Any) -> None:
+    one, two = (json.loads(render(name=name).text(f"/etc/{name}/site.json")) for name in ("one", "two"))
+    for key in ("data", "config", "backups", "link", "root", "cache", "socket_unit", "user", "run_directory"):
+        assert one[key] != two[key], key
+
+
+def test_what_a_process_reads_when_it_starts_is_what_the_role_watches(render: Any) -> None:
+    rendered = render()
+    found = settings(rendered.text("/etc/systemd/system/flask-blog.service"))
+    told = next(value for value in found["Service.Environment"] if value.startswith("FLASK_BLOG_SETTINGS="))
+    files = told.partition("=")[2].split(":")
+    assert files == rendered.variables["__flask_blog_site"]["settings_files"]
+    for file in files:
+        assert rendered.has(file)
+
+
+def test_nothing_that_is_managed_is_writable_for_others_or_holds_secrets_openly(render: Any) -> None:
+    rendered = render(secrets={"API_KEY": "hunter2"})
+    for item in rendered.objects:
+        if "mode" in item:
+            assert not int(item["mode"], 8) & 0o002, item["path"]
+        if item["kind"] == "file":
+            assert ("hunter2" in item["content"]) == (item["path"] == "/etc/flask-blog/environment")
