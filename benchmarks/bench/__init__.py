@@ -1,0 +1,1 @@
+"""What benchmarks/run measures, and how: machines, contenders, measurements, and the report."""

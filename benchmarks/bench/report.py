@@ -1,0 +1,97 @@
+"""The report: tables in Markdown, for people at the terminal and for results/latest.md."""
+
+from __future__ import annotations
+
+import os
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+RESULTS = Path(__file__).resolve().parents[1] / "results" / "latest.md"
+INTRODUCTION = """# Measured
+
+What `./dev bench` measured last, on containers of Debian 12; [the method](../README.md). Absolute times depend on the
+computer, so lean on the ratios. A section is replaced when its measurement is run again.
+"""
+#: The sections in their order.
+NOTHING_CHANGED = "Nothing changed"
+FIRST_DEPLOYMENT = "First deployment, packages cached"
+MEMORY = "Memory of the example blog"
+SECTIONS = (NOTHING_CHANGED, FIRST_DEPLOYMENT, MEMORY)
+
+
+@dataclass
+class Row:
+    """The rounds of one contender."""
+
+    title: str
+    version: str
+    seconds: list[float] = field(default_factory=list)
+    #: rounds in which it said that it changed something
+    changes: int = 0
+
+    @property
+    def median(self) -> float:
+        """The median in seconds."""
+        return statistics.median(self.seconds)
+
+    @property
+    def spread(self) -> str:
+        """The fastest and the slowest round."""
+        return f"{min(self.seconds):.1f}–{max(self.seconds):.1f}"
+
+
+@dataclass(frozen=True)
+class Target:
+    """What we claim: the role's median is at most a multiple of another contender's."""
+
+    against: str
+    most: float
+
+    def sentence(self, ratio: float) -> str:
+        """Say what was claimed and what was measured."""
+        judged = verdict(ratio, self.most)
+        return f"Target: at most {self.most} × {self.against}'s time. Measured: {ratio:.2f} ×. {judged}."
+
+
+def verdict(measured: float, most: float) -> str:
+    """Say whether a target is met."""
+    return "Met" if measured <= most else "Missed"
+
+
+def comparison(rows: Sequence[Row], target: Target) -> str:
+    """Return the table of a comparison and what it says about its target; the first row is the role."""
+    role = rows[0]
+    by_title = {row.title: row for row in rows}
+    table = [
+        "| Contender | Version | Median, s | Fastest–slowest, s | Role's time ÷ this one's |",
+        "|---|---|---:|---:|---:|",
+        *(
+            f"| {row.title} | {row.version} | {row.median:.1f} | {row.spread} | {role.median / row.median:.2f} |"
+            for row in rows
+        ),
+    ]
+    conditions = (
+        f"Rounds: {len(role.seconds)}. Cores, for the controller and its containers together: {os.cpu_count()}."
+    )
+    sentence = target.sentence(role.median / by_title[target.against].median)
+    return "\n".join([*table, "", conditions, "", f"**{sentence}**"])
+
+
+def publish(section: str, text: str) -> None:
+    """Print a section, and put it in the place of its predecessor in the results."""
+    print(f"\n{section}\n\n{text}\n", flush=True)
+    found = {**_sections(), section: text}
+    RESULTS.parent.mkdir(exist_ok=True)
+    parts = [INTRODUCTION, *(f"## {title}\n\n{found[title]}\n" for title in SECTIONS if title in found)]
+    RESULTS.write_text("\n".join(parts), encoding="utf-8")
+
+
+def _sections() -> dict[str, str]:
+    """Read the sections of the results."""
+    if not RESULTS.exists():
+        return {}
+    _, *parts = RESULTS.read_text(encoding="utf-8").split("\n## ")
+    titled = (part.partition("\n") for part in parts)
+    return {title: body.strip() for title, _, body in titled}
