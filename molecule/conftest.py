@@ -113,7 +113,9 @@ class Visitor:
         finally:
             connection.close()
         for header in answer.headers.get_all("Set-Cookie", []):
-            self.cookies.update({name: morsel.value for name, morsel in SimpleCookie(header).items()})
+            # As a browser does on plain HTTP: a secure cookie is not sent back.
+            found = SimpleCookie(header).items()
+            self.cookies.update({name: morsel.value for name, morsel in found if not morsel["secure"]})
         return answer
 
     def submit(
