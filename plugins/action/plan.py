@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import time
+from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
@@ -12,8 +13,8 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.flaskblog.hosting.plugins.module_utils.host import platform_name, refusal
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils import role
-from ansible_collections.flaskblog.hosting.plugins.plugin_utils.description import described
-from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source import SourceError
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils.description import data_places, described
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source import SourceError, databases, holds_data
 
 display = Display()
 
@@ -44,10 +45,14 @@ class ActionModule(ActionBase):
         arguments = dict(self._task.args)
         arguments["release"], questions = self._describe(arguments["site"], arguments.pop("source"))
         arguments["questions"] = [*arguments.get("questions", []), *questions]
+        initial = arguments.pop("initial_data", "")
+        arguments["initial_data"] = bool(initial)
         arguments["objects"], arguments["secrets"] = role.without_secrets(
             role.rendered(self, task_vars, arguments.get("objects", []))
         )
         found = self._compare(arguments, task_vars)
+        if initial and found.get("data_is_new", self._python_is_missing(found)):
+            self._check_initial_data(initial, data_places(arguments["release"], arguments["site"]))
         if self._python_is_missing(found):
             if self._task.check_mode:
                 found = self._unknown_host(arguments)
@@ -62,10 +67,26 @@ class ActionModule(ActionBase):
         """Name the release, and the question that a static file of it answers."""
         try:
             with described(str(self._loader.path_dwim(wanted["path"])), wanted, site) as description:
+                for path in databases(description.folder, description.entries):
+                    display.warning(
+                        f"flask_blog_databases: no entry covers {path}, so the app can read this database and not write"
+                        " it. Name it there, or its folder in flask_blog_writable_paths; or remove it from the source."
+                    )
                 sample = description.sample
                 return description.release, [{"what": "a static file", **sample}] if sample else []
         except SourceError as error:
             raise AnsibleActionFail(f"flask_blog_source: {wanted['path']!r}: {error}.") from error
+
+    def _check_initial_data(self, folder: str, places: dict[str, str]) -> None:
+        """Refuse a folder with nothing in it that the new blog could start with.
+
+        :raises AnsibleActionFail: as a blog that starts empty instead would have its chance behind it.
+        """
+        if not holds_data(Path(self._loader.path_dwim(folder)), places):
+            raise AnsibleActionFail(
+                f"flask_blog_initial_data: {folder!r}: it holds none of the blog's databases and writable folders"
+                f" ({', '.join(sorted(places))}). Name the folder in which they lie as they do in the app's folder."
+            )
 
     def _compare(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         return self._execute_module(module_name="flaskblog.hosting.plan", module_args=arguments, task_vars=task_vars)

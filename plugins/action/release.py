@@ -11,7 +11,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils import role, source
-from ansible_collections.flaskblog.hosting.plugins.plugin_utils.description import described
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils.description import data_places, described
 
 
 class ActionModule(ActionBase):
@@ -29,7 +29,7 @@ class ActionModule(ActionBase):
             with tempfile.TemporaryDirectory(prefix="flask-blog-") as folder:
                 arguments["archive"] = self._carry(self._pack(folder, wanted, arguments["site"]))
                 if data:
-                    arguments["initial_data"] = self._carry(self._pack_data(folder, data))
+                    arguments["initial_data"] = self._carry(self._pack_data(folder, data, arguments))
         result.update(
             self._execute_module(module_name="flaskblog.hosting.release", module_args=arguments, task_vars=task_vars)
         )
@@ -45,13 +45,13 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(f"flask_blog_source: {wanted['path']!r}: {error}.") from error
         return archive
 
-    def _pack_data(self, folder: str, data: dict[str, Any]) -> str:
+    def _pack_data(self, folder: str, data: str, arguments: dict[str, Any]) -> str:
         archive = os.path.join(folder, "data.tar.gz")
-        path = Path(self._loader.path_dwim(data["path"]))
+        places = data_places(arguments["release"], arguments["site"])
         try:
-            source.pack_data(path, data["folders"], data["files"], archive)
-        except OSError as error:
-            raise AnsibleActionFail(f"flask_blog_initial_data: {data['path']!r}: {error}.") from error
+            source.pack_data(Path(self._loader.path_dwim(data)), places, archive)
+        except (source.SourceError, OSError) as error:
+            raise AnsibleActionFail(f"flask_blog_initial_data: {data!r}: {error}.") from error
         return archive
 
     def _carry(self, path: str) -> str:

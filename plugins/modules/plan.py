@@ -57,6 +57,11 @@ options:
   release:
     description: The described release. Filled in by the action.
     type: dict
+  initial_data:
+    description:
+      - The folder on the controller that a new blog takes its data from. The action looks into it; the host is told
+        whether there is one.
+    type: raw
   ports:
     description: TCP ports that must be free or already ours, each with the C(variable) that sets it.
     type: list
@@ -199,6 +204,9 @@ def plan(params: dict[str, Any]) -> dict[str, Any]:
         differences.append({"layer": "release", "name": release["id"], "words": words})
     if not os.path.exists(f"{release['venv_path']}/{releases.COMPLETE}"):
         differences.append({"layer": "venv", "name": venv, "words": ["not built yet"]})
+    data_is_new = live.holds_no_file(site["data"])
+    if data_is_new and params.get("initial_data"):
+        differences.append({"layer": "release", "name": "the initial data", "words": ["not brought yet"]})
     differences += activation(site, release, units, params["questions"], differences)
 
     layers = sorted({difference["layer"] for difference in differences})
@@ -206,7 +214,7 @@ def plan(params: dict[str, Any]) -> dict[str, Any]:
         "layers": [*layers, "verify"] if layers else [],
         "differences": differences,
         "missing_packages": missing,
-        "data_is_new": live.holds_no_file(site["data"]),
+        "data_is_new": data_is_new,
         "release": release,
         "platform": platform,
     }
@@ -244,6 +252,7 @@ def main() -> None:
             "source": {"type": "dict"},
             "release": {"type": "dict"},
             "ports": {"type": "list", "elements": "dict", "default": []},
+            "initial_data": {"type": "raw"},
             "questions": {"type": "list", "elements": "dict", "default": []},
         },
         supports_check_mode=True,

@@ -34,9 +34,9 @@ options:
     type: path
   initial_data:
     description:
-      - The folder on the controller whose databases and writable folders the new blog starts with (C(path), C(folders),
-        C(files)); empty for none. On the host it is the packed data's path.
-    type: raw
+      - The folder on the controller whose databases and writable folders the new blog starts with; empty for none. On
+        the host it is the packed data's path.
+    type: str
 attributes:
   check_mode:
     support: full

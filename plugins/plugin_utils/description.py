@@ -89,6 +89,16 @@ def describe(folder: Path, wanted: Mapping[str, Any], site: Mapping[str, Any]) -
     return Description(folder, entries, release, source.sample(entries, folders))
 
 
+def data_places(release: Mapping[str, Any], site: Mapping[str, Any]) -> dict[str, str]:
+    """Return where an app's own files lie, relative to its folder, and where each lies in the data folder."""
+    app_dir = posixpath.relpath(release["app_path"], release["path"])
+    return {
+        posixpath.relpath(link, app_dir): posixpath.relpath(target, site["data"])
+        for link, target in release["links"].items()
+        if is_below(target, [site["data"]])
+    }
+
+
 def package_folders(folder: Path, wanted: Mapping[str, Any], root: str) -> dict[str, str]:
     """Find the served folders that lie in the app's package instead of beside it.
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import lzma
 import os
@@ -14,6 +15,7 @@ import stat
 import tarfile
 import tempfile
 import tomllib
+import urllib.parse
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -46,6 +48,7 @@ NEVER = frozenset(
         ".mypy_cache",
         ".pytest_cache",
         ".ruff_cache",
+        "__MACOSX",
         "__pycache__",
         "node_modules",
     }
@@ -118,7 +121,7 @@ def _unpack(archive: Path, folder: str) -> None:
 
 def _only_folder(folder: Path) -> Path:
     """Step into the one folder that archives of a repository usually have at the top."""
-    entries = list(folder.iterdir())
+    entries = [entry for entry in folder.iterdir() if entry.name not in NEVER]
     return entries[0] if len(entries) == 1 and entries[0].is_dir() else folder
 
 
@@ -176,35 +179,49 @@ def pack(source: Path, entries: Sequence[Entry], archive: str) -> None:
             tar.add(source / entry.path, arcname=entry.path, recursive=False)
 
 
-def pack_data(source: Path, folders: Sequence[str], files: Sequence[str], archive: str) -> list[str]:
+def pack_data(source: Path, places: Mapping[str, str], archive: str) -> list[str]:
     """Write a blog's databases and writable folders into a tar archive; return the paths taken.
 
     A database is copied by SQLite itself, so that what its write-ahead log holds comes along.
+
+    :param places: files and folders of the source, and where each lies in the data folder.
+    :raises SourceError: for a database that cannot be read.
     """
     taken: list[str] = []
     with tarfile.open(archive, "w:gz", compresslevel=1) as tar, tempfile.TemporaryDirectory() as temporary:
-        for path in [*files, *_files_below(source, folders)]:
+        for path, place in _data_files(source, places):
             full = source / path
-            if not full.is_file() or path.endswith(("-wal", "-shm", "-journal")):
+            if place in taken or not full.is_file() or path.endswith(("-wal", "-shm", "-journal")):
                 continue
             if _is_sqlite(full):
                 copy = Path(temporary, "copy.db")
                 copy.unlink(missing_ok=True)
-                _copy_database(full, copy)
+                try:
+                    _copy_database(full, copy)
+                except sqlite3.Error as error:
+                    raise SourceError(f"the database {path} cannot be read: {error}") from error
                 full = copy
-            tar.add(full, arcname=path, recursive=False)
-            taken.append(path)
+            tar.add(full, arcname=place, recursive=False)
+            taken.append(place)
     return taken
 
 
-def _files_below(source: Path, folders: Sequence[str]) -> Iterator[str]:
-    for folder in folders:
-        for parent, directories, names in os.walk(source / folder):
+def holds_data(source: Path, places: Mapping[str, str]) -> bool:
+    """Say whether there is anything to take."""
+    return any((source / path).is_file() for path, _ in _data_files(source, places))
+
+
+def _data_files(source: Path, places: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for path, place in sorted(places.items()):
+        if not (source / path).is_dir():
+            yield path, place
+        for parent, directories, names in os.walk(source / path):
             directories.sort()
             for name in sorted(names):
                 full = Path(parent, name)
                 if not full.is_symlink():
-                    yield str(full.relative_to(source))
+                    relative = full.relative_to(source / path)
+                    yield os.path.normpath(f"{path}/{relative}"), os.path.normpath(f"{place}/{relative}")
 
 
 def _is_sqlite(path: Path) -> bool:
@@ -214,10 +231,15 @@ def _is_sqlite(path: Path) -> bool:
 
 def _copy_database(source: Path, target: Path) -> None:
     with (
-        contextlib.closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True)) as original,
+        contextlib.closing(sqlite3.connect(f"file:{urllib.parse.quote(str(source))}?mode=ro", uri=True)) as original,
         contextlib.closing(sqlite3.connect(target)) as copy,
     ):
         original.backup(copy)
+
+
+def databases(source: Path, entries: Sequence[Entry]) -> list[str]:
+    """Return the SQLite databases among the entries: in a release, the app can read them and not write."""
+    return [entry.path for entry in entries if entry.kind != "link" and _is_sqlite(source / entry.path)]
 
 
 def find_requirements(source: Path, app_dir: str, wanted: str) -> str | None:
@@ -278,13 +300,26 @@ def _requirement_lines(path: Path, seen: set[Path]) -> list[str]:
         return []
     seen.add(path)
     lines = []
-    for raw in path.read_text(encoding="utf-8").splitlines():
+    for raw in _text(path).splitlines():
         line = re.sub(r"(^|\s)#.*$", "", raw).strip()
         if line:
             lines.append(line)
             if include := INCLUDE.match(line):
                 lines += _requirement_lines((path.parent / include["file"]).resolve(), seen)
     return lines
+
+
+def _text(path: Path) -> str:
+    """Read a requirements file as pip does: by its byte order mark, as PowerShell writes UTF-16, or else as UTF-8."""
+    content = path.read_bytes()
+    for mark, encoding in (
+        (codecs.BOM_UTF8, "utf-8-sig"),
+        (codecs.BOM_UTF16_LE, "utf-16"),
+        (codecs.BOM_UTF16_BE, "utf-16"),
+    ):
+        if content.startswith(mark):
+            return content.decode(encoding, "replace")
+    return content.decode("utf-8", "replace")
 
 
 def source_root(source: Path, app_dir: str, wsgi: str) -> str | None:

@@ -280,7 +280,7 @@ def test_the_data_of_a_blog_brings_its_write_ahead_log_along(blog: Path, tmp_pat
         connection.execute("INSERT INTO post VALUES ('only in the log')")
         connection.commit()
         assert (blog / "database.db-wal").stat().st_size > 0
-        taken = source.pack_data(blog, ["."], ["database.db"], str(tmp_path / "data.tar.gz"))
+        taken = source.pack_data(blog, {".": ".", "database.db": "database.db"}, str(tmp_path / "data.tar.gz"))
     assert "database.db" in taken
     assert not any(path.endswith(("-wal", "-shm")) for path in taken)
     with tarfile.open(tmp_path / "data.tar.gz") as tar:
@@ -292,8 +292,32 @@ def test_the_data_of_a_blog_brings_its_write_ahead_log_along(blog: Path, tmp_pat
 def test_the_data_of_a_blog_is_its_databases_and_writable_folders_and_no_code(blog: Path, tmp_path: Path) -> None:
     make(blog, {"static/uploads/a/cat.jpg": "cat", "instance/config.py": "x", "other/x": "x"})
     (blog / "static" / "uploads" / "link").symlink_to("/etc/passwd")
-    taken = source.pack_data(blog, ["static/uploads", "instance"], ["database.db"], str(tmp_path / "data.tar.gz"))
+    places = {"blog/static/uploads": "static/uploads", "instance": "instance", "database.db": "database.db"}
+    (blog / "blog").mkdir()
+    (blog / "static").rename(blog / "blog" / "static")
+    assert source.holds_data(blog, places)
+    taken = source.pack_data(blog, places, str(tmp_path / "data.tar.gz"))
     assert taken == ["static/uploads/a/cat.jpg", "instance/config.py"]
+
+
+def test_a_folder_without_databases_and_uploads_holds_no_data(blog: Path) -> None:
+    (blog / "empty").mkdir()
+    assert not source.holds_data(blog, {"empty": "static/uploads", "none.db": "none.db"})
+
+
+def test_a_database_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "blog.db").write_bytes(b"SQLite format 3\0" + b"damage" * 100)
+    with pytest.raises(source.SourceError, match=r"the database blog\.db cannot be read"):
+        source.pack_data(tmp_path, {"blog.db": "blog.db"}, str(tmp_path / "data.tar.gz"))
+
+
+def test_a_database_is_taken_from_a_folder_of_any_name(tmp_path: Path) -> None:
+    folder = tmp_path / "blog #1? 100%25"
+    folder.mkdir()
+    with contextlib.closing(sqlite3.connect(folder / "blog.db")) as connection:
+        connection.execute("CREATE TABLE post (title)")
+    assert source.pack_data(folder, {"blog.db": "blog.db"}, str(tmp_path / "data.tar.gz")) == ["blog.db"]
+    assert source.databases(folder, source.read(folder)) == ["blog.db"]
 
 
 # -- requirements ---------------------------------------------------------------------------------------------------
@@ -446,3 +470,17 @@ def test_a_static_file_to_ask_for_is_chosen_with_the_content_that_must_come_back
 def test_a_blog_without_static_files_has_none_to_ask_for(blog: Path) -> None:
     assert source.sample(source.read(blog), {"/media/": "media"}) is None
     assert source.sample(source.read(blog), {}) is None
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_requirements_are_read_in_the_encodings_that_pip_reads(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "requirements.txt").write_text("Flask~=3.1\r\n-e .\r\n", encoding=encoding)
+    assert source.read_requirements(tmp_path, "", "requirements.txt", "tree", True).local
+
+
+def test_what_a_mac_adds_to_an_archive_is_left_out(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "blog.zip", "w") as zipped:
+        zipped.writestr("blog/app.py", "app = None\n")
+        zipped.writestr("__MACOSX/blog/._app.py", "")
+    with source.opened(str(tmp_path / "blog.zip")) as folder:
+        assert [entry.path for entry in source.read(folder)] == ["app.py"]
