@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import sys
 import tarfile
+import zipfile
 from pathlib import Path
 
 BLOGS = ("flaskr", "journal", "notes", "agency", "laptop", "handbook")
@@ -18,6 +19,14 @@ def pack_tar(folder: Path, archive: Path) -> None:
     """Pack a folder as a code host does: everything below one folder."""
     with tarfile.open(archive, "w:gz") as tar:
         tar.add(folder, arcname=archive.name.removesuffix(".tar.gz"))
+
+
+def pack_zip(folder: Path, archive: Path) -> None:
+    """Pack a folder as a Mac does: below one folder, with another one for what only a Mac reads."""
+    with zipfile.ZipFile(archive, "w") as zipped:
+        for path in sorted(folder.rglob("*")):
+            zipped.write(path, path.relative_to(folder.parent))
+        zipped.writestr("__MACOSX/notes/._main.py", "")
 
 
 def use_laptop(folder: Path) -> None:
@@ -47,7 +56,7 @@ def main(source: str, target: str) -> None:
     for name in BLOGS:
         shutil.copytree(Path(source, name), blogs / name)
     pack_tar(blogs / "flaskr", blogs / "flaskr-1.0.tar.gz")
-    shutil.make_archive(str(blogs / "notes"), "zip", blogs / "notes")
+    pack_zip(blogs / "notes", blogs / "notes.zip")
     use_laptop(blogs / "laptop")
 
 
