@@ -245,3 +245,10 @@ def test_nothing_that_is_managed_is_writable_for_others_or_holds_secrets_openly(
             assert not int(item["mode"], 8) & 0o002, item["path"]
         if item["kind"] == "file":
             assert ("hunter2" in item["content"]) == (item["path"] == "/etc/flask-blog/environment")
+
+
+@pytest.mark.parametrize(("hide", "expected"), [(True, True), (False, False), ("false", False), ("true", True)])
+def test_secrets_are_shown_only_where_that_is_asked_for(render: Any, hide: bool | str, expected: bool) -> None:
+    """Asked for with C(-e), the switch is text."""
+    hidden = {item["path"] for item in render(hide_secrets=hide).objects if item.get("secret")}
+    assert hidden == ({"/etc/flask-blog/environment", "/etc/flask-blog/site.json"} if expected else set())
