@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Write the README's tables of variables from the role's specification.
 
-    docs/tools/variables.py            writes them
-    docs/tools/variables.py --check    says whether they are fresh, for tests and hooks
+docs/tools/variables.py            writes them
+docs/tools/variables.py --check    says whether they are fresh, for tests and hooks
 """
 
 from __future__ import annotations
@@ -70,7 +70,9 @@ def tables() -> str:
     parts = []
     for title, names in groups(text):
         rows = [f"| `{name}` | {default(options[name])} | {meaning(options[name])} |" for name in names]
-        parts.append("\n".join([f"### {title.capitalize()}", "", "| Variable | Default | Meaning |", "|---|---|---|", *rows]))
+        parts.append(
+            "\n".join([f"### {title.capitalize()}", "", "| Variable | Default | Meaning |", "|---|---|---|", *rows])
+        )
     return "\n\n".join(parts)
 
 
