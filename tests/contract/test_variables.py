@@ -153,7 +153,7 @@ def test_the_example_inventorys_values_are_ones_that_the_role_accepts(root: Path
     text = (folder / "main.yml").read_text()
     uncommented = re.sub(r"^# (?=flask_blog_|  )", "", text, flags=re.MULTILINE)
     for chosen in (yaml.safe_load(text), yaml.safe_load(uncommented)):
-        values = {"flask_blog_user": "flask-blog", "flask_blog_group": "flask-blog"}
+        values: dict[str, Any] = {"flask_blog_user": "flask-blog", "flask_blog_group": "flask-blog"}
         values = {**defaults, **values, **chosen, "flask_blog_secrets": {"MAIL_PASSWORD": "x"}}
         assert rules.unknown_names(values, [*defaults, "flask_blog_source"]) == []
         assert rules.check({name.removeprefix("flask_blog_"): value for name, value in values.items()}) == []
