@@ -13,7 +13,7 @@ name: environment_file
 short_description: Write settings as systemd's EnvironmentFile reads them
 version_added: 0.1.0
 author:
-  - The flaskblog.hosting maintainers
+  - The flaskblog.hosting maintainers (@flaskblog)
 description:
   - Quotes every value so that the app receives exactly what was given, quotes, dollars, backslashes and lines included.
   - Booleans become C(true) and C(false), the words that apps and Flask's own C(from_prefixed_env) read.

@@ -14,7 +14,7 @@ name: layout
 short_description: Derive a blog's links, served folders and data folder
 version_added: 0.1.0
 author:
-  - The flaskblog.hosting maintainers
+  - The flaskblog.hosting maintainers (@flaskblog)
 description:
   - Says what is linked out of a release, what nginx serves by itself, and how the data folder is made up.
 positional: _input

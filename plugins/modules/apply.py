@@ -10,7 +10,7 @@ module: apply
 short_description: Put a site's files, directories, links and units right, in one round trip
 version_added: 0.1.0
 author:
-  - The flaskblog.hosting maintainers
+  - The flaskblog.hosting maintainers (@flaskblog)
 description:
   - Applies what M(flaskblog.hosting.plan) found to differ among the managed objects and units.
   - Nginx's configuration is tested before it is loaded. Where the test fails, what stood there before is put back,
@@ -39,6 +39,7 @@ options:
 attributes:
   check_mode:
     support: full
+    description: Says what would be changed, and changes nothing.
   diff_mode:
     support: full
     description: Secrets are not shown.

@@ -10,7 +10,7 @@ module: plan
 short_description: Compare a host with what a Flask blog's role declares, in one round trip
 version_added: 0.1.0
 author:
-  - The flaskblog.hosting maintainers
+  - The flaskblog.hosting maintainers (@flaskblog)
 description:
   - Reads the whole state that the role manages and says what differs, and which layers of the role have to run.
   - Changes nothing. It refuses a host on which the role cannot do its work, before anything is touched.

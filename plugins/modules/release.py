@@ -10,7 +10,7 @@ module: release
 short_description: Unpack a release of a blog beside the others, or make one whole again
 version_added: 0.1.0
 author:
-  - The flaskblog.hosting maintainers
+  - The flaskblog.hosting maintainers (@flaskblog)
 description:
   - Packs the source on the controller, carries it to the host and unpacks it under a name of its own.
   - A release appears whole or not at all. Files that a hand changed in it are put back one by one, atomically.
@@ -40,6 +40,7 @@ options:
 attributes:
   check_mode:
     support: full
+    description: Says what would be changed, and changes nothing.
   diff_mode:
     support: full
     description: Says which files are not as they were unpacked.
@@ -160,7 +161,7 @@ def main() -> None:
             "release": {"type": "dict", "required": True},
             "source": {"type": "dict"},
             "archive": {"type": "path"},
-            "initial_data": {"type": "raw"},
+            "initial_data": {"type": "str"},
         },
         supports_check_mode=True,
     )

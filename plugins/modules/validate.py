@@ -12,7 +12,7 @@ module: validate
 short_description: Refuse bad input before the host is touched
 version_added: 0.1.0
 author:
-  - The flaskblog.hosting maintainers
+  - The flaskblog.hosting maintainers (@flaskblog)
 description:
   - Checks the variables of the role and the source that they name, on the controller, without a connection.
   - Names all problems at once, each with the variable, its value, the rule and the remedy.
@@ -21,8 +21,10 @@ options: {}
 attributes:
   check_mode:
     support: full
+    description: Reads only.
   diff_mode:
     support: none
+    description: There is no text to compare.
 """
 
 EXAMPLES = r"""

@@ -10,7 +10,7 @@ module: venv
 short_description: Build the virtual environment of a release, beside the one in use
 version_added: 0.1.0
 author:
-  - The flaskblog.hosting maintainers
+  - The flaskblog.hosting maintainers (@flaskblog)
 description:
   - Builds one virtual environment for each set of requirements and Python. One that is complete is reused.
   - pip runs as the app's account, so that a package's build script is never root; the result belongs to root.
@@ -31,8 +31,10 @@ options:
 attributes:
   check_mode:
     support: full
+    description: Says what would be changed, and changes nothing.
   diff_mode:
     support: none
+    description: There is no text to compare.
 """
 
 EXAMPLES = r"""

@@ -10,7 +10,7 @@ module: verify
 short_description: Ask the running site, through its proxy, whether it serves
 version_added: 0.1.0
 author:
-  - The flaskblog.hosting maintainers
+  - The flaskblog.hosting maintainers (@flaskblog)
 description:
   - Asks for the home page, a static file and the health path as a visitor would.
   - Fails with the last lines of the site's journal where an answer is missing or wrong.
@@ -43,6 +43,7 @@ attributes:
     description: A site that may not be there yet is not asked.
   diff_mode:
     support: none
+    description: There is no text to compare.
 """
 
 EXAMPLES = r"""
