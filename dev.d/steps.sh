@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # The checks: ./dev test and ./dev lint. A step is a linter, a pytest suite, a scenario of molecule, or "newest".
 
-readonly LINTERS=(lint-ansible lint-yaml lint-python lint-types lint-shell)
+readonly LINTERS=(lint-ansible lint-yaml lint-python lint-types lint-shell lint-collection)
 declare -rA SUITES=([unit]=tests/unit [contract]=tests/contract [templates]=tests/templates [example]=examples/blog/tests)
 
 scenarios() {
@@ -68,6 +68,7 @@ run_check() { # NAME
         lint-python) ruff check && ruff format --check ;;
         lint-types) check_types ;;
         lint-shell) shell_files | xargs shellcheck --external-sources --check-sourced ;;
+        lint-collection) tests/sanity/run ;;
         newest) check_newest ;;
         *)
             if [[ -n ${SUITES[$1]:-} ]]; then
