@@ -73,7 +73,9 @@ def test_who_logs_in_over_plain_http_can_write_and_a_restart_keeps_it(
 ) -> None:
     visitor = visit(f"{blog}.example.com")
     assert visitor.ask("/create", **fields(title=TITLE)).status == 403
-    assert visitor.ask("/login", **fields(user="grace")).status == 302
+    login = visitor.ask("/login", **fields(user="grace"))
+    assert login.status == 302
+    assert "Secure" not in login.headers["Set-Cookie"], "a browser would not send it back over plain HTTP"
     assert visitor.ask("/create", **fields(title=TITLE)).status == 302
     host.check_output(f"systemctl restart {blog}.service")
     assert TITLE in home(blog)
@@ -143,7 +145,7 @@ def test_an_app_that_cannot_be_imported_is_taken_back_and_its_error_shown(
     shutil.copytree(SOURCES / "handbook", tmp_path / "handbook")
     views = tmp_path / "handbook" / "handbook" / "views.py"
     views.write_text("from flask import no_such_thing\n")
-    run = deploy("handbook", source=str(tmp_path / "handbook"), activation_timeout="15")
+    run = deploy("handbook", source=str(tmp_path / "handbook"), activation_timeout=10)
     assert run.returncode
     assert "cannot import name 'no_such_thing'" in run.output
     assert TITLE in home("handbook")

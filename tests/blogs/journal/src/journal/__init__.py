@@ -18,6 +18,7 @@ def create_app() -> Flask:
     """Make the application; its database lies in the instance folder and is made when it is missing."""
     app = Flask(__name__)
     app.secret_key = os.environ["SECRET_KEY"]
+    app.config["SESSION_COOKIE_SECURE"] = os.environ.get("SESSION_COOKIE_SECURE", "true") == "true"
     Path(app.instance_path).mkdir(parents=True, exist_ok=True)
     database = Path(app.instance_path, "journal.db")
 
