@@ -65,10 +65,10 @@ def test_a_post_with_a_picture_is_published_everywhere(
     assert f"http://{BLOG}{found[1]}" in reader.ask("/feed.xml").text
 
     try:
-        host.run_test("systemctl stop flask-blog.socket flask-blog.service")
+        host.check_output("systemctl stop flask-blog.socket flask-blog.service")
         picture = reader.ask(found[1])
     finally:
-        host.run_test("systemctl start flask-blog.socket flask-blog.service")
+        host.check_output("systemctl start flask-blog.socket flask-blog.service")
     assert picture.status == 200
     assert picture.headers.get_content_type() == "image/png"
     assert picture.body.startswith(b"\x89PNG")

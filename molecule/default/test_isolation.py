@@ -17,20 +17,20 @@ SECRETS = (f"{DATA}/database.db", SETTINGS, "/etc/flask-blog/site.json", f"{LIVE
 @pytest.fixture(scope="module")
 def stranger(host: Any) -> Generator[str, None, None]:
     """An account of somebody else."""
-    host.run_test("useradd --system stranger")
+    host.check_output("useradd --system stranger")
     yield "stranger"
-    host.run_test("userdel stranger")
+    host.check_output("userdel stranger")
 
 
 @pytest.mark.parametrize("path", SECRETS)
 def test_a_stranger_reads_neither_data_nor_settings_nor_code(host: Any, stranger: str, path: str) -> None:
-    host.run_test("cat %s", path)
+    host.check_output("cat %s", path)
     assert host.run("runuser -u %s -- cat %s", stranger, path).failed
 
 
 @pytest.mark.parametrize("path", SECRETS)
 def test_nginx_reads_neither_data_nor_settings_nor_code(host: Any, path: str) -> None:
-    host.run_test("cat %s", path)
+    host.check_output("cat %s", path)
     assert host.run("runuser -u www-data -- cat %s", path).failed
 
 
@@ -38,7 +38,7 @@ def test_nginx_reads_what_it_serves(host: Any) -> None:
     pictures = host.check_output("ls %s/static/uploads/*.png", DATA).split()
     assert pictures
     for path in (f"{LIVE}/static/css/blog.css", *pictures):
-        host.run_test("runuser -u www-data -- cat %s", path)
+        host.check_output("runuser -u www-data -- cat %s", path)
         assert host.run("runuser -u www-data -- sh -c %s", f"echo hole >> {path}").failed
 
 
@@ -58,13 +58,13 @@ def test_the_app_cannot_write_its_code_or_its_settings(host: Any) -> None:
 def test_the_process_itself_cannot_write_beside_its_data(host: Any) -> None:
     """What the sandbox adds to the modes: it holds even where somebody has opened a folder to all."""
     pid = host.check_output("systemctl show --property MainPID --value flask-blog.service")
-    host.run_test("install -d -m 777 /opt/open")
+    host.check_output("install -d -m 777 /opt/open")
     inside = f"nsenter --target {pid} --mount -- runuser -u flask-blog -- touch "
     try:
-        host.run_test(f"{inside} {DATA}/touched && rm {DATA}/touched")
+        host.check_output(f"{inside} {DATA}/touched && rm {DATA}/touched")
         assert host.run(f"{inside} /opt/open/touched").failed
     finally:
-        host.run_test("rm -r /opt/open")
+        host.check_output("rm -r /opt/open")
 
 
 def test_the_app_runs_as_its_own_user_on_the_releases_own_packages(host: Any) -> None:

@@ -57,17 +57,17 @@ def blog(visit: Callable[..., Visitor]) -> Visitor:
 @pytest.fixture
 def stopped_app(host: Any) -> Generator[None, None, None]:
     """The app and its socket are down, and nobody can start them by asking."""
-    host.run_test("systemctl stop flask-blog.socket flask-blog.service")
+    host.check_output("systemctl stop flask-blog.socket flask-blog.service")
     yield
-    host.run_test("systemctl start flask-blog.socket flask-blog.service")
+    host.check_output("systemctl start flask-blog.socket flask-blog.service")
 
 
 @pytest.fixture
 def hidden_files(host: Any) -> Generator[None, None, None]:
     for path in HIDDEN:
-        host.run_test("install -m 644 /dev/null %s && echo hidden-words > %s", path, path)
+        host.check_output("install -m 644 /dev/null %s && echo hidden-words > %s", path, path)
     yield
-    host.run_test("rm %s %s", *HIDDEN)
+    host.check_output("rm %s %s", *HIDDEN)
 
 
 def test_the_home_page_shows_a_post(blog: Visitor) -> None:

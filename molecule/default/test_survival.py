@@ -35,7 +35,7 @@ def workers(host: Any) -> set[str]:
 
 def test_the_site_survives_a_killed_master(host: Any, visit: Callable[..., Visitor]) -> None:
     killed, visitor = master(host), visit(BLOG)
-    host.run_test("kill -9 %s", killed)
+    host.check_output("kill -9 %s", killed)
     # The orphaned workers end within a second, and take with them what they have accepted. Then requests wait, as the
     # socket is systemd's: no connection is ever refused, and nobody has to ask twice.
     statuses = [visitor.ask("/").status]
@@ -53,7 +53,7 @@ def test_the_site_survives_a_killed_worker(
 ) -> None:
     eventually(lambda: len(workers(host)) == 2)
     same_master, victim = master(host), min(workers(host))
-    host.run_test("kill -9 %s", victim)
+    host.check_output("kill -9 %s", victim)
     assert visit(BLOG).ask("/").status == 200
     eventually(lambda: len(workers(host) - {victim}) == 2)
     assert master(host) == same_master

@@ -53,7 +53,7 @@ def test_no_two_sites_share_a_secret(host: Any) -> None:
 @pytest.mark.parametrize(("one", "other"), list(itertools.permutations(SITES, 2)))
 def test_one_blog_neither_reads_nor_writes_anothers_files(host: Any, one: str, other: str) -> None:
     for path in private_files(one):
-        host.run_test("runuser -u %s -- cat %s", one, path)
+        host.check_output("runuser -u %s -- cat %s", one, path)
     for path in private_files(other):
         assert host.run("runuser -u %s -- cat %s", one, path).failed, path
         assert host.run("runuser -u %s -- sh -c %s", one, f"echo hole >> {path}").failed, path
@@ -64,18 +64,18 @@ def test_one_blog_neither_reads_nor_writes_anothers_files(host: Any, one: str, o
 
 @pytest.fixture
 def stopped_site(host: Any) -> Generator[str, None, None]:
-    host.run_test("systemctl stop fixed.socket fixed.service")
+    host.check_output("systemctl stop fixed.socket fixed.service")
     yield "fixed"
-    host.run_test("systemctl start fixed.socket fixed.service")
+    host.check_output("systemctl start fixed.socket fixed.service")
 
 
 @pytest.fixture
 def broken_site(host: Any) -> Generator[str, None, None]:
     """A site whose code is gone, and which systemd starts again and again."""
     target = host.check_output("readlink /var/www/fixed")
-    host.run_test("ln -sfn /nowhere /var/www/fixed && (systemctl restart fixed.service || true)")
+    host.check_output("ln -sfn /nowhere /var/www/fixed && (systemctl restart fixed.service || true)")
     yield "fixed"
-    host.run_test("ln -sfn %s /var/www/fixed && systemctl restart fixed.service", target)
+    host.check_output("ln -sfn %s /var/www/fixed && systemctl restart fixed.service", target)
 
 
 @pytest.mark.parametrize("trouble", ["stopped_site", "broken_site"])
@@ -106,6 +106,6 @@ def test_blogctl_asks_which_site_is_meant(host: Any) -> None:
     unclear = host.run("blogctl backup")
     assert unclear.failed
     assert all(site in unclear.stderr for site in SITES)
-    host.run_test("blogctl --site fooled backup")
+    host.check_output("blogctl --site fooled backup")
     assert host.run("ls /var/backups/fooled/*/data/database.db").succeeded
     assert host.run("ls /var/backups/plain/*/data/database.db").failed
