@@ -202,6 +202,16 @@ def test_a_file_with_data_in_it_is_no_new_blog(arguments: dict[str, Any], run_mo
     assert run_module(module, **arguments).said["data_is_new"] is False
 
 
+@pytest.mark.parametrize(("files", "wanted"), [([], ["activate", "release", "verify"]), (["database.db"], [])])
+def test_initial_data_named_after_the_release_came_is_brought_while_there_is_no_other(
+    arguments: dict[str, Any], run_module: Any, files: list[str], wanted: list[str]
+) -> None:
+    Path(arguments["site"]["data"]).mkdir()
+    for name in files:
+        (Path(arguments["site"]["data"]) / name).touch()
+    assert layers(run_module(module, **arguments, initial_data=True)) == wanted
+
+
 def test_another_platform_is_refused(
     arguments: dict[str, Any], run_module: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
