@@ -75,8 +75,19 @@ def comparison(rows: Sequence[Row], target: Target) -> str:
     conditions = (
         f"Rounds: {len(role.seconds)}. Cores, for the controller and its containers together: {os.cpu_count()}."
     )
-    sentence = target.sentence(role.median / by_title[target.against].median)
-    return "\n".join([*table, "", conditions, "", f"**{sentence}**"])
+    peer = by_title[target.against]
+    sentence = target.sentence(role.median / peer.median)
+    return "\n".join([*table, "", conditions, "", f"**{sentence}**", *doubts([role, peer])])
+
+
+def doubts(rows: Sequence[Row]) -> list[str]:
+    """Return lines that say why a ratio of these rows is not to be leaned on."""
+    reasons = []
+    if len(rows[0].seconds) < 3:
+        reasons.append("there are fewer than three rounds")
+    if any(max(row.seconds) > 2 * min(row.seconds) for row in rows):
+        reasons.append("the computer was busy, as a slowest round took more than twice as long as the fastest")
+    return ["", f"Measure again before you quote this: {' and '.join(reasons)}."] if reasons else []
 
 
 def publish(section: str, text: str) -> None:
