@@ -1,0 +1,295 @@
+"""What runs on the controller: input is checked, files are rendered, archives are carried, a bare host gets Python."""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.parsing.dataloader import DataLoader
+from ansible.plugins.action import ActionBase
+from ansible.template import Templar
+from ansible_collections.flaskblog.hosting.plugins.action import apply, plan, release, validate
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils import role as role_files
+
+Run = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def variables(role: Path, tmp_path: Path) -> dict[str, Any]:
+    """The variables of a task in the role, for a blog in a temporary folder."""
+    blog = tmp_path / "blog"
+    (blog / "static").mkdir(parents=True)
+    (blog / "app.py").write_text("app\n")
+    (blog / "requirements.txt").write_text("flask\n")
+    (blog / "static" / "blog.css").write_text("body {}\n")
+    loader = DataLoader()
+    found: dict[str, Any] = {"inventory_hostname": "blog.test", "role_path": str(role)}
+    for file in ("defaults/main.yml", "vars/main.yml"):
+        found |= loader.load_from_file(str(role / file), trusted_as_template=True)
+    return {**found, "flask_blog_source": str(blog)}
+
+
+class Host:
+    """A host as the actions see it: what its modules and commands are asked, and what they answer."""
+
+    def __init__(self) -> None:
+        self.modules: list[tuple[str, dict[str, Any], dict[str, Any]]] = []
+        self.answers: list[dict[str, Any]] = []
+        self.commands: list[str] = []
+        self.outputs: list[dict[str, Any]] = []
+        self.carried: list[str] = []
+        self.archived: list[list[str]] = []
+
+    def module(self, module_name: str, module_args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        self.modules.append((module_name, module_args, task_vars))
+        return self.answers.pop(0) if self.answers else {"changed": False}
+
+    def command(self, command: str) -> dict[str, Any]:
+        self.commands.append(command)
+        return {"rc": 0, "stdout": "", "stderr": "", **(self.outputs.pop(0) if self.outputs else {})}
+
+    def transfer(self, local: str, remote: str) -> str:
+        self.carried.append(remote)
+        with tarfile.open(local) as tar:
+            self.archived.append(sorted(tar.getnames()))
+        return remote
+
+
+@pytest.fixture
+def host() -> Host:
+    return Host()
+
+
+@pytest.fixture
+def run(host: Host, variables: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run an action with arguments, some of the role's variables changed (without their prefix)."""
+
+    def act(module: Any, arguments: dict[str, Any], check_mode: bool = False, **chosen: Any) -> dict[str, Any]:
+        task_vars = {**variables, **{f"flask_blog_{name}": value for name, value in chosen.items()}}
+        loader = DataLoader()
+        loader.set_basedir("/nonexistent/playbooks")
+        templar = Templar(loader=loader, variables=task_vars)
+        shell = SimpleNamespace(tmpdir="/tmp/remote", join_path=lambda *parts: "/".join(parts))
+        action = module.ActionModule(
+            task=SimpleNamespace(args=templar.template(arguments), check_mode=check_mode, async_val=0, _role=None),
+            connection=SimpleNamespace(_shell=shell),
+            play_context=None,
+            loader=loader,
+            templar=templar,
+            shared_loader_obj=None,
+        )
+        monkeypatch.setattr(ActionBase, "run", lambda *_, **__: {})
+        monkeypatch.setattr(action, "_execute_module", host.module)
+        monkeypatch.setattr(action, "_low_level_execute_command", host.command)
+        monkeypatch.setattr(action, "_transfer_file", host.transfer)
+        monkeypatch.setattr(action, "_remove_tmp_path", lambda _: None)
+        return dict(action.run(task_vars=task_vars))
+
+    return act
+
+
+# -- validate -------------------------------------------------------------------------------------------------------
+
+
+def test_good_input_is_accepted_without_a_word(run: Run) -> None:
+    assert run(validate, {}) == {"changed": False}
+
+
+@pytest.mark.parametrize(
+    ("chosen", "words"),
+    [
+        ({"workers": 0}, "flask_blog_workers: 0: it must be at least 1"),
+        ({"server_name": "x.test"}, "Did you mean flask_blog_server_names?"),
+        ({"server_names": "x.test"}, "flask_blog_server_names: 'x.test': it is text where a list belongs"),
+        ({"source": "/nonexistent/blog"}, "there is no such folder or archive on the controller"),
+        ({"app_dir": "web"}, "flask_blog_app_dir: 'web': the source has no such folder"),
+        ({"requirements": "prod.txt"}, "flask_blog_requirements: 'prod.txt': the source holds no such file"),
+        ({"initial_data": "/nonexistent"}, "flask_blog_initial_data: '/nonexistent': there is no such folder"),
+    ],
+)
+def test_bad_input_is_refused_in_words(run: Run, chosen: dict[str, Any], words: str) -> None:
+    result = run(validate, {}, **chosen)
+    assert result["failed"] is True
+    assert result["msg"].startswith("Nothing was touched, as the input is not right:\n")
+    assert words in result["msg"]
+
+
+def test_a_source_without_requirements_is_refused(run: Run, variables: dict[str, Any]) -> None:
+    (Path(variables["flask_blog_source"]) / "requirements.txt").unlink()
+    assert "neither requirements.txt nor pyproject.toml" in run(validate, {})["msg"]
+
+
+def test_numbers_from_the_command_line_are_numbers(run: Run) -> None:
+    assert run(validate, {}, workers="3", http_port="8080") == {"changed": False}
+    assert "at least 1" in run(validate, {}, workers="0")["msg"]
+
+
+# -- plan -----------------------------------------------------------------------------------------------------------
+
+PLAN: dict[str, Any] = {"platforms": ["Debian_12", "Debian_13"], "packages": ["nginx"], "questions": []}
+
+
+@pytest.fixture
+def arguments(variables: dict[str, Any]) -> dict[str, Any]:
+    names = {"site": "__flask_blog_site", "source": "__flask_blog_source", "objects": "__flask_blog_objects"}
+    return {**PLAN, **{key: variables[name] for key, name in names.items()}}
+
+
+def test_the_plan_gets_a_named_release_rendered_files_and_a_file_to_ask_for(
+    run: Run, host: Host, arguments: dict[str, Any]
+) -> None:
+    host.answers = [{"layers": []}]
+    result = run(plan, arguments, secrets={"API_KEY": "hunter2"})
+    ((name, sent, task_vars),) = host.modules
+    assert name == "flaskblog.hosting.plan"
+    assert sent["release"]["path"] == f"/opt/flask-blog/releases/{sent['release']['id']}"
+    assert [question["path"] for question in sent["questions"]] == ["/static/blog.css"]
+    assert "source" not in sent
+    assert task_vars["ansible_python_interpreter"] == "/usr/bin/python3"
+    assert "API_KEY" in sent["secrets"]["/etc/flask-blog/environment"]
+    assert "hunter2" not in str(sent["objects"])
+    assert result["questions"] == sent["questions"]
+
+
+def test_a_source_that_cannot_be_a_release_is_named(run: Run, arguments: dict[str, Any]) -> None:
+    with pytest.raises(AnsibleActionFail, match=r"flask_blog_source: '/nonexistent/x': there is no such folder"):
+        run(plan, arguments, source="/nonexistent/x")
+
+
+def test_initial_data_without_any_data_is_refused_while_the_blog_is_new(
+    run: Run, host: Host, arguments: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    host.answers = [{"data_is_new": True, "layers": []}]
+    with pytest.raises(AnsibleActionFail, match="it holds none of the blog's databases"):
+        run(plan, {**arguments, "initial_data": str(tmp_path / "empty")})
+    host.answers = [{"data_is_new": False, "layers": []}]
+    run(plan, {**arguments, "initial_data": str(tmp_path / "empty")})
+
+
+NO_PYTHON = {"failed": True, "module_stderr": "/bin/sh: 1: /usr/bin/python3: not found"}
+WHO = {"stdout": 'sudo: unable to resolve host\nuid=0\nID=debian\nVERSION_ID="12"\n'}
+
+
+def test_a_bare_host_gets_python_and_is_asked_again(run: Run, host: Host, arguments: dict[str, Any]) -> None:
+    host.answers = [dict(NO_PYTHON), {"layers": ["packages"]}]
+    host.outputs = [dict(WHO)]
+    assert run(plan, arguments)["layers"] == ["packages"]
+    assert "install python3" in host.commands[1]
+    assert len(host.modules) == 2
+
+
+def test_a_bare_host_is_waited_for_while_apt_is_busy(
+    run: Run, host: Host, arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(plan.time, "sleep", slept.append)
+    host.answers = [dict(NO_PYTHON), {"layers": []}]
+    busy = {"rc": 100, "stderr": "E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 7"}
+    host.outputs = [dict(WHO), dict(busy), dict(busy), {}]
+    run(plan, arguments)
+    assert len(slept) == 2
+
+
+def test_a_bare_host_whose_apt_fails_is_a_failure_with_apts_words(
+    run: Run, host: Host, arguments: dict[str, Any]
+) -> None:
+    host.answers = [dict(NO_PYTHON)]
+    host.outputs = [dict(WHO), {"rc": 100, "stderr": "E: Unable to locate package python3"}]
+    with pytest.raises(AnsibleActionFail, match="cannot be installed:\nE: Unable to locate"):
+        run(plan, arguments)
+
+
+@pytest.mark.parametrize(
+    ("who", "words"),
+    [
+        ('uid=0\nID=alpine\nVERSION_ID="3.20"\n', "Alpine 3 is not supported"),
+        ('uid=1000\nID=debian\nVERSION_ID="12"\n', "become: true"),
+    ],
+)
+def test_nothing_is_installed_on_a_host_that_is_refused(
+    run: Run, host: Host, arguments: dict[str, Any], who: str, words: str
+) -> None:
+    host.answers = [dict(NO_PYTHON)]
+    host.outputs = [{"stdout": who}]
+    with pytest.raises(AnsibleActionFail, match=words):
+        run(plan, arguments)
+    assert len(host.commands) == 1
+
+
+def test_check_mode_leaves_a_bare_host_bare(run: Run, host: Host, arguments: dict[str, Any]) -> None:
+    host.answers = [dict(NO_PYTHON)]
+    result = run(plan, arguments, check_mode=True)
+    assert result["changed"] is True
+    assert result["missing_packages"] == ["python3", "nginx"]
+    assert host.commands == []
+
+
+def test_another_failure_is_not_taken_for_a_missing_python(run: Run, host: Host, arguments: dict[str, Any]) -> None:
+    host.answers = [{"failed": True, "msg": "port 80 is taken by apache2.service"}]
+    assert run(plan, arguments)["failed"] is True
+    assert host.commands == []
+
+
+# -- apply and release ----------------------------------------------------------------------------------------------
+
+
+def test_secret_texts_travel_apart_from_the_objects(run: Run, host: Host, arguments: dict[str, Any]) -> None:
+    run(apply, {"site": arguments["site"], "objects": arguments["objects"]}, secrets={"API_KEY": "hunter2"})
+    ((_, sent, _),) = host.modules
+    assert "hunter2" in sent["secrets"]["/etc/flask-blog/environment"]
+    assert "hunter2" not in str(sent["objects"])
+
+
+def test_a_release_and_the_first_data_are_carried_over(
+    run: Run, host: Host, arguments: dict[str, Any], variables: dict[str, Any]
+) -> None:
+    blog = Path(variables["flask_blog_source"])
+    (blog / "static" / "uploads").mkdir()
+    (blog / "static" / "uploads" / "cat.jpg").write_text("cat")
+    run(plan, arguments)
+    described = host.modules[0][1]["release"]
+    carried = {"site": arguments["site"], "source": arguments["source"], "release": described}
+    run(release, {**carried, "initial_data": str(blog)})
+    _, sent, _ = host.modules[1]
+    assert sent["archive"] == "/tmp/remote/release.tar.gz"
+    assert sent["initial_data"] == "/tmp/remote/data.tar.gz"
+    assert host.archived == [["app.py", "requirements.txt", "static/blog.css"], ["static/uploads/cat.jpg"]]
+
+
+def test_check_mode_carries_nothing(run: Run, host: Host, arguments: dict[str, Any]) -> None:
+    run(release, {"site": arguments["site"], "source": arguments["source"], "release": {}}, check_mode=True)
+    assert host.carried == []
+    assert len(host.modules) == 1
+
+
+def test_a_source_that_vanished_meanwhile_is_named(run: Run, arguments: dict[str, Any]) -> None:
+    source = {"site": arguments["site"], "source": arguments["source"], "release": {}}
+    with pytest.raises(AnsibleActionFail, match="flask_blog_source: '/nonexistent/x'"):
+        run(release, source, source="/nonexistent/x")
+
+
+# -- what they share ------------------------------------------------------------------------------------------------
+
+
+def test_outside_the_role_the_actions_say_where_they_belong() -> None:
+    with pytest.raises(AnsibleError, match=r"belongs to the role flaskblog\.hosting\.flask_blog"):
+        role_files.role_path({})
+
+
+def test_an_interpreter_of_the_inventory_is_kept() -> None:
+    assert role_files.with_interpreter({"ansible_python_interpreter": "/opt/python"}) == {
+        "ansible_python_interpreter": "/opt/python"
+    }
+
+
+def test_a_file_that_is_a_folder_stands_for_every_program_in_it(role: Path) -> None:
+    action = SimpleNamespace(_loader=DataLoader(), _templar=Templar(loader=DataLoader(), variables={}))
+    found = role_files.rendered(action, {"role_path": str(role)}, [{"kind": "file", "path": "/x", "file": "blogctl"}])
+    assert {"/x/cli.py", "/x/site.py"} <= {item["path"] for item in found}
+    assert all(item["content"] or item["path"].endswith("__init__.py") for item in found)
