@@ -24,7 +24,7 @@ sys.path.insert(0, str(HERE))
 import bad_sources  # noqa: E402  (the line above says where it lies)
 
 ROOT = HERE.parent.parent
-CASES: list[dict[str, Any]] = yaml.safe_load((HERE / "cases.yml").read_text(encoding="utf-8"))
+CASES: list[dict[str, Any]] = yaml.safe_load((HERE / "vars" / "cases.yml").read_text(encoding="utf-8"))["cases"]
 MACHINES = [f"rejects_bad_input-{name}" for name in ("debian12", "ubuntu", "bare")]
 GOOD = {
     "ansible_host": MACHINES[0],
