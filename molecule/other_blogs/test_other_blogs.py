@@ -1,6 +1,6 @@
 """Blogs as other people write them: each serves, keeps what is written, and keeps serving when a release is bad.
 
-A test runs once for each machine; `blog` is an inventory host of it (blogs.yml).
+A test runs once for each machine; `blog` is an inventory host of it (inventory/blogs.yml).
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ def test_an_app_that_cannot_be_imported_is_taken_back_and_its_error_shown(
     shutil.copytree(SOURCES / "handbook", tmp_path / "handbook")
     views = tmp_path / "handbook" / "handbook" / "views.py"
     views.write_text("from flask import no_such_thing\n")
-    run = deploy("handbook", source=str(tmp_path / "handbook"), activation_timeout=10)
+    run = deploy("handbook", source=str(tmp_path / "handbook"), activation_timeout=20)
     assert run.returncode
     assert "cannot import name 'no_such_thing'" in run.output
     assert TITLE in home("handbook")
