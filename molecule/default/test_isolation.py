@@ -24,21 +24,21 @@ def stranger(host: Any) -> Generator[str, None, None]:
 
 @pytest.mark.parametrize("path", SECRETS)
 def test_a_stranger_reads_neither_data_nor_settings_nor_code(host: Any, stranger: str, path: str) -> None:
-    host.check_output("cat %s", path)
-    assert host.run("runuser -u %s -- cat %s", stranger, path).failed
+    host.check_output("sha256sum %s", path)
+    assert host.run("runuser -u %s -- sha256sum %s", stranger, path).failed
 
 
 @pytest.mark.parametrize("path", SECRETS)
 def test_nginx_reads_neither_data_nor_settings_nor_code(host: Any, path: str) -> None:
-    host.check_output("cat %s", path)
-    assert host.run("runuser -u www-data -- cat %s", path).failed
+    host.check_output("sha256sum %s", path)
+    assert host.run("runuser -u www-data -- sha256sum %s", path).failed
 
 
 def test_nginx_reads_what_it_serves(host: Any) -> None:
     pictures = host.check_output("ls %s/static/uploads/*.png", DATA).split()
     assert pictures
     for path in (f"{LIVE}/static/css/blog.css", *pictures):
-        host.check_output("runuser -u www-data -- cat %s", path)
+        host.check_output("runuser -u www-data -- sha256sum %s", path)
         assert host.run("runuser -u www-data -- sh -c %s", f"echo hole >> {path}").failed
 
 

@@ -53,9 +53,9 @@ def test_no_two_sites_share_a_secret(host: Any) -> None:
 @pytest.mark.parametrize(("one", "other"), list(itertools.permutations(SITES, 2)))
 def test_one_blog_neither_reads_nor_writes_anothers_files(host: Any, one: str, other: str) -> None:
     for path in private_files(one):
-        host.check_output("runuser -u %s -- cat %s", one, path)
+        host.check_output("runuser -u %s -- sha256sum %s", one, path)
     for path in private_files(other):
-        assert host.run("runuser -u %s -- cat %s", one, path).failed, path
+        assert host.run("runuser -u %s -- sha256sum %s", one, path).failed, path
         assert host.run("runuser -u %s -- sh -c %s", one, f"echo hole >> {path}").failed, path
     for folder in ("/var/lib/{}", "/var/lib/{}/static/uploads", "/etc/{}", "/var/www/{}/", "/run/{}"):
         assert host.run("runuser -u %s -- touch %s", one, f"{folder.format(other)}/hole").failed, folder
