@@ -154,6 +154,7 @@ def load(site: dict[str, Any], units: list[dict[str, Any]], files: list[str], ma
         unit.get("NeedDaemonReload") == "yes" for unit in found.values()
     ):
         machine.must("systemctl", "daemon-reload")
+    enable(units, found, machine)
     for unit in units:
         put_unit(unit, found.get(unit["name"], {}), f"{SYSTEMD}{unit['name']}" in files, machine)
     if live.is_pending("nginx.reload"):
@@ -163,11 +164,16 @@ def load(site: dict[str, Any], units: list[dict[str, Any]], files: list[str], ma
         live.clear_pending("nginx.reload")
 
 
+def enable(units: list[dict[str, Any]], found: dict[str, dict[str, str]], machine: Host) -> None:
+    """Enable units in one call: each makes systemd read all of its units again."""
+    disabled = [unit["name"] for unit in units if "not enabled" in host.unit_words(unit, found.get(unit["name"], {}))]
+    if disabled:
+        machine.must("systemctl", "enable", *disabled)
+
+
 def put_unit(unit: dict[str, Any], found: dict[str, str], rewritten: bool, machine: Host) -> None:
-    """Enable and start a unit as wanted. The app's own units are started by the activation, once it has a release."""
+    """Start a unit as wanted. The app's own units are started by the activation, once it has a release."""
     words = host.unit_words(unit, found)
-    if "not enabled" in words:
-        machine.must("systemctl", "enable", unit["name"])
     if "enabled" in words:
         machine.must("systemctl", "disable", unit["name"])
     if "not running" in words:

@@ -58,6 +58,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,19 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils import site as l
 
 #: A failed pip says why in its last lines.
 LAST_LINES = 25
+
+PYTHON = "/usr/bin/python3"
+
+#: The wheels that Debian's ensurepip installs from (packages python3-pip-whl and python3-setuptools-whl).
+WHEELS = Path("/usr/share/python-wheels")
+
+#: What C(bin/pip) of an environment does (https://packaging.python.org/en/latest/specifications/entry-points/).
+PIP_SCRIPT = """import sys
+
+from pip._internal.cli.main import main
+
+sys.exit(main())
+"""
 
 #: Where a copy of the source lies while, or as long as, pip needs one that it may write.
 SOURCE = "source"
@@ -122,9 +136,29 @@ class Builder:
             raise BuildError(f"'{' '.join(command)}' failed:\n{last}")
 
 
+def make(builder: Builder, folder: str) -> None:
+    """Make an environment with what C(python3 -m venv) puts into it, in a third of its time.
+
+    ensurepip starts a pip of its own to install pip from a wheel of Debian's, which is unpacking it. Where the wheels
+    are not, ensurepip does it.
+    """
+    names = ["pip"] if sys.version_info >= (3, 12) else ["pip", "setuptools"]
+    wheels = [wheel for name in names for wheel in sorted(WHEELS.glob(f"{name}-*.whl"))[-1:]]
+    if len(wheels) < len(names):
+        builder.run(PYTHON, "-m", "venv", folder)
+        return
+    builder.run(PYTHON, "-m", "venv", "--without-pip", folder)
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    for wheel in wheels:
+        builder.run(PYTHON, "-m", "zipfile", "--extract", str(wheel), f"{folder}/lib/{version}/site-packages")
+    script = Path(folder, "bin", "pip")
+    script.write_text(f"#!{folder}/bin/python3\n{PIP_SCRIPT}", encoding="utf-8")
+    script.chmod(0o755)
+
+
 def install(builder: Builder, folder: str, release: dict[str, Any]) -> list[str]:
     """Install what a release requires and return what is there then, as C(name-version)."""
-    builder.run("/usr/bin/python3", "-m", "venv", folder)
+    make(builder, folder)
     pip = [f"{folder}/bin/python", "-m", "pip", "install"]
     source = release["app_path"]
     if release["copy_source"]:

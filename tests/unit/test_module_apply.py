@@ -122,7 +122,6 @@ def test_a_folder_is_made_before_the_file_in_it(tmp_path: Path, wanted: Wanted, 
     ("unit", "found", "rewritten", "commands"),
     [
         ({"enabled": True, "active": True}, {"UnitFileState": "enabled", "ActiveState": "active"}, False, []),
-        ({"enabled": True}, {"UnitFileState": "disabled"}, False, ["systemctl enable x.timer"]),
         ({"enabled": False}, {"UnitFileState": "enabled"}, False, ["systemctl disable x.timer"]),
         ({"active": True}, {"ActiveState": "inactive"}, False, ["systemctl start x.timer"]),
         ({"active": False}, {"ActiveState": "active"}, False, ["systemctl stop x.timer"]),
@@ -130,12 +129,22 @@ def test_a_folder_is_made_before_the_file_in_it(tmp_path: Path, wanted: Wanted, 
         ({"enabled": True}, {"UnitFileState": "enabled", "ActiveState": "active"}, True, []),
     ],
 )
-def test_a_unit_is_enabled_and_started_as_wanted(
+def test_a_unit_is_started_or_stopped_as_wanted(
     unit: dict[str, Any], found: dict[str, str], rewritten: bool, commands: list[str]
 ) -> None:
     machine = Machine()
     module.put_unit({"name": "x.timer", **unit}, found, rewritten, machine)
     assert machine.commands == commands
+
+
+def test_units_are_enabled_in_one_call_and_only_where_they_are_not() -> None:
+    machine = Machine()
+    units = [{"name": name, "enabled": name != "d.timer"} for name in ("a.timer", "b.timer", "c.timer", "d.timer")]
+    found = {"a.timer": {"UnitFileState": "enabled"}, "b.timer": {"UnitFileState": "disabled"}}
+    module.enable(units, found, machine)
+    assert machine.commands == ["systemctl enable b.timer c.timer"]
+    module.enable(units[:1], found, machine)
+    assert len(machine.commands) == 1
 
 
 def test_nginx_is_reloaded_only_after_another_test_and_then_forgotten(tmp_path: Path, site: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ class FakeTools:
         if self.failing == "timeout":
             raise subprocess.TimeoutExpired(command, 1)
         if command[1:3] == ["-m", "venv"]:
-            (Path(command[3]) / "lib/python3.11/site-packages/Flask-3.1.3.dist-info").mkdir(parents=True)
+            (Path(command[-1]) / "lib/python3.11/site-packages/Flask-3.1.3.dist-info").mkdir(parents=True)
         failed = bool(self.failing) and self.failing in command
         lines = "\n".join(f"line {number}" for number in range(40))
         return subprocess.CompletedProcess(command, int(failed), stdout=f"{lines}\nno such package" if failed else "")
@@ -71,6 +72,7 @@ class FakeTools:
 def arguments(tmp_path: Path, me: Any, monkeypatch: pytest.MonkeyPatch, ownerless: list[Any]) -> dict[str, Any]:
     monkeypatch.setattr(live, "PENDING", tmp_path / "pending")
     monkeypatch.setattr(os, "lchown", lambda *_: None)
+    monkeypatch.setattr(module, "WHEELS", tmp_path / "no-wheels")
     release = tmp_path / "releases" / "abc"
     release.mkdir(parents=True)
     (release / "requirements.txt").write_text("flask\n")
@@ -98,6 +100,29 @@ def test_an_environment_is_built_marked_complete_and_reused(
     calls = len(tools.calls)
     assert run_module(module, **arguments).said["changed"] is False
     assert len(tools.calls) == calls
+
+
+def test_pip_is_unpacked_where_debian_has_its_wheel(
+    arguments: dict[str, Any], run_module: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
+    for name in ("pip-23.0.1-py3-none-any.whl", "pip-25.1.1-py3-none-any.whl", "setuptools-66.1.1-py3-none-any.whl"):
+        (wheels / name).touch()
+    monkeypatch.setattr(module, "WHEELS", wheels)
+    folder = Path(arguments["release"]["venv_path"])
+    (folder / "bin").mkdir(parents=True)
+    monkeypatch.setattr(module.shutil, "rmtree", lambda *_, **__: None)
+    tools = use(monkeypatch)
+    run_module(module, **arguments)
+    commands = [command for command, _ in tools.calls]
+    assert commands[0] == ["/usr/bin/python3", "-m", "venv", "--without-pip", str(folder)]
+    unpacked = [Path(command[4]).name for command in commands if command[1:3] == ["-m", "zipfile"]]
+    assert unpacked[0] == "pip-25.1.1-py3-none-any.whl", "the newest one, once"
+    assert ("setuptools-66.1.1-py3-none-any.whl" in unpacked) == (sys.version_info < (3, 12)), "as ensurepip does"
+    script = folder / "bin" / "pip"
+    assert script.read_text().startswith(f"#!{folder}/bin/python3\n")
+    assert script.stat().st_mode & 0o111 == 0o111
 
 
 def test_pip_is_never_root(
