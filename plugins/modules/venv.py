@@ -75,11 +75,9 @@ PYTHON = "/usr/bin/python3"
 WHEELS = Path("/usr/share/python-wheels")
 
 #: What C(bin/pip) of an environment does (https://packaging.python.org/en/latest/specifications/entry-points/).
-PIP_SCRIPT = """import sys
+PIP_SCRIPT = """from pip._internal.cli.main import main
 
-from pip._internal.cli.main import main
-
-sys.exit(main())
+raise SystemExit(main())
 """
 
 #: Where a copy of the source lies while, or as long as, pip needs one that it may write.
