@@ -30,7 +30,7 @@ import http.client, sys, time
 for _ in range(100):
     try:
         connection = http.client.HTTPConnection("127.0.0.1", 80, timeout=10)
-        connection.request("GET", "/", headers={"Host": "blog.test"})
+        connection.request("GET", "/healthz", headers={"Host": "blog.test"})
         if connection.getresponse().status == 200:
             sys.exit(0)
     except OSError:
