@@ -91,6 +91,24 @@ def when_ready(server: Any) -> None:
     temporary.replace(Path(folder, "served.json"))
 
 
+class Probe:
+    """Tell who asks from this machine which instance and release answers; nginx lets nobody else ask."""
+
+    def __init__(self, app: Any, instance: str) -> None:
+        self.app = app
+        self.instance = instance
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        """Serve a request; one with the probe's header gets one header more (PEP 3333)."""
+        if "HTTP_X_FLASK_BLOG_PROBE" not in environ:
+            return self.app(environ, start_response)
+
+        def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
+            return start_response(status, [*headers, ("X-Flask-Blog-Instance", self.instance)], *error)
+
+        return self.app(environ, start)
+
+
 def post_worker_init(worker: Any) -> None:
     """Give the app exactly one hop of ProxyFix, outside whatever it does by itself.
 
@@ -101,5 +119,6 @@ def post_worker_init(worker: Any) -> None:
         from werkzeug.middleware.proxy_fix import ProxyFix
     except ImportError:
         worker.log.warning("werkzeug is not installed, so the app sees the proxy's address instead of the client's")
-        return
-    worker.wsgi = ProxyFix(worker.wsgi, x_for=1, x_proto=1, x_host=1, x_port=0, x_prefix=0)
+    else:
+        worker.wsgi = ProxyFix(worker.wsgi, x_for=1, x_proto=1, x_host=1, x_port=0, x_prefix=0)
+    worker.wsgi = Probe(worker.wsgi, f"{os.environ.get('FLASK_BLOG_INSTANCE', 'main')} {release}")

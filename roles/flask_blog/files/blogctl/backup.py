@@ -10,21 +10,16 @@ import os
 import shutil
 import sqlite3
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from .initialise import OWN
+from . import data as data_files
 from .site import OperationError, Site, locked
 
-SQLITE_MAGIC = b"SQLite format 3\0"
-#: What SQLite keeps beside a database (https://www.sqlite.org/tempfiles.html). The snapshot holds what is in it.
-COMPANIONS = ("-wal", "-shm", "-journal")
 #: A backup's name is the moment at which it was begun, in UTC, so that names sort by age.
 NAME_FORMAT = "%Y%m%dT%H%M%SZ"
 MANIFEST = "manifest.json"
-#: Seconds that a snapshot waits for a writer that holds the database.
-BUSY_TIMEOUT = 60
 
 
 def back_up(site: Site, now: datetime.datetime | None = None) -> dict[str, Any]:
@@ -78,37 +73,18 @@ def _newest(root: Path) -> Path | None:
     return root / names[-1] if names else None
 
 
-def is_sqlite(path: Path) -> bool:
-    """Say whether a file is an SQLite database, from its first bytes (https://www.sqlite.org/fileformat.html)."""
-    with path.open("rb") as handle:
-        return handle.read(len(SQLITE_MAGIC)) == SQLITE_MAGIC
-
-
-def _data_files(data: Path) -> Iterator[Path]:
-    for folder, directories, files in os.walk(data):
-        if Path(folder) == data:
-            directories[:] = [name for name in directories if name not in OWN]
-        directories.sort()
-        for name in sorted(files):
-            path = Path(folder, name)
-            if stat.S_ISREG(path.lstat().st_mode):
-                yield path
-
-
 def _copy(data: Path, aside: Path, earlier: Path | None) -> dict[str, Any]:
     """Copy everything: a database through SQLite, any other file as it is or as a link to the same one of before."""
     aside.mkdir(mode=0o700)
     known = json.loads((earlier / MANIFEST).read_text(encoding="utf-8"))["files"] if earlier else {}
     files: dict[str, dict[str, Any]] = {}
-    for path in _data_files(data):
+    for path in data_files.files_of(data):
         relative = str(path.relative_to(data))
-        if path.name.endswith(COMPANIONS) and is_companion(path):
-            continue
         target = aside / "data" / relative
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            if is_sqlite(path):
-                files[relative] = snapshot(path, target)
+            if data_files.is_sqlite(path):
+                files[relative] = _copy_database(path, target)
             else:
                 files[relative] = _copy_file(path, target, earlier, known.get(relative))
         except FileNotFoundError:
@@ -116,32 +92,9 @@ def _copy(data: Path, aside: Path, earlier: Path | None) -> dict[str, Any]:
     return {"files": files}
 
 
-def is_companion(path: Path) -> bool:
-    """Say whether a file belongs to a database beside it."""
-    for suffix in COMPANIONS:
-        database = path.with_name(path.name.removesuffix(suffix))
-        if path.name.endswith(suffix) and database.is_file() and is_sqlite(database):
-            return True
-    return False
-
-
-def snapshot(source: Path, target: Path) -> dict[str, Any]:
-    """Copy a database that is in use.
-
-    C(VACUUM INTO) reads one consistent state, never starts over while others write, stalls them for milliseconds,
-    and refuses a source with a damaged page, which SQLite's backup call copies without a word.
-
-    :returns: size, sha256, number of tables and rows, and the journal mode to restore it with.
-    """
-    # A connection that may write: without that, a write-ahead log left by a crash could not be read.
-    with contextlib.closing(sqlite3.connect(source, timeout=BUSY_TIMEOUT)) as connection:
-        # The file's schema is the app's, not ours: nothing in it may call functions.
-        connection.execute("PRAGMA trusted_schema = OFF")
-        (journal_mode,) = connection.execute("PRAGMA journal_mode").fetchone()
-        connection.execute("VACUUM INTO ?", (str(target),))
-    found = source.stat()
-    os.chmod(target, stat.S_IMODE(found.st_mode))
-    os.chown(target, found.st_uid, found.st_gid)
+def _copy_database(source: Path, target: Path) -> dict[str, Any]:
+    """Copy a database that is in use; its size, sha256, number of tables, and journal mode to restore it with."""
+    journal_mode = data_files.snapshot(source, target)
     with contextlib.closing(sqlite3.connect(f"file:{target}?mode=ro", uri=True)) as copy:
         tables = [name for (name,) in copy.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
     _sync(target)
@@ -149,19 +102,27 @@ def snapshot(source: Path, target: Path) -> dict[str, Any]:
 
 
 def _copy_file(source: Path, target: Path, earlier: Path | None, known: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Copy a plain file. One that is byte for byte in the backup before takes no room: both names are one file."""
-    entry = {**_identity(source), "mode": stat.S_IMODE(source.stat().st_mode)}
+    """Copy a plain file. One that is byte for byte in the backup before takes no room: both names are one file.
+
+    What counts is the copy: a file that the app appends to meanwhile, such as a log, has one state or a later one.
+    """
     before = earlier / "data" / source_relative(target) if earlier else None
-    unchanged = before and known and known.get("sha256") == entry["sha256"] and before.is_file()
+    unchanged = before and known and before.is_file() and known.get("sha256") == _identity(source)["sha256"]
     # Read again, not believed: a copy that rotted on the disk would make this backup, and all after it, fail.
-    if before and unchanged and _same(before, source) and _identity(before)["sha256"] == entry["sha256"]:
+    if before and known and unchanged and _same(before, source) and _identity(before)["sha256"] == known["sha256"]:
         os.link(before, target)
     else:
+        begun = source.stat()
         shutil.copy2(source, target, follow_symlinks=False)
         found = source.stat()
         os.chown(target, found.st_uid, found.st_gid)
         _sync(target)
-    return entry
+        written_meanwhile = (begun.st_size, begun.st_mtime_ns) != (found.st_size, found.st_mtime_ns)
+        if not written_meanwhile and _identity(target)["sha256"] != _identity(source)["sha256"]:
+            raise OperationError(
+                f"The backup is not whole, earlier ones are untouched: {source.name} reads differently"
+            )
+    return {**_identity(target), "mode": stat.S_IMODE(target.stat().st_mode)}
 
 
 def source_relative(target: Path) -> Path:
@@ -190,8 +151,7 @@ def _verify(backup: Path, manifest: Mapping[str, Any]) -> None:
     for relative, entry in manifest["files"].items():
         path = backup / "data" / relative
         if _identity(path)["sha256"] != entry["sha256"]:
-            # A plain file that the app was writing just then reads differently twice; the next run gets it whole.
-            raise OperationError(f"The backup is not whole, earlier ones are untouched: {relative} changed under it")
+            raise OperationError(f"The backup is not whole, earlier ones are untouched: {relative} reads differently")
         if entry.get("tables") is not None:
             verify_database(path, entry["tables"])
 

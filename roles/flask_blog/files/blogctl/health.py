@@ -4,27 +4,72 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
-from .services import main_pid
+from .services import is_active, main_pid
 from .site import Site
 
 #: Seconds between two questions.
-PAUSE = 0.1
+PAUSE = 0.05
+
+#: Statuses of a home page that is there, if only for somebody else: a blog may ask for a login.
+ANSWERED = frozenset(range(200, 400)) | {401, 403}
+
+#: Asked for with this header, an instance says who it is (gunicorn.conf.py). nginx lets it through from nobody.
+PROBE = "X-Flask-Blog-Probe"
+INSTANCE = "X-Flask-Blog-Instance"
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the app said: C(status) 0 where it said nothing, C(reason) in words."""
+    """What the app said: C(status) 0 where it said nothing, C(reason) in words, C(instance) that answered."""
 
     status: int
     reason: str
+    instance: str = ""
 
     @property
     def is_healthy(self) -> bool:
         """A page or a redirect; everything else is a failure."""
         return 200 <= self.status < 400
+
+
+class _SocketConnection(http.client.HTTPConnection):
+    """HTTP over a socket in the file system."""
+
+    def __init__(self, path: Path, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        """Connect to the socket instead of to a host."""
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+def _ask(site: Site, connection: http.client.HTTPConnection, path: str) -> Answer:
+    host = site.settings["host"]
+    headers = {
+        "Host": host,
+        "X-Forwarded-Host": host,
+        "X-Forwarded-For": "127.0.0.1",
+        "X-Forwarded-Proto": "http",
+        "Connection": "close",
+        PROBE: "1",
+    }
+    try:
+        connection.request("GET", path, headers=headers)
+        response = connection.getresponse()
+        response.read()
+    except (OSError, http.client.HTTPException) as error:
+        return Answer(0, f"no answer: {error or type(error).__name__}")
+    finally:
+        connection.close()
+    return Answer(response.status, f"answered {response.status}", response.headers.get(INSTANCE, ""))
 
 
 def ask(site: Site, timeout: float) -> Answer:
@@ -33,18 +78,56 @@ def ask(site: Site, timeout: float) -> Answer:
     :param timeout: seconds for each read and write.
     """
     address, _, port = site.settings["bind"].rpartition(":")
-    host = site.settings["host"]
-    headers = {"Host": host, "X-Forwarded-Host": host, "X-Forwarded-For": "127.0.0.1", "X-Forwarded-Proto": "http"}
     connection = http.client.HTTPConnection(address.strip("[]"), int(port), timeout=timeout)
-    try:
-        connection.request("GET", site.settings["health_path"], headers=headers)
-        response = connection.getresponse()
-        response.read()
-    except (OSError, http.client.HTTPException) as error:
-        return Answer(0, f"no answer: {error or type(error).__name__}")
-    finally:
-        connection.close()
-    return Answer(response.status, f"answered {response.status}")
+    return _ask(site, connection, site.settings["health_path"])
+
+
+def ask_socket(site: Site, path: Path, page: str, timeout: float) -> Answer:
+    """Ask an instance on a socket of its own for a page."""
+    return _ask(site, _SocketConnection(path, timeout), page)
+
+
+def wait_for_socket(site: Site, path: Path, unit: str, seconds: float) -> str | None:
+    """Wait until an instance on a socket of its own is healthy.
+
+    :returns: None when it is, or else what was wrong last, in words.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        answer = ask_socket(site, path, site.settings["health_path"], max(1.0, deadline - time.monotonic()))
+        if answer.is_healthy:
+            return None
+        gone = not is_active(f"{unit}.service")
+        # An answer is an answer: an app that says 500 will not say 200 later. Silence may be a slow start.
+        if gone or answer.status or time.monotonic() >= deadline:
+            return f"{site.settings['health_path']}: {'it ended by itself' if gone else answer.reason}"
+        time.sleep(PAUSE)
+
+
+def wait_for_instance(site: Site, instance: str, release: str, seconds: float, unit: str = "") -> str | None:
+    """Wait until one of the instances that share the site's socket has answered well.
+
+    They take turns as the kernel likes, so it may need several questions to hear from a certain one.
+
+    :param instance: C(main) or C(next).
+    :param unit: given up on as soon as it does not run; for one that systemd does not start again by itself.
+    :returns: None when it has, or else what was wrong last, in words.
+    """
+    deadline = time.monotonic() + seconds
+    wanted, last = f"{instance} {release}", "it never answered"
+    while True:
+        if unit and not is_active(unit):
+            return f"{site.settings['health_path']}: it ended by itself"
+        answer = ask(site, timeout=max(1.0, deadline - time.monotonic()))
+        if answer.instance == wanted:
+            if answer.is_healthy:
+                return None
+            last = answer.reason
+        elif not answer.instance:
+            last = answer.reason
+        if time.monotonic() >= deadline:
+            return f"{site.settings['health_path']}: {last}"
+        time.sleep(0.01)
 
 
 def served_release(site: Site) -> str | None:

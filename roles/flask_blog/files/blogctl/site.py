@@ -8,6 +8,7 @@ import json
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,20 +67,50 @@ def load(name: str | None) -> Site:
 
 
 @contextlib.contextmanager
-def locked(site: Site) -> Iterator[None]:
+def locked(site: Site, wait: float = 60.0) -> Iterator[None]:
     """Hold the site's lock for one operation.
 
     The kernel drops it with the process, so it is never stale.
 
-    :raises OperationError: where another operation is under way.
+    :param wait: seconds to wait for an operation that is under way.
+    :raises OperationError: where it is still under way then.
     """
-    LOCKS.mkdir(parents=True, exist_ok=True)
-    with open(LOCKS / f"flask-blog-hosting-{site.name}.lock", "w", encoding="utf-8") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise OperationError(f"another operation on {site.name} is under way; try again when it is done") from None
+    with _flock(LOCKS / f"flask-blog-hosting-{site.name}.lock", wait) as held:
+        if not held:
+            raise OperationError(f"another operation on {site.name} is under way; try again when it is done")
         yield
+
+
+@contextlib.contextmanager
+def starts_held(site: Site, wait: float = 60.0) -> Iterator[None]:
+    """Hold back every start of the service: it waits in C(blogctl prepare-start) until this is over."""
+    with _flock(hold_path(site), wait) as held:
+        if not held:
+            raise OperationError(f"{site.name} is being started; try again when that is done")
+        yield
+
+
+def hold_path(site: Site) -> Path:
+    """Return the lock that a starting service waits for."""
+    return LOCKS / f"flask-blog-hosting-{site.name}.hold"
+
+
+@contextlib.contextmanager
+def _flock(path: Path, wait: float) -> Iterator[bool]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + wait
+    with open(path, "w", encoding="utf-8") as handle:
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    yield False
+                    return
+                time.sleep(0.05)
+            else:
+                yield True
+                return
 
 
 def release_manifest(site: Site, release: str) -> dict[str, Any]:
@@ -108,9 +139,14 @@ def live_target(site: Site) -> str | None:
 
 
 def point_link(site: Site, target: str) -> None:
-    """Point the live link somewhere in one step: at no moment is it missing."""
+    """Point the live link somewhere."""
     link = site.path("link")
     link.parent.mkdir(parents=True, exist_ok=True)
+    point_link_at(link, target)
+
+
+def point_link_at(link: Path, target: str) -> None:
+    """Point a link somewhere in one step: at no moment is it missing."""
     temporary = link.with_name(f".{link.name}.{secrets.token_hex(4)}")
     temporary.symlink_to(target)
     try:
@@ -118,6 +154,16 @@ def point_link(site: Site, target: str) -> None:
     except BaseException:
         temporary.unlink()
         raise
+    fsync_folder(link.parent)
+
+
+def fsync_folder(folder: Path) -> None:
+    """See that a folder's names outlive a power cut."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def previous_settings(site: Site) -> dict[Path, Path]:

@@ -1,0 +1,78 @@
+"""Keep the assets of the release before reachable, for pages that were loaded before the switch."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+from .site import Site, app_folder, point_link_at
+
+#: Seconds for which an old asset stays: a tab that was opened yesterday still finds its style sheet.
+KEPT = 24 * 3600
+
+#: The link to the folder with the assets of all kept releases, which nginx looks in.
+MERGED = "all"
+
+
+def keep(site: Site, release: str) -> None:
+    """Link a release's served files into the site's C(assets) folder, and remove what is older than a day.
+
+    nginx looks there for what the live release does not have. The files are links to the release's own (hard links,
+    so they outlive it and take no room). A folder's age counts from when it was last left, not from when it was made.
+    """
+    root = site.path("root") / "assets"
+    root.mkdir(mode=0o755, exist_ok=True)
+    forget_old(root)
+    if not release:
+        return
+    folder = root / release
+    aside = root / f".{release}.incomplete"
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(mode=0o755)
+    for target in site.settings["static"].values():
+        _link_tree(app_folder(site, release) / target, aside / target)
+    shutil.rmtree(folder, ignore_errors=True)
+    aside.rename(folder)
+    os.utime(folder)
+    merge(root)
+
+
+def _link_tree(source: Path, target: Path) -> None:
+    for parent, directories, files in os.walk(source):
+        directories[:] = [name for name in directories if not Path(parent, name).is_symlink()]
+        place = target / Path(parent).relative_to(source)
+        place.mkdir(parents=True, exist_ok=True)
+        place.chmod(0o755)
+        for name in files:
+            if not Path(parent, name).is_symlink():
+                os.link(Path(parent, name), place / name)
+
+
+def forget_old(root: Path) -> None:
+    """Remove the assets of releases that were left more than a day ago."""
+    for folder in root.iterdir():
+        if not folder.is_symlink() and not folder.name.startswith(".") and time.time() - folder.stat().st_mtime > KEPT:
+            shutil.rmtree(folder)
+
+
+def merge(root: Path) -> None:
+    """Make one folder of all kept ones, the newest file winning, for nginx to look in."""
+    folder = root / f".merged-{time.time_ns()}"
+    folder.mkdir(mode=0o755)
+    kept = [
+        path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".") and not path.is_symlink()
+    ]
+    for one in sorted(kept, key=lambda path: path.stat().st_mtime, reverse=True):
+        for parent, _, files in os.walk(one):
+            place = folder / Path(parent).relative_to(one)
+            place.mkdir(parents=True, exist_ok=True)
+            place.chmod(0o755)
+            for name in files:
+                if not (place / name).exists():
+                    os.link(Path(parent, name), place / name)
+    point_link_at(root / MERGED, folder.name)
+    for leftover in root.glob(".*"):
+        if leftover.name != folder.name:
+            shutil.rmtree(leftover)

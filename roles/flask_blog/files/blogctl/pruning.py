@@ -1,0 +1,72 @@
+"""Remove old releases and the virtual environments that none refers to; never one that is in use."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from . import services, transaction
+from .operations import History
+from .site import MANIFEST, Site, live_target
+
+
+def in_use(site: Site) -> set[str]:
+    """Return the releases that a link or a process still has."""
+    releases = site.path("releases")
+    targets = [live_target(site), _readlink(site.path("root") / "next")]
+    for unit in (site.settings["service_unit"], f"{site.name}-next.service"):
+        pid = services.main_pid(unit)
+        if pid != "0":
+            targets.append(_readlink(Path("/proc", pid, "cwd")))
+    return {os.path.relpath(target, releases).split("/")[0] for target in targets if target}
+
+
+def _readlink(path: Path) -> str | None:
+    try:
+        return os.readlink(path)
+    except OSError:
+        return None
+
+
+def prune(site: Site, history: History) -> list[str]:
+    """Keep the newest good releases, as many as the site keeps, and what is in use; remove the others.
+
+    A release that was never activated goes too, unless it came after the last activation: a playbook may be about to.
+
+    :returns: the releases removed.
+    """
+    releases = site.path("releases")
+    kept = set(history.good[-site.settings["keep_releases"] :]) | in_use(site)
+    live = releases / (history.good[-1] if history.good else "")
+    newer_than = live.stat().st_mtime if history.good and live.exists() else 0.0
+    removed = []
+    for folder in sorted(releases.iterdir()):
+        is_new = folder.stat().st_mtime > newer_than and folder.name not in history.failed
+        if folder.name in kept or (is_new and folder.name not in history.good):
+            continue
+        doomed = folder.with_name(f"{folder.name}.incomplete")
+        if not folder.name.endswith(".incomplete"):
+            shutil.rmtree(doomed, ignore_errors=True)
+            folder.rename(doomed)
+            removed.append(folder.name)
+        shutil.rmtree(doomed if doomed.exists() else folder)
+    _prune_venvs(site)
+    transaction.forget_snapshots(site, {path.name for path in releases.iterdir()})
+    return removed
+
+
+def _prune_venvs(site: Site) -> None:
+    used = set()
+    for manifest in site.path("releases").glob(f"*/{MANIFEST}"):
+        for parent, directories, _ in os.walk(manifest.parent):
+            for name in directories:
+                target = _readlink(Path(parent, name))
+                if target and target.startswith(f"{site.path('venvs')}/"):
+                    used.add(Path(target).name)
+            directories[:] = [name for name in directories if not Path(parent, name).is_symlink()]
+    for folder in site.path("venvs").iterdir():
+        # One without its mark is being built by a playbook right now, or is rebuilt by the next one.
+        if folder.name not in used and (folder / ".complete.json").exists():
+            (folder / ".complete.json").unlink()
+            shutil.rmtree(folder)
