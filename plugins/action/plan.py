@@ -122,7 +122,7 @@ class ActionModule(ActionBase):
     @staticmethod
     def _unknown_host(arguments: dict[str, Any]) -> dict[str, Any]:
         """Say what a run would do on a host that cannot be asked, as check mode may not install Python."""
-        release = dict(arguments["release"], venv_path=f"{arguments['site']['venvs']}/unknown")
+        release = dict(arguments["release"], venv_path=f"{arguments['site']['venvs']}/unknown", live=None)
         return {
             "changed": True,
             "bare": True,

@@ -22,7 +22,7 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         task_vars = task_vars or {}
         options = role.options(role.role_path(task_vars))
-        problems = rules.unknown_names(task_vars, options)
+        problems = rules.unknown_names(task_vars, role.known_names(role.role_path(task_vars)))
         values = role.variables(self, task_vars, list(options))
         wrong = [name for name, value in values.items() if self._is_text_for_a_list(options, name, value)]
         problems += [

@@ -167,6 +167,7 @@ def plan(params: dict[str, Any]) -> dict[str, Any]:
     problems = refusals(params, platform)
     site, release = params["site"], dict(params["release"])
     venv = releases.venv_id(release["requirements"], host.python_version())
+    release["live"] = os.readlink(site["link"]) if os.path.islink(site["link"]) else None
     release["venv_path"] = f"{site['venvs']}/{venv}"
     release["links"] = {**release["links"], release["venv_link"]: release["venv_path"]}
 

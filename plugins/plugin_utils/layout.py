@@ -72,11 +72,15 @@ def _locations(
     """Return nginx's static locations; what the app writes is served from the data folder itself, as it is not code."""
     locations: list[dict[str, str | bool]] = []
     for prefix, target in targets.items():
-        locations.append({"prefix": prefix, "alias": f"{live}/{target}/", "written": target in served_data})
+        locations.append(
+            {"prefix": prefix, "alias": f"{live}/{target}/", "folder": target, "written": target in served_data}
+        )
         for path in served_data:
             if path != target and is_below(path, [target]):
                 relative = posixpath.relpath(path, target)
-                locations.append({"prefix": f"{prefix}{relative}/", "alias": f"{data}/{path}/", "written": True})
+                locations.append(
+                    {"prefix": f"{prefix}{relative}/", "alias": f"{data}/{path}/", "folder": path, "written": True}
+                )
     for location in locations:
         if location["written"]:
             location["alias"] = str(location["alias"]).replace(f"{live}/", f"{data}/", 1)

@@ -18,6 +18,9 @@ from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules import PRE
 #: Debian's own interpreter. Looking for one would cost a round trip on every host.
 INTERPRETER = "/usr/bin/python3"
 
+#: Chooses the hosts of the collection's playbooks; the role itself has no use for it.
+PLAYBOOK_HOSTS = "flask_blog_hosts"
+
 
 def role_path(task_vars: Mapping[str, Any]) -> Path:
     """Return the folder of the role whose task is running.
@@ -29,10 +32,19 @@ def role_path(task_vars: Mapping[str, Any]) -> Path:
     return Path(str(task_vars["role_path"]))
 
 
-def options(role: Path) -> dict[str, dict[str, Any]]:
-    """Return the options of the role's main entry point: the contract, by full variable name."""
+def options(role: Path, entry_point: str = "main") -> dict[str, dict[str, Any]]:
+    """Return the options of one of the role's entry points: the contract, by full variable name."""
+    return _specs(role)[entry_point]["options"]
+
+
+def known_names(role: Path) -> set[str]:
+    """Return every variable that has a meaning: to one of the entry points, or to the playbooks."""
+    return {name for specs in _specs(role).values() for name in specs["options"]} | {PLAYBOOK_HOSTS}
+
+
+def _specs(role: Path) -> dict[str, dict[str, Any]]:
     specs = yaml.safe_load((role / "meta" / "argument_specs.yml").read_text(encoding="utf-8"))
-    return specs["argument_specs"]["main"]["options"]
+    return specs["argument_specs"]
 
 
 def variables(action: ActionBase, task_vars: dict[str, Any], names: list[str]) -> dict[str, Any]:
@@ -50,11 +62,13 @@ def rendered(action: ActionBase, task_vars: dict[str, Any], objects: list[dict[s
     """
     role = role_path(task_vars)
     lookup = lookup_loader.get("ansible.builtin.template", loader=action._loader, templar=action._templar)
+    # A template includes parts by their path below templates/, whoever it is that renders it.
+    known = {**task_vars, "ansible_search_path": [str(role), *task_vars.get("ansible_search_path", [])]}
     result: list[dict[str, Any]] = []
     for wanted in objects:
         wanted = dict(wanted)
         if template := wanted.pop("template", None):
-            text = str(lookup.run([str(role / "templates" / template)], variables=task_vars)[0])
+            text = str(lookup.run([str(role / "templates" / template)], variables=known)[0])
             wanted["content"] = text.rstrip("\n") + "\n"
         if file := wanted.pop("file", None):
             result += _files(role / "files" / file, wanted)

@@ -248,9 +248,10 @@ def _settings(values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _commands(values: Mapping[str, Any]) -> Iterator[str]:
-    for command in values["init_commands"]:
-        if not command.strip() or "\n" in command:
-            yield problem("init_commands", command, "a command is one line that is not empty", "Give one line for each")
+    for variable in ("init_commands", "release_commands", "after_release_commands"):
+        for command in values[variable]:
+            if not command.strip() or "\n" in command:
+                yield problem(variable, command, "a command is one line that is not empty", "Give one line for each")
 
 
 def _proxy(values: Mapping[str, Any]) -> Iterator[str]:
@@ -306,6 +307,7 @@ RULES: tuple[Rule, ...] = (
     _at_least("static_max_age", 0, "seconds"),
     _at_least("activation_timeout", 1, "seconds"),
     _at_least("command_timeout", 1, "seconds"),
+    _at_least("keep_releases", 1, "releases"),
     _paths,
     _static,
     _settings,
