@@ -135,8 +135,9 @@ def test_every_play_and_task_has_a_name(root: Path, role: Path) -> None:
 
 def test_a_tasks_name_begins_with_its_file(role: Path) -> None:
     for path in role.glob("tasks/*.yml"):
-        if path.name != "main.yml":
-            for item in yaml.safe_load(path.read_text()):
+        for item in yaml.safe_load(path.read_text()):
+            # A line of a table of contents names what it imports; the tasks in there name their file.
+            if "ansible.builtin.import_tasks" not in item:
                 assert item["name"].startswith(f"{path.stem} | "), item["name"]
 
 

@@ -158,7 +158,7 @@ def test_only_named_proxies_say_who_the_client_is_and_how_it_came(config: Config
         ["2001:db8::/32"],
     ]
     assert server.one("real_ip_recursive") == ["on"]
-    (geo,) = found.all("geo")
+    (geo,) = [one for one in found.all("geo") if "is_trusted" in one.arguments[-1]]
     # The address of the connection, not the one that the header has put in its place.
     assert geo.arguments == ["$realip_remote_addr", "$flask_blog_is_trusted"]
     assert [[item.name, *item.arguments] for item in geo.block] == [
@@ -175,7 +175,7 @@ def test_only_named_proxies_say_who_the_client_is_and_how_it_came(config: Config
 @pytest.mark.parametrize("variant", WITH_STATIC)
 def test_alias_and_prefix_both_end_with_a_slash(config: Config, variant: str) -> None:
     """Without both, GET /static../secret.py is the app's code."""
-    static = {name: location for name, location in locations(config(variant)).items() if name != "/"}
+    static = {name: location for name, location in locations(config(variant)).items() if location.all("alias")}
     assert static
     for name, location in static.items():
         assert location.arguments[0] == "^~"
@@ -186,7 +186,8 @@ def test_alias_and_prefix_both_end_with_a_slash(config: Config, variant: str) ->
 @pytest.mark.parametrize("variant", WITH_STATIC)
 def test_hidden_files_are_not_served(config: Config, variant: str) -> None:
     for name, location in locations(config(variant)).items():
-        if name != "/":
+        # Old assets are reached from such a location alone, which has refused hidden files by then.
+        if location.all("alias") and not location.all("internal"):
             (hidden,) = location.all("location")
             assert hidden.arguments[0] == "~"
             assert re.search(hidden.arguments[1], f"{name}.git/config")
@@ -215,7 +216,8 @@ def test_static_files_of_the_release_come_from_the_live_link(config: Config) -> 
 
 
 def test_a_blog_may_serve_everything_itself(config: Config) -> None:
-    assert list(locations(config("nothing served from disk"))) == ["/"]
+    found = locations(config("nothing served from disk"))
+    assert [name for name in found if not name.startswith("@")] == ["/"]
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

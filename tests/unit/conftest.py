@@ -120,7 +120,9 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, me: Account) -> Site:
         "group": me.group,
         "host": "blog.test",
         "link": str(tmp_path / "www" / "blog"),
+        "root": str(tmp_path / "opt"),
         "releases": str(tmp_path / "opt" / "releases"),
+        "venvs": str(tmp_path / "opt" / "venvs"),
         "initial_data": str(tmp_path / "opt" / "initial-data.tar.gz"),
         "data": str(tmp_path / "data"),
         "config": str(tmp_path / "etc" / "blog"),
@@ -131,12 +133,18 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, me: Account) -> Site:
         "settings_files": [str(tmp_path / "etc" / "blog" / "environment")],
         "bind": "127.0.0.1:1",
         "health_path": "/healthz",
+        "wsgi": "app:app",
+        "static": {"/static/": "static/"},
+        "rehearse": True,
+        "keep_releases": 3,
         "init_commands": [],
+        "release_commands": [],
+        "after_release_commands": [],
         "command_timeout": 5,
         "activation_timeout": 0,
         "backup_keep": {"daily": 7, "weekly": 4, "monthly": 6},
     }
-    for key in ("data", "config", "backups", "run_directory", "releases"):
+    for key in ("data", "config", "backups", "run_directory", "releases", "venvs"):
         Path(settings[key]).mkdir(parents=True)
     (tmp_path / "pending").mkdir()
     return Site(settings)

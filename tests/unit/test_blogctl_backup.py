@@ -138,7 +138,7 @@ def test_a_snapshot_taken_while_somebody_writes_is_one_consistent_state(tmp_path
         assert written.wait(5)
         counts = []
         for number in range(5):
-            module.snapshot(path, tmp_path / f"copy{number}.db")
+            module.data_files.snapshot(path, tmp_path / f"copy{number}.db")
             with contextlib.closing(sqlite3.connect(tmp_path / f"copy{number}.db")) as copy:
                 counts.append([copy.execute(f"SELECT count(*), max(n) FROM {table}").fetchone() for table in "ab"])  # noqa: S608
     finally:
@@ -184,7 +184,7 @@ def test_a_copy_that_does_not_read_back_as_written_is_no_backup(blog: Site, monk
 
     monkeypatch.setattr(module.shutil, "copy2", bad_disk)
     (blog.path("data") / "new.txt").write_text("new\n")
-    with pytest.raises(OperationError, match=r"new\.txt changed under it"):
+    with pytest.raises(OperationError, match=r"new\.txt reads differently"):
         module.back_up(blog, day(1))
     assert names(blog) == [first]
 
@@ -202,13 +202,13 @@ def test_a_full_disk_leaves_earlier_backups_and_no_litter(blog: Site, monkeypatc
 
 
 def test_a_file_that_the_app_removes_meanwhile_is_no_failure(blog: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = module._data_files
+    real = module.data_files.files_of
 
     def with_a_ghost(data: Path) -> Iterator[Path]:
         yield from real(data)
         yield data / "removed-meanwhile"
 
-    monkeypatch.setattr(module, "_data_files", with_a_ghost)
+    monkeypatch.setattr(module.data_files, "files_of", with_a_ghost)
     assert module.back_up(blog, START)["files"] == 2
 
 
@@ -226,7 +226,8 @@ def test_an_empty_file_is_no_backup_of_a_database_with_tables(tmp_path: Path) ->
         module.verify_database(tmp_path / "empty.db", 1)
 
 
-def test_a_backup_waits_for_no_other_operation(blog: Site) -> None:
+def test_a_backup_does_not_run_beside_another_operation(blog: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "locked", lambda site: locked(site, wait=0.1))
     with locked(blog), pytest.raises(OperationError, match="another operation"):
         module.back_up(blog, START)
     assert names(blog) == []

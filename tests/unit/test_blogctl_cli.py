@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
+import signal
+import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from blogctl import cli
-from blogctl.site import OperationError, Site
+from blogctl.operations import recorded
+from blogctl.release import Outcome
+from blogctl.site import OperationError, Site, starts_held
 
 
 @pytest.fixture(autouse=True)
@@ -35,27 +41,37 @@ def test_a_backup_is_said_as_json_for_programs(capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.parametrize(
-    ("initialised", "words"), [(False, "abc is served\n"), (True, "abc is served, with new data\n")]
+    ("initialised", "waited", "words"),
+    [
+        (False, 0.0, "abc is served\n"),
+        (True, 0.0, "abc is served, with new data\n"),
+        (False, 1.24, "abc is served; requests waited 1.2 s while the data changed\n"),
+    ],
 )
 def test_an_activation_is_said_in_words(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, initialised: bool, words: str
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    initialised: bool,
+    waited: float,
+    words: str,
 ) -> None:
-    def activate(site: Site, release: str) -> dict[str, Any]:
-        return {"release": release, "previous": None, "initialised": initialised}
+    def activate(_: Site, release: str) -> Outcome:
+        return Outcome(release, None, initialised, waited)
 
-    monkeypatch.setattr(cli, "activate", activate)
+    monkeypatch.setattr(cli.release, "activate", activate)
     assert cli.main(["activate", "abc"]) == 0
     assert capsys.readouterr().out == words
 
 
+@pytest.mark.parametrize("error", [OperationError, OSError, sqlite3.OperationalError])
 @pytest.mark.parametrize("as_json", [False, True])
 def test_a_failure_is_status_1_and_on_the_error_output(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, as_json: bool
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, as_json: bool, error: type[Exception]
 ) -> None:
     def fail(_: Site) -> dict[str, Any]:
-        raise OperationError("the disk is full")
+        raise error("the disk is full")
 
-    monkeypatch.setattr(cli, "back_up", fail)
+    monkeypatch.setattr(cli.backup, "back_up", fail)
     assert cli.main(["--json", "backup"] if as_json else ["backup"]) == 1
     said = capsys.readouterr()
     assert said.out == ""
@@ -63,6 +79,87 @@ def test_a_failure_is_status_1_and_on_the_error_output(
         assert json.loads(said.err) == {"error": "the disk is full"}
     else:
         assert said.err == "blogctl: the disk is full\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_kill_that_leaves_time_for_it_goes_through_what_puts_things_back(
+    site: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    put_back = []
+
+    def work(_: Site) -> dict[str, Any]:
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(5)
+        finally:
+            put_back.append(True)
+        return {}
+
+    before = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGHUP)}
+    monkeypatch.setattr(cli.backup, "back_up", work)
+    try:
+        assert cli.main(["backup"]) == 130
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+    assert put_back == [True]
+    assert "interrupted" in capsys.readouterr().err
+
+
+def test_a_start_waits_while_an_operation_holds_it_back_and_says_nothing(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import threading
+
+    ended = threading.Event()
+
+    def begin() -> None:
+        cli._prepare_start(site, argparse.Namespace())
+        ended.set()
+
+    thread = threading.Thread(target=begin)
+    with starts_held(site):
+        thread.start()
+        assert not ended.wait(0.3)
+    assert ended.wait(5)
+    thread.join()
+    assert capsys.readouterr().out == ""
+
+
+def test_releases_and_status_are_said_in_words(
+    site: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, add_release: Any
+) -> None:
+    add_release("one")
+    add_release("two")
+    monkeypatch.setattr(cli.status.health, "served_release", lambda _: "one")
+    monkeypatch.setattr(cli.status.services, "state_of", lambda _: ("active", "running"))
+    with recorded(site, "activate", None, "one") as entry:
+        entry.details["waited"] = 2.0
+    assert cli.main(["releases"]) == 0
+    said = capsys.readouterr().out
+    assert "one  live" in said
+    assert "two  new" in said
+    assert "requests waited 2.0 s" in said
+    assert cli.main(["status"]) == 0
+    said = capsys.readouterr().out
+    assert "release      one (the link says None)" in said
+    assert "health       /healthz: no answer" in said
+    assert "maintenance  off" in said
+
+
+def test_maintenance_is_on_while_its_file_is_there(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    file = site.path("root") / "maintenance"
+    for word, there in (("on", True), ("off", False)):
+        assert cli.main(["maintenance", word]) == 0
+        assert file.exists() == there
+        assert capsys.readouterr().out == f"the maintenance page is {word}\n"
+        assert cli.main(["maintenance", word]) == 0
+        assert capsys.readouterr().out == f"the maintenance page is {word} already\n"
+
+
+def test_a_command_needs_a_live_release_and_a_name(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["run", "--", "flask", "shell"]) == 1
+    assert "no live release" in capsys.readouterr().err
 
 
 def test_a_site_that_is_not_there_is_status_1(capsys: pytest.CaptureFixture[str]) -> None:

@@ -46,8 +46,9 @@ def test_a_command_runs_as_the_app_with_its_limits_and_the_data_it_is_given(
 ) -> None:
     folder = add_release("abc")
     services.run_as_app(site, folder, "src", "flask db upgrade", tmp_path / "staging")
-    (command,) = calls
-    assert command[0] == "systemd-run"
+    (command,) = [call for call in calls if call[0] == "systemd-run"]
+    assert calls.index(["systemctl", "stop", "blog-command.service"]) < calls.index(command), "one that was left over"
+    assert "--unit=blog-command" in command
     assert command[-3:] == ["/bin/sh", "-c", "flask db upgrade"]
     assert f"--property=User={site.settings['user']}" in command
     assert f"--property=BindPaths={tmp_path}/staging:{site.settings['data']}" in command

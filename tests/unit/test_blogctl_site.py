@@ -67,7 +67,7 @@ def test_a_second_holder_of_a_lock_is_refused(site: Site) -> None:
     with (
         module.locked(site),
         pytest.raises(OperationError, match="another operation on blog is under way"),
-        module.locked(site),
+        module.locked(site, wait=0.1),
     ):
         pytest.fail("two hold the lock")
     with module.locked(site):
@@ -84,7 +84,7 @@ def test_the_lock_of_a_process_that_was_killed_is_free(site: Site, role: Path) -
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
-        with pytest.raises(OperationError), module.locked(site):
+        with pytest.raises(OperationError), module.locked(site, wait=0.1):
             pytest.fail("two hold the lock")
         holder.send_signal(signal.SIGKILL)
         holder.wait()

@@ -108,7 +108,7 @@ def test_the_app_gets_exactly_one_hop(tmp_path: Path, load: Load, monkeypatch: p
     monkeypatch.setitem(sys.modules, "werkzeug.middleware.proxy_fix", fake)
     worker = SimpleNamespace(wsgi="app")
     load(tmp_path).post_worker_init(worker)
-    assert worker.wsgi == "wrapped"
+    assert worker.wsgi.app == "wrapped"
     assert calls == [("app", {"x_for": 1, "x_proto": 1, "x_host": 1, "x_port": 0, "x_prefix": 0})]
 
 
@@ -143,10 +143,30 @@ def test_an_app_without_werkzeug_is_served_with_a_warning(
     warnings: list[str] = []
     worker = SimpleNamespace(wsgi="app", log=SimpleNamespace(warning=warnings.append))
     load(tmp_path).post_worker_init(worker)
-    assert worker.wsgi == "app"
+    assert worker.wsgi.app == "app"
     assert "werkzeug is not installed" in warnings[0]
 
 
 def test_only_this_machine_may_speak_for_a_client(tmp_path: Path, load: Load) -> None:
     assert load(tmp_path).forwarded_allow_ips == "127.0.0.1,::1"
     assert load(tmp_path).control_socket_disable is True
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_an_instance_says_who_it_is_to_who_asks_for_it_alone(
+    tmp_path: Path, load: Load, monkeypatch: pytest.MonkeyPatch, asked: bool
+) -> None:
+    monkeypatch.setitem(sys.modules, "werkzeug.middleware.proxy_fix", None)
+    sent: list[list[tuple[str, str]]] = []
+
+    def app(_: dict[str, Any], start: Any) -> list[bytes]:
+        start("200 OK", [("Content-Length", "0")])
+        return []
+
+    monkeypatch.setenv("FLASK_BLOG_INSTANCE", "next")
+    worker = SimpleNamespace(wsgi=app, log=SimpleNamespace(warning=lambda _: None))
+    load(tmp_path).post_worker_init(worker)
+    environ = {"HTTP_X_FLASK_BLOG_PROBE": "1"} if asked else {}
+    worker.wsgi(environ, lambda _, headers: sent.append(headers))
+    assert ("X-Flask-Blog-Instance" in dict(sent[0])) == asked
+    assert not asked or dict(sent[0])["X-Flask-Blog-Instance"].startswith("next ")

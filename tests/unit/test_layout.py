@@ -76,14 +76,21 @@ def test_a_blog_whose_uploads_are_not_served_is_closed_to_nginx() -> None:
 
 def test_uploads_are_served_from_the_data_folder_and_marked_as_written() -> None:
     assert laid_out()["locations"] == [
-        {"prefix": "/static/", "alias": "/var/www/blog/static/", "written": False},
-        {"prefix": "/static/uploads/", "alias": "/var/lib/blog/static/uploads/", "written": True},
+        {"prefix": "/static/", "alias": "/var/www/blog/static/", "folder": "static", "written": False},
+        {
+            "prefix": "/static/uploads/",
+            "alias": "/var/lib/blog/static/uploads/",
+            "folder": "static/uploads",
+            "written": True,
+        },
     ]
 
 
 def test_a_served_folder_that_is_written_as_a_whole_is_served_from_the_data_folder() -> None:
     result = laid_out(writable_paths=["media"], static={"/media/": "media/"})
-    assert result["locations"] == [{"prefix": "/media/", "alias": "/var/lib/blog/media/", "written": True}]
+    assert result["locations"] == [
+        {"prefix": "/media/", "alias": "/var/lib/blog/media/", "folder": "media", "written": True}
+    ]
 
 
 @pytest.mark.parametrize(

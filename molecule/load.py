@@ -1,0 +1,119 @@
+"""Visitors who never stop asking, and note for each answer its release, its time, and what was acknowledged."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from types import TracebackType
+
+
+@dataclass
+class Tally:
+    """What one client saw."""
+
+    total: int = 0
+    failures: list[str] = field(default_factory=list)
+    #: (when it began, seconds it took) of each request
+    times: list[tuple[float, float]] = field(default_factory=list)
+    releases: Counter[str] = field(default_factory=Counter)
+    #: ids of the rows that the site said it had written
+    acknowledged: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Client:
+    """One visitor: GET or POST, over a connection that is kept or over a new one each time."""
+
+    method: str
+    path: str
+    keeps_connection: bool
+
+
+#: Eight quick ones of all kinds, and two that ask for a page that takes its time.
+FAST = tuple(
+    Client("POST" if index % 4 == 0 else "GET", "/entries" if index % 4 == 0 else "/", index % 8 >= 4)
+    for index in range(8)
+)
+SLOW = (Client("GET", "/slow", True), Client("GET", "/slow", False))
+
+
+class Load:
+    """Clients that ask from C(with) to its end: with Load(address, host) as load: ..."""
+
+    def __init__(
+        self, address: str, host: str, fast: tuple[Client, ...] = FAST, slow: tuple[Client, ...] = SLOW
+    ) -> None:
+        self.address, self.host = address, host
+        self._fast, self._slow = [Tally() for _ in fast], [Tally() for _ in slow]
+        self._end = threading.Event()
+        pairs = [*zip(fast, self._fast, strict=True), *zip(slow, self._slow, strict=True)]
+        self._threads = [threading.Thread(target=self._ask, args=pair, daemon=True) for pair in pairs]
+
+    def __enter__(self) -> Load:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end.set()
+        for thread in self._threads:
+            thread.join(timeout=60)
+
+    def _ask(self, client: Client, tally: Tally) -> None:
+        connection: http.client.HTTPConnection | None = None
+        body = b"text=load" if client.method == "POST" else None
+        headers = {"Host": self.host, "Content-Type": "application/x-www-form-urlencoded"}
+        while not self._end.is_set():
+            began = time.monotonic()
+            tally.total += 1
+            try:
+                connection = connection or http.client.HTTPConnection(self.address, 80, timeout=60)
+                connection.request(client.method, client.path, body, headers)
+                response = connection.getresponse()
+                content = response.read()
+                if response.status == 200:
+                    answer = json.loads(content)
+                    tally.releases[answer["release"]] += 1
+                    if "id" in answer:
+                        tally.acknowledged.append(answer["id"])
+                else:
+                    tally.failures.append(f"{client.method} {client.path}: {response.status}")
+                    time.sleep(0.05)
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                tally.failures.append(f"{client.method} {client.path}: {type(error).__name__}: {error}")
+                connection = None
+                time.sleep(0.05)
+            tally.times.append((began, time.monotonic() - began))
+            if connection and not client.keeps_connection:
+                connection.close()
+                connection = None
+
+    @property
+    def total(self) -> int:
+        """How many requests were sent."""
+        return sum(tally.total for tally in [*self._fast, *self._slow])
+
+    @property
+    def failures(self) -> list[str]:
+        """What went wrong, in words."""
+        return [failure for tally in [*self._fast, *self._slow] for failure in tally.failures]
+
+    @property
+    def acknowledged(self) -> list[int]:
+        """The ids of the rows that the site said it had written."""
+        return sorted(number for tally in self._fast for number in tally.acknowledged)
+
+    @property
+    def releases(self) -> Counter[str]:
+        """How many answers came from which release."""
+        return sum((tally.releases for tally in [*self._fast, *self._slow]), Counter())
+
+    def slowest(self, since: float = 0.0, until: float = float("inf")) -> float:
+        """Return the seconds that the slowest quick request took, of those begun between two moments."""
+        return max(took for tally in self._fast for began, took in tally.times if since <= began < until)

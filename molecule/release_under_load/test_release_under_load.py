@@ -1,0 +1,89 @@
+"""No request fails while releases come and go, and no acknowledged row is lost."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from load import Load
+
+LEDGER = Path(__file__).parents[2] / "tests" / "blogs" / "ledger"
+RELEASES = 10
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A copy of the blog to change."""
+    return Path(shutil.copytree(LEDGER, tmp_path / "ledger"))
+
+
+def rows(operator: Any) -> list[int]:
+    """Return the ids of all rows in the book."""
+    return operator.python(
+        "import sqlite3\n"
+        "c = sqlite3.connect('/var/lib/flask-blog/database.db')\n"
+        "print(json.dumps([row[0] for row in c.execute('SELECT id FROM entries ORDER BY id')]))"
+    )
+
+
+def change(source: Path, number: int) -> None:
+    """Change the blog: its code each time, what it requires in the middle, its data before the end."""
+    (source / "static" / f"book-{number}.css").write_text(f"body {{ margin: {number}px; }}\n")
+    (source / "static" / f"book-{number - 1}.css").unlink(missing_ok=True)
+    if number == 5:
+        (source / "requirements.txt").write_text("Flask\nitsdangerous\n")
+    if number == 8:
+        (source / "migrations.sql").write_text("ALTER TABLE entries ADD COLUMN written TEXT\n")
+
+
+def test_ten_releases_in_a_row_lose_no_request(operator: Any, visit: Callable[..., Any], source: Path) -> None:
+    seen = []
+    with Load(operator.address(), "book.example.com") as load:
+        time.sleep(8)
+        quiet = load.slowest()
+        began = time.monotonic()
+        for number in range(1, RELEASES + 1):
+            if number == 8:
+                before_data = time.monotonic()
+            change(source, number)
+            run = operator.play("--extra-vars", f"source={source}")
+            assert run.returncode == 0, run.output
+            seen.append(visit("book.example.com").ask("/healthz").json()["release"])
+            if number == 8:
+                after_data = time.monotonic()
+        ended = time.monotonic()
+        time.sleep(1)
+    busy = max(load.slowest(began, before_data), load.slowest(after_data, ended))
+    held = load.slowest(before_data, after_data)
+    print(
+        f"{load.total} requests, {len(load.failures)} failed; slowest quick one {quiet * 1000:.0f} ms without a"
+        f" release, {busy * 1000:.0f} ms during one, {held * 1000:.0f} ms while the data changed"
+    )
+    assert load.failures == []
+    assert len(set(seen)) == RELEASES, "each release was served"
+    assert set(seen) <= set(load.releases), "the visitors saw each of them"
+    assert set(load.acknowledged) <= set(rows(operator)), "every acknowledged row is there"
+
+
+def test_a_page_loaded_before_a_release_finds_its_assets_after_it(
+    operator: Any, visit: Callable[..., Any], source: Path
+) -> None:
+    change(source, 20)
+    assert operator.play("--extra-vars", f"source={source}").returncode == 0
+    change(source, 21)
+    assert operator.play("--extra-vars", f"source={source}").returncode == 0
+    assert visit("book.example.com").ask("/static/book-21.css").text == "body { margin: 21px; }\n"
+    assert visit("book.example.com").ask("/static/book-20.css").text == "body { margin: 20px; }\n"
+    assert visit("book.example.com").ask("/static/never-there.css").status == 404
+
+
+def test_old_releases_and_their_environments_are_removed_and_never_one_in_use(host: Any) -> None:
+    releases = host.run("ls /opt/flask-blog/releases").stdout.split()
+    assert len(releases) == 5
+    live = host.file("/var/www/flask-blog").linked_to
+    assert Path(live).name in releases
+    assert len(host.run("ls /opt/flask-blog/venvs").stdout.split()) <= 2

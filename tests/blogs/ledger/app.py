@@ -1,0 +1,65 @@
+"""A guest book that remembers what it has acknowledged, and misbehaves the way its file `behaviour` says."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from pathlib import Path
+from typing import Any
+
+from flask import Flask, request
+
+FOLDER = Path(__file__).parent
+BEHAVIOUR = (FOLDER / "behaviour").read_text().strip() if (FOLDER / "behaviour").exists() else ""
+
+if BEHAVIOUR == "cannot be imported":
+    raise ImportError("this release cannot be imported")
+if BEHAVIOUR == "hangs at start":
+    time.sleep(3600)
+if BEHAVIOUR == "misses a package":
+    import a_package_that_nobody_installed  # noqa: F401
+
+app = Flask(__name__)
+
+
+def database() -> sqlite3.Connection:
+    """Open the book, durable and patient: what it has acknowledged is on the disk."""
+    connection = sqlite3.connect(FOLDER / "database.db", timeout=30, isolation_level=None)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("CREATE TABLE IF NOT EXISTS entries (id INTEGER PRIMARY KEY, text TEXT NOT NULL)")
+    return connection
+
+
+def answer(**values: Any) -> dict[str, Any]:
+    """Say which release answers."""
+    return {"release": os.environ.get("FLASK_BLOG_RELEASE", ""), "pid": os.getpid(), **values}
+
+
+@app.get("/")
+@app.get("/healthz")
+def page() -> tuple[dict[str, Any], int]:
+    """Count the entries."""
+    if BEHAVIOUR == "answers 500":
+        return answer(), 500
+    connection = database()
+    (count,) = connection.execute("SELECT count(*) FROM entries").fetchone()
+    connection.close()
+    return answer(entries=count), 200
+
+
+@app.get("/slow")
+def slow() -> dict[str, Any]:
+    """Take as long as a big page on a small machine."""
+    time.sleep(1.5)
+    return answer()
+
+
+@app.post("/entries")
+def write() -> dict[str, Any]:
+    """Write an entry down, and only then say so."""
+    connection = database()
+    cursor = connection.execute("INSERT INTO entries (text) VALUES (?)", (request.form["text"],))
+    connection.close()
+    return answer(id=cursor.lastrowid)

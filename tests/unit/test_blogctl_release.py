@@ -1,0 +1,424 @@
+"""blogctl activate: whatever fails, the release before serves on, on its own data and settings."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from blogctl import assets, health, sandbox, services, transaction
+from blogctl import release as module
+from blogctl import site as site_module
+from blogctl.operations import DONE, FAILED, History, read
+from blogctl.site import OperationError, Site, live_target, locked, point_link, previous_settings
+
+Add = Callable[[str], Path]
+
+
+@dataclass
+class Machine:
+    """Units that do as they are told; a release is healthy unless a test says otherwise."""
+
+    site: Site
+    active: set[str] = field(default_factory=lambda: {"blog.service", "blog.socket"})
+    commands: list[str] = field(default_factory=list)
+    #: what the app was told to run, and on which data
+    ran: list[tuple[str, Path]] = field(default_factory=list)
+    #: sick releases, by where they are asked: rehearsal, next, main
+    sick: set[tuple[str, str]] = field(default_factory=set)
+    failing: str = ""
+    on_command: Callable[[str, Path], None] = lambda command, place: None
+
+    def systemctl(self, *arguments: str) -> None:
+        line = " ".join(arguments)
+        self.commands.append(line)
+        if self.failing == line:
+            raise OperationError(f"'systemctl {line}' failed: no")
+        verb, units = arguments[0], [word for word in arguments[1:] if not word.startswith("--")]
+        if verb in ("start", "restart"):
+            self.active |= set(units)
+        elif verb == "stop":
+            self.active -= set(units)
+
+    def run(self, _site: Site, _folder: Path, _root: str, command: str, place: Path) -> str:
+        self.ran.append((command, place))
+        self.on_command(command, place)
+        return ""
+
+    def answer(self, where: str, release: str) -> str | None:
+        return "/healthz: answered 500" if (where, release) in self.sick else None
+
+    @property
+    def changes(self) -> list[str]:
+        """What was asked of systemd, but for what is stopped to be on the safe side."""
+        return [line for line in self.commands if line != "stop blog-next.service"]
+
+
+@pytest.fixture
+def machine(site: Site, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    found = Machine(site)
+
+    @contextlib.contextmanager
+    def instance(_: Site, release: str, _place: Path) -> Iterator[Path]:
+        yield Path("/nonexistent", release)
+
+    monkeypatch.setattr(services, "systemctl", found.systemctl)
+    monkeypatch.setattr(services, "is_active", lambda unit: unit in found.active)
+    monkeypatch.setattr(services, "state_of", lambda _: ("activating", "start-pre"))
+    monkeypatch.setattr(services, "main_pid", lambda _: "0")
+    monkeypatch.setattr(services, "cursor", lambda: "")
+    monkeypatch.setattr(services, "journal", lambda *_, **__: "ImportError: no module named blog")
+    monkeypatch.setattr(services, "log", lambda *_: None)
+    monkeypatch.setattr(services, "stop_transient", lambda _: None)
+    monkeypatch.setattr(services, "run_as_app", found.run)
+    monkeypatch.setattr(sandbox, "private_instance", instance)
+    monkeypatch.setattr(health, "wait_for_socket", lambda _s, path, *_: found.answer("rehearsal", path.name))
+    monkeypatch.setattr(health, "ask_socket", lambda *_: health.Answer(200, "answered 200"))
+    monkeypatch.setattr(health, "wait_for_instance", lambda _s, which, release, *_: found.answer(which, release))
+    monkeypatch.setattr(health, "wait_until_served", lambda _s, release, _: found.answer("main", release))
+    return found
+
+
+@pytest.fixture
+def old(site: Site, machine: Machine, add_release: Add) -> Path:
+    """A live release, with a row in its database."""
+    folder = add_release("old")
+    point_link(site, str(folder))
+    with contextlib.closing(sqlite3.connect(site.path("data") / "database.db")) as connection:
+        connection.executescript("PRAGMA journal_mode = WAL; CREATE TABLE post (id); INSERT INTO post VALUES (1);")
+    return folder
+
+
+def change(place: Path, statement: str) -> None:
+    with contextlib.closing(sqlite3.connect(place / "database.db", isolation_level=None)) as connection:
+        connection.execute(statement)
+
+
+def tables(site: Site) -> set[str]:
+    with contextlib.closing(sqlite3.connect(site.path("data") / "database.db")) as connection:
+        return {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+
+
+def migrates(machine: Machine) -> None:
+    machine.site.settings["release_commands"] = ["migrate"]
+    machine.on_command = lambda _, place: change(place, "CREATE TABLE tag (id)")
+
+
+def changed_settings(site: Site) -> Path:
+    ((place, copy),) = previous_settings(site).items()
+    copy.parent.mkdir()
+    copy.write_text("OLD=1\n")
+    place.write_text("NEW=1\n")
+    return place
+
+
+def test_a_second_instance_takes_over_while_the_first_one_starts_anew(
+    site: Site, machine: Machine, old: Path, add_release: Add
+) -> None:
+    new = add_release("new")
+    site.pending("activate").touch()
+    outcome = module.activate(site, "new")
+    assert (outcome.release, outcome.previous, outcome.waited) == ("new", "old", 0.0)
+    assert live_target(site) == str(new)
+    assert machine.commands == ["restart blog-next.service", "restart blog.service", "stop blog-next.service"]
+    assert not site.pending("activate").exists()
+    assert History.of(site).good == ["new"]
+
+
+def test_commands_that_change_nothing_run_on_the_live_data_and_nobody_waits(
+    site: Site, machine: Machine, old: Path, add_release: Add
+) -> None:
+    add_release("new")
+    site.settings["release_commands"] = ["check"]
+    assert module.activate(site, "new").waited == 0.0
+    assert [place == site.path("data") for _, place in machine.ran] == [False, True]
+    assert "restart --no-block blog.service" not in machine.commands
+
+
+def test_commands_that_change_the_data_run_while_starts_are_held_after_a_snapshot(
+    site: Site, machine: Machine, old: Path, add_release: Add
+) -> None:
+    new = add_release("new")
+    migrates(machine)
+    assert module.activate(site, "new").data_changed
+    assert machine.changes == ["restart --no-block blog.service"]
+    assert tables(site) == {"post", "tag"}
+    assert live_target(site) == str(new)
+    assert not transaction.is_open(site)
+    snapshot = transaction.snapshot_folder(site, "new")
+    assert (snapshot.stat().st_mode & 0o777, snapshot.parent.stat().st_mode & 0o777) == (0o700, 0o700)
+
+
+def test_the_rehearsal_refuses_a_release_before_anything_is_touched_and_leaves_no_copy(
+    site: Site, machine: Machine, old: Path, add_release: Add
+) -> None:
+    add_release("new")
+    migrates(machine)
+    machine.sick = {("rehearsal", "new")}
+    with pytest.raises(OperationError, match="rehearsal of new failed; the live site was not touched"):
+        module.activate(site, "new")
+    assert machine.commands == []
+    assert (live_target(site), tables(site)) == (str(old), {"post"})
+    assert not (site.path("backups") / sandbox.COPY).exists()
+    assert list(History.of(site).failed) == ["new"]
+
+
+FAILURES = [OperationError("no"), OSError(28, "No space left on device"), sqlite3.OperationalError("disk I/O error")]
+
+
+@pytest.mark.parametrize("problem", FAILURES, ids=lambda problem: type(problem).__name__)
+def test_a_change_that_fails_on_the_live_data_is_undone(
+    site: Site, machine: Machine, old: Path, add_release: Add, problem: Exception
+) -> None:
+    add_release("new")
+    site.settings["release_commands"] = ["migrate"]
+
+    def fails_half_way(_: str, place: Path) -> None:
+        change(place, "CREATE TABLE tag (id)")
+        if place == site.path("data"):
+            (place / "new.db").write_bytes((place / "database.db").read_bytes())
+            raise problem
+
+    machine.on_command = fails_half_way
+    place = changed_settings(site)
+    with pytest.raises(OperationError, match="The data is as it was before") as failure:
+        module.activate(site, "new")
+    assert "The settings from before were put back" in str(failure.value)
+    assert (live_target(site), tables(site), place.read_text()) == (str(old), {"post"}, "OLD=1\n")
+    assert not (site.path("data") / "new.db").exists(), "a database that only the failed release can have made"
+    assert not transaction.is_open(site)
+    assert list(History.of(site).failed) == ["new"]
+
+
+def test_an_interruption_undoes_the_change_and_marks_no_release(
+    site: Site, machine: Machine, old: Path, add_release: Add
+) -> None:
+    add_release("new")
+    site.settings["release_commands"] = ["migrate"]
+
+    def interrupted(_: str, place: Path) -> None:
+        change(place, "CREATE TABLE tag (id)")
+        if place == site.path("data"):
+            raise KeyboardInterrupt
+
+    machine.on_command = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        module.activate(site, "new")
+    assert (live_target(site), tables(site)) == (str(old), {"post"})
+    assert not transaction.is_open(site)
+    assert History.of(site).failed == {}
+
+
+def test_what_a_killed_blogctl_began_is_undone_by_the_next_one(
+    site: Site, machine: Machine, old: Path, add_release: Add
+) -> None:
+    new = add_release("new")
+    transaction.begin(site, "new", str(old))
+    change(site.path("data"), "CREATE TABLE tag (id)")
+    point_link(site, str(new))
+    module.finish_interrupted(site)
+    assert (live_target(site), tables(site)) == (str(old), {"post"})
+    assert machine.commands == ["stop blog-next.service blog.service", "start blog.service"]
+
+
+def test_a_second_instance_that_was_left_running_is_stopped(site: Site, machine: Machine, old: Path) -> None:
+    machine.active.add("blog-next.service")
+    module.finish_interrupted(site)
+    assert machine.commands == ["stop blog-next.service"]
+
+
+def test_an_interrupted_change_is_undone_even_where_the_old_release_does_not_start(
+    site: Site, machine: Machine, old: Path
+) -> None:
+    transaction.begin(site, "new", str(old))
+    machine.failing = "start blog.service"
+    module.finish_interrupted(site)
+    assert not transaction.is_open(site)
+
+
+@pytest.mark.parametrize(("where", "touched"), [("next", False), ("main", True)])
+def test_a_release_that_fails_at_the_switch_is_taken_back_with_its_settings(
+    site: Site, machine: Machine, old: Path, add_release: Add, where: str, touched: bool
+) -> None:
+    add_release("new")
+    place = changed_settings(site)
+    machine.sick = {(where, "new")}
+    with pytest.raises(OperationError) as failure:
+        module.activate(site, "new")
+    message = str(failure.value)
+    assert message.startswith("The release new does not serve: /healthz: answered 500")
+    assert message.endswith("ImportError: no module named blog")
+    assert ("was put back with its settings and serves" in message) == touched
+    assert live_target(site) == str(old)
+    assert place.read_text() == "OLD=1\n"
+    assert "blog-next.service" not in machine.active
+    assert ("restart blog.service" in machine.commands) == touched
+    assert "daemon-reload" in machine.commands
+
+
+def test_it_is_said_when_the_release_before_is_sick_as_well(
+    site: Site, machine: Machine, old: Path, add_release: Add
+) -> None:
+    add_release("new")
+    machine.sick = {("main", "old"), ("main", "new")}
+    with pytest.raises(OperationError, match="was put back, but does not answer either"):
+        module.activate(site, "new")
+    assert live_target(site) == str(old)
+
+
+@pytest.mark.parametrize("unit", ["blog-next.service", "blog.service"])
+def test_a_unit_that_does_not_start_is_a_failure_like_any_other(
+    site: Site, machine: Machine, old: Path, add_release: Add, unit: str
+) -> None:
+    add_release("new")
+    machine.failing = f"restart {unit}"
+    with pytest.raises(OperationError, match=rf"does not serve: .systemctl restart {unit}. failed"):
+        module.activate(site, "new")
+    assert live_target(site) == str(old)
+
+
+def test_a_first_release_that_is_sick_leaves_nothing_served(site: Site, machine: Machine, add_release: Add) -> None:
+    add_release("new")
+    machine.active.clear()
+    machine.sick = {("main", "new")}
+    with pytest.raises(OperationError, match="no release before it, so nothing is served"):
+        module.activate(site, "new")
+    assert live_target(site) is None
+    assert machine.commands[-1] == "stop blog.socket blog.service"
+
+
+def test_the_commands_of_a_first_release_run_and_are_undone_where_they_fail(
+    site: Site, machine: Machine, add_release: Add
+) -> None:
+    new = add_release("new")
+    machine.active.clear()
+    migrates(machine)
+    machine.sick = {("rehearsal", "new")}
+    with pytest.raises(OperationError, match="so nothing is served yet"):
+        module.activate(site, "new")
+    assert live_target(site) is None
+    assert not (site.path("data") / "database.db").exists()
+    machine.sick = set()
+    assert module.activate(site, "new").waited == 0.0
+    assert live_target(site) == str(new)
+    assert tables(site) == {"tag"}
+    assert {"blog.socket", "blog.service"} <= machine.active
+
+
+def test_a_release_that_mends_a_service_that_is_down_runs_its_commands(
+    site: Site, machine: Machine, old: Path, add_release: Add
+) -> None:
+    new = add_release("new")
+    machine.active = {"blog.socket"}
+    migrates(machine)
+    module.activate(site, "new")
+    assert tables(site) == {"post", "tag"}
+    assert live_target(site) == str(new)
+    assert "blog.service" in machine.active
+
+
+def test_the_socket_moves_where_it_has_to_even_when_the_data_changes(
+    site: Site, machine: Machine, old: Path, add_release: Add
+) -> None:
+    add_release("new")
+    site.pending("socket").touch()
+    migrates(machine)
+    module.activate(site, "new")
+    assert "stop blog.socket blog.service blog-next.service" in machine.commands
+    assert "start blog.socket" in machine.commands
+    assert not site.pending("socket").exists()
+
+
+def test_without_a_rehearsal_a_sick_release_still_never_meets_a_visitor(
+    site: Site, machine: Machine, old: Path, add_release: Add
+) -> None:
+    add_release("new")
+    site.settings["rehearse"] = False
+    machine.sick = {("rehearsal", "new")}
+    with pytest.raises(OperationError):
+        module.activate(site, "new")
+    assert machine.commands == []
+    assert live_target(site) == str(old)
+
+
+def test_a_command_after_the_release_that_fails_is_reported_and_marks_nothing(
+    site: Site, machine: Machine, old: Path, add_release: Add
+) -> None:
+    new = add_release("new")
+    site.settings["after_release_commands"] = ["announce"]
+    site.pending("activate").touch()
+
+    def fail(_: str, __: Path) -> None:
+        raise OperationError("no network")
+
+    machine.on_command = fail
+    with pytest.raises(OperationError, match="The release new is served, but a command after it failed: no network"):
+        module.activate(site, "new")
+    assert live_target(site) == str(new)
+    assert read(site)[-1].result == DONE
+    assert not site.pending("activate").exists(), "the next run does not take it for an interrupted one"
+
+
+def test_assets_that_cannot_be_kept_stop_no_release(
+    site: Site, machine: Machine, old: Path, add_release: Add, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = add_release("new")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(assets, "keep", full)
+    module.activate(site, "new")
+    assert live_target(site) == str(new)
+
+
+def test_new_settings_of_the_same_release_run_no_commands_and_mark_it_never(
+    site: Site, machine: Machine, old: Path
+) -> None:
+    site.settings["release_commands"] = ["migrate"]
+    machine.sick = {("next", "old")}
+    place = changed_settings(site)
+    with pytest.raises(OperationError, match="The settings from before were put back"):
+        module.activate(site, "old")
+    assert machine.ran == []
+    assert place.read_text() == "OLD=1\n"
+    assert read(site)[-1].result == FAILED
+    assert History.of(site).failed == {}
+
+
+def test_a_service_that_does_not_stop_in_time_changes_nothing(
+    site: Site, machine: Machine, old: Path, add_release: Add, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_release("new")
+    migrates(machine)
+    monkeypatch.setattr(module, "DRAIN", 0.0)
+    monkeypatch.setattr(services, "state_of", lambda _: ("deactivating", "stop-sigterm"))
+    with pytest.raises(OperationError, match="did not stop within"):
+        module.activate(site, "new")
+    assert (live_target(site), tables(site)) == (str(old), {"post"})
+
+
+def test_a_release_without_gunicorn_is_refused_before_anything_is_touched(
+    site: Site, machine: Machine, old: Path, add_release: Add
+) -> None:
+    (add_release("new") / "venv" / "bin" / "gunicorn").unlink()
+    with pytest.raises(OperationError, match="has no gunicorn"):
+        module.activate(site, "new")
+    assert live_target(site) == str(old)
+    assert machine.commands == []
+
+
+def test_two_activations_do_not_run_at_once(
+    site: Site, machine: Machine, add_release: Add, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_release("new")
+    real = locked
+    monkeypatch.setattr(module, "locked", lambda site: real(site, wait=0.1))
+    with locked(site), pytest.raises(OperationError, match="another operation"):
+        module.activate(site, "new")
+    assert machine.commands == []
+    assert os.listdir(site_module.LOCKS) == ["flask-blog-hosting-blog.lock"]
