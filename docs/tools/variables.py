@@ -25,15 +25,16 @@ END = "<!-- variables: end -->"
 
 
 def groups(text: str) -> Iterator[tuple[str, list[str]]]:
-    """Yield each heading of the specification (C(# -- the site --)) with the variables under it."""
-    title, names = "", list[str]()
+    """Yield each heading of the specification (C(# -- the site --)) with the variables under it, each one once."""
+    title, names, seen = "", list[str](), set[str]()
     for line in text.splitlines():
         if heading := re.fullmatch(r"\s*# -- (.+) --", line):
             if names:
                 yield title, names
             title, names = heading[1], []
-        elif variable := re.fullmatch(r" {6}(flask_blog_\w+):", line):
+        elif (variable := re.fullmatch(r" {6}(flask_blog_\w+):", line)) and variable[1] not in seen:
             names.append(variable[1])
+            seen.add(variable[1])
     yield title, names
 
 
@@ -66,7 +67,8 @@ def default(option: dict[str, Any]) -> str:
 def tables() -> str:
     """Return the tables, one for each group."""
     text = SPECS.read_text(encoding="utf-8")
-    options = yaml.safe_load(text)["argument_specs"]["main"]["options"]
+    entry_points = yaml.safe_load(text)["argument_specs"].values()
+    options = {name: option for one in [*entry_points][::-1] for name, option in one["options"].items()}
     parts = []
     for title, names in groups(text):
         rows = [f"| `{name}` | {default(options[name])} | {meaning(options[name])} |" for name in names]
