@@ -4,14 +4,18 @@
 # What ansible-core 2.19 (requirements/dev.txt) and 2.21 (requirements/newest.txt) run on.
 readonly PYTHONS=(3.11 3.13) PYTHONS_NEWEST=(3.12 3.14)
 
-find_python() { # LOWEST HIGHEST: print the newest usable Python in this range; fail when there is none
+find_python() { # LOWEST HIGHEST [oldest]: print the newest (or oldest) usable Python in this range; fail without one
     local candidate version best='' best_version=0
     for candidate in python3 python3.{11..14} "$HOME"/.pyenv/versions/*/bin/python3; do
         # A Python that cannot make environments is of no use (Debian ships that part as python3-venv).
         version=$("$candidate" -c 'import ensurepip, sys; print(*sys.version_info[:2], sep=".")' 2>/dev/null) || continue
-        ((${version/./} >= ${1/./} && ${version/./} <= ${2/./} && ${version/./} > best_version)) || continue
-        best=$("$candidate" -c 'import sys; print(sys.executable)')
-        best_version=${version/./}
+        version=${version/./}
+        ((version >= ${1/./} && version <= ${2/./})) || continue
+        if ((best_version == 0)) || { [[ ${3:-} == oldest ]] && ((version < best_version)); } ||
+            { [[ ${3:-} != oldest ]] && ((version > best_version)); }; then
+            best=$("$candidate" -c 'import sys; print(sys.executable)')
+            best_version=$version
+        fi
     done
     [[ -n $best ]] && echo "$best"
 }
@@ -50,7 +54,8 @@ make_venv() { # FOLDER PYTHON REQUIREMENTS...
 setup_venv() {
     local files
     mapfile -t files < <(requirement_files)
-    make_venv .venv "$(find_python "${PYTHONS[@]}")" "${files[@]}"
+    # The oldest one, as .venv-newest has the newest: between them they show both ends of what a controller may be.
+    make_venv .venv "$(find_python "${PYTHONS[@]}" oldest)" "${files[@]}"
 }
 
 setup_venv_newest() {
