@@ -23,6 +23,7 @@ Add = Callable[[str], Path]
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     """No systemd: nothing runs."""
     monkeypatch.setattr(services, "stop_transient", lambda _: None)
+    monkeypatch.setattr(services, "watch", lambda _: None)
     monkeypatch.setattr(services, "main_pid", lambda _: "0")
     monkeypatch.setattr(rollback, "finish_interrupted", lambda _: None)
 

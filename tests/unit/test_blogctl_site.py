@@ -104,7 +104,13 @@ def test_a_release_that_is_not_there_is_answered_with_those_that_are(
 def test_the_live_link_is_made_and_turned_without_ever_missing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     assert module.live_target(site) is None
     module.point_link(site, "/one")
-    monkeypatch.setattr(Path, "unlink", lambda *_, **__: pytest.fail("the link was removed first"))
+    removed = Path.unlink
+
+    def unlink(path: Path, missing_ok: bool = False) -> None:
+        assert path != site.path("link"), "the link was removed first"
+        removed(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", unlink)
     module.point_link(site, "/two")
     assert module.live_target(site) == "/two"
     assert [path.name for path in site.path("link").parent.iterdir()] == ["blog"]

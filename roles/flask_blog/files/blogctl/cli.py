@@ -101,6 +101,12 @@ def _prepare_start(site: Site, _: argparse.Namespace) -> Result:
     return Result({"undone": undone}, "an interrupted change of the data was undone" if undone else "")
 
 
+def _recover(site: Site, _: argparse.Namespace) -> Result:
+    """Called by systemd beside each operation and at boot: see to one that was killed."""
+    done = release.recover(site)
+    return Result({"done": done}, f"an operation was killed: {done}" if done else "")
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the command line's grammar."""
     top = argparse.ArgumentParser(
@@ -137,8 +143,9 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("-n", "--lines", type=int, default=100, help="how many of the last lines (100)")
     one = command("run", _run, "run a command as the app does, such as: blogctl run -- flask shell")
     one.add_argument("words", nargs=argparse.REMAINDER, metavar="-- COMMAND")
-    one = commands.add_parser("prepare-start")  # for systemd alone, so --help does not list it
-    one.set_defaults(run=_prepare_start)
+    # For systemd alone, so --help does not list them.
+    commands.add_parser("prepare-start").set_defaults(run=_prepare_start)
+    commands.add_parser("recover").set_defaults(run=_recover)
     return top
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from . import data, health, sandbox, services, transaction
-from .operations import BEGUN, DONE, FAILED, History, Operation, read, recorded
+from .operations import BEGUN, FAILED, INTERRUPTED, History, Operation, read, recorded
 from .release import (
     FAILURES,
     Outcome,
@@ -55,10 +55,11 @@ def snapshot_before(site: Site, target: str) -> Path | None:
     entries = [entry for entry in read(site) if entry.operation in ("activate", "rollback") and entry.result != FAILED]
     after: list[Operation] = []
     for entry in entries:
-        after = [] if entry.release == target and entry.result == DONE else [*after, entry]
+        after = [] if entry.release == target and entry.has_arrived else [*after, entry]
     for entry in after:
         folder = transaction.snapshot_folder(site, entry.release or "")
-        if (entry.result == BEGUN or entry.details.get("data_changed")) and folder.is_dir():
+        may_have_changed = entry.result == BEGUN or (entry.result == INTERRUPTED and entry.has_arrived)
+        if (may_have_changed or entry.details.get("data_changed")) and folder.is_dir():
             return folder
     return None
 
@@ -126,7 +127,8 @@ def rollback(site: Site, wanted: str | None, restore_data: bool = False, keep_da
     :returns: C(release), C(previous), C(waited), C(restored), and C(lost) rows by table.
     :raises OperationError: saying what restoring the data would lose, where no flag was given.
     """
-    with locked(site):
+    with locked(site, f"rollback {wanted or ''}".strip()):
+        services.watch(site)
         finish_interrupted(site)
         target = choose(site, wanted)
         snapshot = snapshot_before(site, target)

@@ -6,7 +6,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from .site import OperationError, Site
+from .site import HostError, OperationError, Site
 
 
 def systemctl(*arguments: str) -> None:
@@ -20,8 +20,33 @@ def systemctl(*arguments: str) -> None:
 
 
 def is_active(unit: str) -> bool:
-    """Say whether a unit is running."""
-    return subprocess.run(["systemctl", "is-active", "--quiet", unit], check=False).returncode == 0
+    """Say whether a unit is running.
+
+    :raises HostError: where systemd does not say: that is not the unit's fault.
+    """
+    command = ["systemctl", "is-active", unit]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if not result.stdout.strip():
+        raise HostError(f"'{' '.join(command)}' failed: {result.stderr.strip()}")
+    return result.returncode == 0
+
+
+def recovery_unit(site: Site) -> str:
+    """Return the unit that ends, or undoes, an operation whose blogctl was killed."""
+    return f"{site.name}-recovery.service"
+
+
+def watch(site: Site) -> None:
+    """Have an operation ended by the host itself, should this process be killed. The site's lock is held.
+
+    The unit waits for the lock, which the kernel drops with this process. Started anew, not just started: one that
+    waited for the operation before, and is about to end, would be taken for one that waits for this.
+    """
+    result = subprocess.run(
+        ["systemctl", "restart", "--no-block", recovery_unit(site)], capture_output=True, text=True, check=False
+    )
+    if result.returncode:
+        log(site, f"nothing watches over this operation: {result.stderr.strip()}")
 
 
 def main_pid(unit: str) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import fcntl
 import json
 import os
-import secrets
 import shutil
 import time
 from collections.abc import Iterator
@@ -24,6 +24,10 @@ MANIFEST = ".release.json"
 
 class OperationError(Exception):
     """An operation could not be done; the message says what failed, and what was done about it."""
+
+
+class HostError(OperationError):
+    """The host failed, and not what runs on it: systemd cannot be reached, or a disk is full."""
 
 
 @dataclass(frozen=True)
@@ -67,24 +71,35 @@ def load(name: str | None) -> Site:
 
 
 @contextlib.contextmanager
-def locked(site: Site, wait: float = 60.0) -> Iterator[None]:
+def locked(site: Site, operation: str = "an operation", wait: float = 60.0) -> Iterator[None]:
     """Hold the site's lock for one operation.
 
     The kernel drops it with the process, so it is never stale.
 
-    :param wait: seconds to wait for an operation that is under way.
-    :raises OperationError: where it is still under way then.
+    :param operation: what others are told while they wait, such as C(activate 1a2b3c).
+    :param wait: seconds to wait for an operation that is under way; without an end where it is infinite.
+    :raises OperationError: where it is still under way then, saying who holds the lock.
     """
-    with _flock(LOCKS / f"flask-blog-hosting-{site.name}.lock", wait) as held:
+    with _flock(LOCKS / f"flask-blog-hosting-{site.name}.lock", wait) as (handle, held):
         if not held:
-            raise OperationError(f"another operation on {site.name} is under way; try again when it is done")
-        yield
+            holder = os.pread(handle, 1000, 0).decode(errors="replace").strip()
+            raise OperationError(
+                f"another operation on {site.name} is under way ({holder or 'it has just begun'}); waited {wait:.0f} s"
+                " for it. Try again when it is done."
+            )
+        began = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        os.truncate(handle, 0)
+        os.pwrite(handle, f"{operation}, process {os.getpid()}, since {began}\n".encode(), 0)
+        try:
+            yield
+        finally:
+            os.truncate(handle, 0)
 
 
 @contextlib.contextmanager
 def starts_held(site: Site, wait: float = 60.0) -> Iterator[None]:
     """Hold back every start of the service: it waits in C(blogctl prepare-start) until this is over."""
-    with _flock(hold_path(site), wait) as held:
+    with _flock(hold_path(site), wait) as (_, held):
         if not held:
             raise OperationError(f"{site.name} is being started; try again when that is done")
         yield
@@ -96,21 +111,26 @@ def hold_path(site: Site) -> Path:
 
 
 @contextlib.contextmanager
-def _flock(path: Path, wait: float) -> Iterator[bool]:
+def _flock(path: Path, wait: float) -> Iterator[tuple[int, bool]]:
     path.parent.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + wait
-    with open(path, "w", encoding="utf-8") as handle:
+    # Everybody may write to the folder: a link is not followed, and only root opens the file, as reading is enough to
+    # lock it.
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
         while True:
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait == float("inf") else fcntl.LOCK_NB))
             except BlockingIOError:
                 if time.monotonic() >= deadline:
-                    yield False
+                    yield handle, False
                     return
                 time.sleep(0.05)
             else:
-                yield True
+                yield handle, True
                 return
+    finally:
+        os.close(handle)
 
 
 def release_manifest(site: Site, release: str) -> dict[str, Any]:
@@ -145,9 +165,15 @@ def point_link(site: Site, target: str) -> None:
     point_link_at(link, target)
 
 
+def link_aside(link: Path) -> Path:
+    """Return where a link is made before it takes the place of the one before."""
+    return link.with_name(f".{link.name}.new")
+
+
 def point_link_at(link: Path, target: str) -> None:
     """Point a link somewhere in one step: at no moment is it missing."""
-    temporary = link.with_name(f".{link.name}.{secrets.token_hex(4)}")
+    temporary = link_aside(link)
+    temporary.unlink(missing_ok=True)  # left by a process that was killed
     temporary.symlink_to(target)
     try:
         temporary.replace(link)
@@ -172,13 +198,17 @@ def previous_settings(site: Site) -> dict[Path, Path]:
     return {Path(path): kept / path.replace("/", "%") for path in site.settings["settings_files"]}
 
 
+def _settings_aside(place: Path) -> Path:
+    return place.with_name(f".{place.name}.restored")
+
+
 def restore_settings(site: Site) -> bool:
     """Put back the settings from before the change that failed; False where none were kept."""
     restored = False
     for place, copy in previous_settings(site).items():
         if copy.is_file():
             status = copy.stat()
-            temporary = place.with_name(f".{place.name}.restored")
+            temporary = _settings_aside(place)
             shutil.copy2(copy, temporary)
             os.chown(temporary, status.st_uid, status.st_gid)
             temporary.replace(place)
@@ -190,4 +220,6 @@ def forget_pending(site: Site) -> None:
     """Forget the notes of changes, once the running process has loaded them."""
     for what in ("activate", "socket"):
         site.pending(what).unlink(missing_ok=True)
+    for place in previous_settings(site):
+        _settings_aside(place).unlink(missing_ok=True)
     shutil.rmtree(site.pending("previous"), ignore_errors=True)

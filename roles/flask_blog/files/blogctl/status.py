@@ -71,8 +71,9 @@ def releases_words(found: dict[str, Any], lines: int = 20) -> str:
         change = f"{entry['origin'] or '-'} -> {entry['release'] or '-'}"
         waited = entry["details"].get("waited")
         words.append(
-            f"{entry['time']}  {entry['operation']:<15} {change:<30} {entry['result']:<7} {entry['seconds']:.1f} s"
+            f"{entry['time']}  {entry['operation']:<15} {change:<30} {entry['result']:<11} {entry['seconds']:.1f} s"
             + (f", requests waited {waited:.1f} s" if waited else "")
             + f"  by {entry['who']}"
+            + (f"; {recovery}" if (recovery := entry["details"].get("recovery")) else "")
         )
     return "\n".join(words).rstrip()
