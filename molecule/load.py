@@ -45,9 +45,18 @@ class Load:
     """Clients that ask from C(with) to its end: with Load(address, host) as load: ..."""
 
     def __init__(
-        self, address: str, host: str, fast: tuple[Client, ...] = FAST, slow: tuple[Client, ...] = SLOW
+        self,
+        address: str,
+        host: str,
+        fast: tuple[Client, ...] = FAST,
+        slow: tuple[Client, ...] = SLOW,
+        pause: float = 0.0,
     ) -> None:
-        self.address, self.host = address, host
+        """Prepare the clients.
+
+        :param pause: seconds that each of them waits between two requests.
+        """
+        self.address, self.host, self.pause = address, host, pause
         self._fast, self._slow = [Tally() for _ in fast], [Tally() for _ in slow]
         self._end = threading.Event()
         pairs = [*zip(fast, self._fast, strict=True), *zip(slow, self._slow, strict=True)]
@@ -93,6 +102,7 @@ class Load:
             if connection and not client.keeps_connection:
                 connection.close()
                 connection = None
+            time.sleep(self.pause)
 
     @property
     def total(self) -> int:

@@ -5,7 +5,7 @@
     stepper.py state RELEASE...          wait until nothing is under way, then say what visitors and the disk have
 
 A step is a call that has an effect on the world, found by Python's audit events, together with the lines of blogctl it
-comes from. A program that blogctl starts is three steps: before it, while it runs, and after it.
+comes from. A program that blogctl starts is two steps: before it, and while it runs; what follows it is the next step.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def step_of(kind: str) -> str:
 
 def program(words: Any) -> str:
     """Name a program with its verb, without what differs from run to run; empty for one that has no effect."""
-    line = " ".join(str(word) for word in words if not str(word).startswith("-"))
+    line = " ".join(Path(str(word)).name for word in words if not str(word).startswith("-"))
     return "" if line.startswith(HARMLESS) else " ".join(line.split()[:2])
 
 
@@ -66,21 +66,14 @@ def watch(reached: Callable[[str], None]) -> None:
         elif event == "subprocess.Popen" and program(arguments[1]):
             reached(step_of(f"before {program(arguments[1])}"))
 
-    real_communicate, real_run = subprocess.Popen.communicate, subprocess.run
+    communicate_really = subprocess.Popen.communicate
 
     def communicate(self: Any, *arguments: Any, **options: Any) -> Any:
         if program(self.args):
             reached(step_of(f"during {program(self.args)}"))
-        return real_communicate(self, *arguments, **options)
-
-    def run(words: Any, *arguments: Any, **options: Any) -> Any:
-        result = real_run(words, *arguments, **options)
-        if program(words):
-            reached(step_of(f"after {program(words)}"))
-        return result
+        return communicate_really(self, *arguments, **options)
 
     subprocess.Popen.communicate = communicate  # type: ignore[method-assign]
-    subprocess.run = run  # type: ignore[assignment]
     sys.addaudithook(hook)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from blogctl import health, services
-from blogctl.site import OperationError, Site
+from blogctl.site import HostError, OperationError, Site
 
 
 @pytest.fixture
@@ -39,6 +39,28 @@ def test_units_are_asked_for(calls: list[list[str]]) -> None:
     assert services.main_pid("good.service") == "42"
     assert services.journal("good.service", lines=3) == "42"
     assert "--lines=3" in calls[-1]
+
+
+def test_a_systemd_that_does_not_answer_is_no_unit_that_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    def silent(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(command, 1, stdout="", stderr="Failed to connect to bus\n")
+
+    monkeypatch.setattr(subprocess, "run", silent)
+    with pytest.raises(HostError, match="is-active blog.service' failed: Failed to connect to bus"):
+        services.is_active("blog.service")
+
+
+def test_an_operation_starts_what_watches_over_it_anew_and_does_not_wait_for_it(
+    site: Site, calls: list[list[str]]
+) -> None:
+    services.watch(site)
+    assert calls == [["systemctl", "restart", "--no-block", "blog-recovery.service"]]
+
+
+def test_an_operation_goes_on_where_nothing_watches_over_it(site: Site, calls: list[list[str]]) -> None:
+    site.settings["name"] = "bad"
+    services.watch(site)
+    assert calls[-1][0] == "systemd-cat", "it is in the journal"
 
 
 def test_a_command_runs_as_the_app_with_its_limits_and_the_data_it_is_given(

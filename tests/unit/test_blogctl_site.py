@@ -74,6 +74,29 @@ def test_a_second_holder_of_a_lock_is_refused(site: Site) -> None:
         pass
 
 
+def test_whoever_is_refused_is_told_who_holds_the_lock_and_since_when(site: Site) -> None:
+    with (
+        module.locked(site, "activate abc"),
+        pytest.raises(OperationError, match=rf"\(activate abc, process {os.getpid()}, since 20\d\d-.*\+00:00\)"),
+        module.locked(site, "rollback", wait=0.0),
+    ):
+        pytest.fail("two hold the lock")
+    (lock,) = module.LOCKS.iterdir()
+    assert lock.read_text() == "", "nobody holds it"
+    assert lock.stat().st_mode & 0o777 == 0o600, "to read a file is enough to lock it"
+
+
+def test_a_lock_is_not_written_through_a_link(site: Site, tmp_path: Path) -> None:
+    """Everybody may write to /run/lock."""
+    precious = tmp_path / "precious"
+    precious.write_text("precious")
+    module.LOCKS.mkdir(exist_ok=True)
+    (module.LOCKS / "flask-blog-hosting-blog.lock").symlink_to(precious)
+    with pytest.raises(OSError, match="symbolic links"), module.locked(site):
+        pytest.fail("it was followed")
+    assert precious.read_text() == "precious"
+
+
 def test_sites_do_not_lock_each_other(site: Site) -> None:
     with module.locked(site), module.locked(Site({"name": "other"})):
         pass
