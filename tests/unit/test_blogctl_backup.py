@@ -11,9 +11,11 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from blogctl import backup as module
+from blogctl import data as data_files
 from blogctl.site import OperationError, Site, locked
 
 START = datetime.datetime(2026, 1, 1, 3, 0, tzinfo=datetime.UTC)
@@ -361,3 +363,25 @@ def test_an_interrupted_removal_leaves_no_half_backup_under_a_good_name(
     with pytest.raises(KeyboardInterrupt):
         module.prune(blog.path("backups"), {"daily": 1})
     assert module.complete_backups(blog.path("backups")) == ["20260102T030000Z"]
+
+
+def test_a_database_is_opened_as_its_owner_before_root_opens_it(blog: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files that root made beside it would be root's for a moment, in which the app cannot open its database."""
+    account, opened = [0], []
+    connect = sqlite3.connect
+
+    def remember(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        opened.append(account[0])
+        return connect(*arguments, **options)
+
+    database = next(blog.path("data") / path for path in data_files.databases_of(blog.path("data")))
+    real = database.stat()
+    monkeypatch.setattr(Path, "stat", lambda *_, **__: os.stat_result((*real[:4], 1234, 1234, *real[6:])))
+    monkeypatch.setattr(data_files.os, "geteuid", lambda: account[0])
+    monkeypatch.setattr(data_files.os, "seteuid", lambda uid: account.__setitem__(0, uid))
+    monkeypatch.setattr(data_files.os, "setegid", lambda _: None)
+    monkeypatch.setattr(data_files.sqlite3, "connect", remember)
+    with data_files.held_open(database):
+        assert account == [0], "only the files beside it are the owner's"
+        data_files.sqlite3.connect(database).close()
+    assert opened == [1234, 0]

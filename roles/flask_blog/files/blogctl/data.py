@@ -68,6 +68,39 @@ def keep_attributes(source: Path, target: Path) -> None:
     os.chmod(target, stat.S_IMODE(found.st_mode))
 
 
+@contextlib.contextmanager
+def acting_as(uid: int, gid: int) -> Iterator[None]:
+    """Make files as another account meanwhile, where this is root."""
+    if os.geteuid() != 0 or uid == 0:
+        yield
+        return
+    os.setegid(gid)
+    try:
+        os.seteuid(uid)
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+
+
+@contextlib.contextmanager
+def held_open(database: Path) -> Iterator[None]:
+    """Keep a database that is in use open as its owner, so that it is not root who makes the files beside it.
+
+    SQLite makes them with the first connection, and gives those that root makes to the owner a moment later: an app
+    that opens the database within this moment is told "unable to open database file", and a kill within it would leave
+    files that the app cannot open at all. While this connection is open, nobody makes or removes them.
+    """
+    found = database.stat()
+    with contextlib.ExitStack() as stack:
+        # What is wrong with the database is said to whoever reads it next.
+        with contextlib.suppress(sqlite3.Error), acting_as(found.st_uid, found.st_gid):
+            keeper = stack.enter_context(contextlib.closing(sqlite3.connect(database, timeout=BUSY_TIMEOUT)))
+            keeper.execute("PRAGMA trusted_schema = OFF")
+            keeper.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        yield
+
+
 def snapshot(source: Path, target: Path) -> str:
     """Copy a database that is in use, and return the journal mode to put it back with.
 
@@ -75,7 +108,7 @@ def snapshot(source: Path, target: Path) -> str:
     and refuses a source with a damaged page, which SQLite's backup call copies without a word.
     """
     # A connection that may write: without that, a write-ahead log left by a crash could not be read.
-    with contextlib.closing(sqlite3.connect(source, timeout=BUSY_TIMEOUT)) as connection:
+    with held_open(source), contextlib.closing(sqlite3.connect(source, timeout=BUSY_TIMEOUT)) as connection:
         # The file's schema is the app's, not ours: nothing in it may call functions.
         connection.execute("PRAGMA trusted_schema = OFF")
         (journal_mode,) = connection.execute("PRAGMA journal_mode").fetchone()

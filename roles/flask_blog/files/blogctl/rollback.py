@@ -114,8 +114,9 @@ def losses(site: Site, snapshot: Path) -> tuple[bool, dict[str, int]]:
     for relative in data.databases_of(snapshot):
         before, now = snapshot / relative, site.path("data") / relative
         if now.exists():
-            changed |= schema(before) != schema(now)
-            rows |= {f"{relative}: {table}": count for table, count in rows_since(before, now).items()}
+            with data.held_open(now):
+                changed |= schema(before) != schema(now)
+                rows |= {f"{relative}: {table}": count for table, count in rows_since(before, now).items()}
     return changed, rows
 
 
