@@ -139,7 +139,14 @@ def mend(damaged: str, whole: str) -> None:
 
 
 def put_release(site: dict[str, Any], release: dict[str, Any], archive: str) -> None:
-    """Unpack aside, complete, and put in place."""
+    """Unpack aside, complete, and put in place, unless another run has done so meanwhile."""
+    with live.building(site["name"]):
+        if releases.check_release(release["path"], release, 0, objects.group_id(site["group"])):
+            put_release_locked(site, release, archive)
+
+
+def put_release_locked(site: dict[str, Any], release: dict[str, Any], archive: str) -> None:
+    """Unpack a release while no other run does."""
     gid = grp.getgrnam(site["group"]).gr_gid
     aside = f"{release['path']}.incomplete"
     shutil.rmtree(aside, ignore_errors=True)

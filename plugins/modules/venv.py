@@ -91,7 +91,8 @@ class BuildError(Exception):
 class Builder:
     """Runs Python's tools as the app's account."""
 
-    def __init__(self, site: dict[str, Any], timeout: int) -> None:
+    def __init__(self, site: dict[str, Any], timeout: int, lock: int) -> None:
+        self.lock = lock
         self.account = pwd.getpwnam(site["user"])
         self.group = grp.getgrnam(site["group"]).gr_gid
         self.timeout = timeout
@@ -119,6 +120,7 @@ class Builder:
                 group=self.group,
                 extra_groups=[],
                 umask=0o022,
+                pass_fds=(self.lock,),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -204,13 +206,21 @@ def give(folder: str, uid: int, gid: int) -> None:
             os.chown(name, uid, gid, dir_fd=descriptor, follow_symlinks=False)
 
 
-def build(site: dict[str, Any], release: dict[str, Any], timeout: int) -> list[str]:
+def build(site: dict[str, Any], release: dict[str, Any], timeout: int) -> list[str] | None:
     """Build an environment in its final place, where its scripts must find it, and mark it complete at the end.
 
+    :returns: what is installed, or None where another run has built it meanwhile.
     :raises BuildError: after what was built has been removed.
     """
+    with live.building(site["name"]) as lock:
+        if os.path.exists(f"{release['venv_path']}/{releases.COMPLETE}"):
+            return None
+        return build_locked(site, release, Builder(site, timeout, lock))
+
+
+def build_locked(site: dict[str, Any], release: dict[str, Any], builder: Builder) -> list[str]:
+    """Build an environment while no other run does."""
     folder = release["venv_path"]
-    builder = Builder(site, timeout)
     shutil.rmtree(folder, ignore_errors=True)
     for path in (site["cache"], folder):
         os.makedirs(path, mode=0o755, exist_ok=True)
@@ -250,6 +260,8 @@ def main() -> None:
             msg=f"The virtual environment {release['venv_path']} cannot be built; the one in use stays in use."
             f"\n{problem}"
         )
+    if packages is None:
+        module.exit_json(changed=False)
     module.exit_json(changed=True, packages=packages)
 
 

@@ -31,6 +31,7 @@ def blog(tmp_path: Path) -> Path:
 def arguments(tmp_path: Path, blog: Path, me: Any, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """A module's arguments, as the action hands them over. Who runs the tests stands for root."""
     monkeypatch.setattr(live, "PENDING", tmp_path / "pending")
+    monkeypatch.setattr(live, "LOCKS", tmp_path / "lock")
     check, chown = releases.check_release, os.chown
     monkeypatch.setattr(releases, "check_release", lambda path, wanted, uid, gid: check(path, wanted, me.uid, gid))
     monkeypatch.setattr(os, "chown", lambda path, uid, gid, **more: chown(path, me.uid, gid, **more))
