@@ -1,4 +1,4 @@
-"""blogctl is killed at each of its steps: the host by itself ends up with one whole release, and the next run converges.
+"""blogctl is killed at each of its steps: the host by itself ends up with one whole release; the next run converges.
 
 The steps are found, not guessed: a first run counts them (stepper.py). The two machines share them; with
 FLASKBLOG_WALK=whole each of them takes all.
@@ -157,8 +157,10 @@ def walk(
             if killed.returncode not in (0, 137):
                 wrong.append(f"it ended with {killed.returncode}: {killed.stderr[-500:]}")
             if killed.returncode == 137:
-                print(f"{machine.operator.machine}: {name}: {state['last']['result']}, {state['releases']} after"
-                      f" {state['settled']} s, wanted {target}; {state['last']['details'].get('recovery')}")
+                print(
+                    f"{machine.operator.machine}: {name}: {state['last']['result']}, {state['releases']} after"
+                    f" {state['settled']} s, wanted {target}; {state['last']['details'].get('recovery')}"
+                )
             if state["releases"] != [target]:
                 machine.must(*arguments())
                 wrong += machine.check(load, {target}, older=older)[1]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import subprocess
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -46,7 +48,7 @@ def test_a_systemd_that_does_not_answer_is_no_unit_that_is_down(monkeypatch: pyt
         return subprocess.CompletedProcess(command, 1, stdout="", stderr="Failed to connect to bus\n")
 
     monkeypatch.setattr(subprocess, "run", silent)
-    with pytest.raises(HostError, match="is-active blog.service' failed: Failed to connect to bus"):
+    with pytest.raises(HostError, match=r"is-active blog.service' failed: Failed to connect to bus"):
         services.is_active("blog.service")
 
 
@@ -55,6 +57,47 @@ def test_an_operation_starts_what_watches_over_it_anew_and_does_not_wait_for_it(
 ) -> None:
     services.watch(site)
     assert calls == [["systemctl", "restart", "--no-block", "blog-recovery.service"]]
+
+
+def test_a_program_of_a_killed_operation_is_waited_for_and_what_it_starts_is_ended(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may reach systemd only after whoever cleans up has stopped its unit: it is stopped once more then."""
+    stopped: list[str] = []
+    monkeypatch.setattr(services, "stop_transient", stopped.append)
+    with services.claimed(site):
+        orphan = subprocess.Popen(["sleep", "60"], pass_fds=services._inherited)
+    services.end_orphans(site, 0.2)
+    assert stopped.count("blog-command") > 2, "as long as it is there"
+    threading.Timer(0.2, orphan.kill).start()
+    began = time.monotonic()
+    services.end_orphans(site, 30)
+    assert time.monotonic() - began < 10
+    orphan.wait()
+    stopped.clear()
+    services.end_orphans(site, 30)
+    assert stopped == ["blog-command", "blog-rehearsal"]
+
+
+def test_every_program_of_an_operation_shares_its_lock(
+    site: Site, calls: list[list[str]], monkeypatch: pytest.MonkeyPatch, add_release: Callable[[str], Path]
+) -> None:
+    shared: list[Any] = []
+    run = subprocess.run
+
+    def remember(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+        if not options.get("pass_fds") and command[:2] != ["systemd-cat", "--identifier=blog"]:
+            shared.append(command)
+        return run(command, **options)
+
+    monkeypatch.setattr(subprocess, "run", remember)
+    folder = add_release("abc")
+    with services.claimed(site):
+        services.systemctl("restart", "blog.service")
+        services.stop_transient("blog-command")
+        services.run_as_app(site, folder, "", "migrate", site.path("data"))
+        services.start_transient(site, "blog-rehearsal", folder, site.path("data"), {}, {}, ["gunicorn"])
+    assert shared == []
 
 
 def test_an_operation_goes_on_where_nothing_watches_over_it(site: Site, calls: list[list[str]]) -> None:

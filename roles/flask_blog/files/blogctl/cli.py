@@ -27,6 +27,9 @@ examples:
   blogctl --site travel-blog run -- flask create-admin ada
 """
 
+#: Seconds for which a start waits at most for what a killed operation had started.
+ORPHANS = 15.0
+
 
 @dataclass(frozen=True)
 class Result:
@@ -97,6 +100,8 @@ def _run(site: Site, options: argparse.Namespace) -> Result:
 def _prepare_start(site: Site, _: argparse.Namespace) -> Result:
     """Called by systemd before the app starts: wait while an operation holds starts back, undo one that was killed."""
     with starts_held(site, wait=float("inf")):
+        if transaction.is_open(site):
+            services.end_orphans(site, ORPHANS)
         undone = transaction.undo(site)
     return Result({"undone": undone}, "an interrupted change of the data was undone" if undone else "")
 

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .services import claimed
 from .site import OperationError, Site
 
 #: One JSON object a line, in the site's root. A line is written when an operation begins, and another when it ends.
@@ -55,7 +56,8 @@ def journal_path(site: Site) -> Path:
 def read(site: Site) -> list[Operation]:
     """Return all operations, oldest first, each in the state that it reached last.
 
-    One that is still C(begun) is under way, or was killed and nobody has looked after it yet. A line cut off by a full disk is passed over.
+    One that is still C(begun) is under way, or was killed and nobody has looked after it yet. A line cut off by a full
+    disk is passed over.
     """
     try:
         lines = journal_path(site).read_text(encoding="utf-8").splitlines()
@@ -130,7 +132,8 @@ def recorded(site: Site, operation: str, origin: str | None, release: str | None
     _append(site, entry)
     began = time.monotonic()
     try:
-        yield entry
+        with claimed(site):
+            yield entry
         entry.result = DONE
     except BaseException as problem:
         entry.result = FAILED

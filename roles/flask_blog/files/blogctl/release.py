@@ -193,6 +193,8 @@ def finish_interrupted(site: Site) -> str:
     """
     killed = operations.unfinished(site)
     service = site.settings["service_unit"]
+    if killed:
+        services.end_orphans(site, site.settings["activation_timeout"] + DRAIN)
     with starts_held(site):
         # While starts are held, a service that is up stays up: an open transaction means that it is down or starting.
         pending = transaction.is_open(site)
@@ -200,9 +202,6 @@ def finish_interrupted(site: Site) -> str:
             services.systemctl("stop", next_unit(site), service)
             transaction.undo(site)
     if killed or pending:
-        # Outside the hold: a start waits for it.
-        services.stop_transient(sandbox.instance_unit(site))
-        services.stop_transient(services.command_unit(site))
         sandbox.forget_copy(site)
         transaction.forget_unbegun(site)
         for link in (site.path("link"), site.path("root") / "next"):

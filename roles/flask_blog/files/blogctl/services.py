@@ -2,11 +2,59 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import subprocess
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
-from .site import HostError, OperationError, Site
+from .site import HostError, OperationError, Site, calls_path, open_lock
+
+#: What the programs of an operation inherit from it: the lock that says that one of them still runs.
+_inherited: tuple[int, ...] = ()
+
+
+@contextlib.contextmanager
+def claimed(site: Site) -> Iterator[None]:
+    """Share a lock with every program that is started meanwhile.
+
+    A program outlives a blogctl that is killed: "systemctl restart" may reach systemd a moment later. Whoever finishes
+    what was begun waits for this lock first (C(end_orphans)).
+    """
+    global _inherited
+    handle = open_lock(calls_path(site))
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH)
+        _inherited = (handle,)
+        yield
+    finally:
+        _inherited = ()
+        os.close(handle)
+
+
+def end_orphans(site: Site, seconds: float) -> None:
+    """End what a killed operation runs as the app, and wait until none of the programs that it started is left.
+
+    :param seconds: to wait at most, for one that waits for a unit that does not come up.
+    """
+    deadline = time.monotonic() + seconds
+    handle = open_lock(calls_path(site))
+    try:
+        gone = False
+        while not gone:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                gone = True
+            except BlockingIOError:
+                gone = time.monotonic() >= deadline
+            # After the question: one that was there a moment ago may have started its unit since the last round.
+            for unit in (command_unit(site), instance_unit(site)):
+                stop_transient(unit)
+            time.sleep(0.0 if gone else 0.05)
+    finally:
+        os.close(handle)
 
 
 def systemctl(*arguments: str) -> None:
@@ -14,7 +62,7 @@ def systemctl(*arguments: str) -> None:
 
     :raises OperationError: with what it said, where it fails.
     """
-    result = subprocess.run(["systemctl", *arguments], capture_output=True, text=True, check=False)
+    result = subprocess.run(["systemctl", *arguments], capture_output=True, text=True, check=False, pass_fds=_inherited)
     if result.returncode:
         raise OperationError(f"'systemctl {' '.join(arguments)}' failed: {(result.stderr or result.stdout).strip()}")
 
@@ -142,6 +190,11 @@ def command_unit(site: Site) -> str:
     return f"{site.name}-command"
 
 
+def instance_unit(site: Site) -> str:
+    """Return the transient unit of the instance that no visitor reaches, without its ending."""
+    return f"{site.name}-rehearsal"
+
+
 def run_as_app(site: Site, folder: Path, source_root: str, command: str, data: Path) -> str:
     """Run a shell command the way the app runs: its account, environment, release and limits.
 
@@ -172,6 +225,7 @@ def run_as_app(site: Site, folder: Path, source_root: str, command: str, data: P
             text=True,
             errors="replace",
             check=False,
+            pass_fds=_inherited,
         )
     except BaseException:
         stop_transient(unit)
@@ -213,6 +267,7 @@ def start_transient(
         capture_output=True,
         text=True,
         check=False,
+        pass_fds=_inherited,
     )
     if result.returncode:
         raise OperationError(f"'{command[0]}' cannot be started: {result.stderr.strip()}")
@@ -221,4 +276,5 @@ def start_transient(
 def stop_transient(unit: str) -> None:
     """Stop a transient unit, if it is there, and forget that it failed."""
     for verb in ("stop", "reset-failed"):
-        subprocess.run(["systemctl", verb, f"{unit}.service"], capture_output=True, check=False)
+        command = ["systemctl", verb, f"{unit}.service"]
+        subprocess.run(command, capture_output=True, check=False, pass_fds=_inherited)

@@ -105,18 +105,30 @@ def starts_held(site: Site, wait: float = 60.0) -> Iterator[None]:
         yield
 
 
+def calls_path(site: Site) -> Path:
+    """Return the lock that the programs of an operation share with it (C(services.claimed))."""
+    return LOCKS / f"flask-blog-hosting-{site.name}.calls"
+
+
 def hold_path(site: Site) -> Path:
     """Return the lock that a starting service waits for."""
     return LOCKS / f"flask-blog-hosting-{site.name}.hold"
 
 
+def open_lock(path: Path) -> int:
+    """Open a file to lock, and make it where it is missing.
+
+    Everybody may write to its folder, so a link is not followed. Only root opens the file, as reading it is enough to
+    lock it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+
 @contextlib.contextmanager
 def _flock(path: Path, wait: float) -> Iterator[tuple[int, bool]]:
-    path.parent.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + wait
-    # Everybody may write to the folder: a link is not followed, and only root opens the file, as reading is enough to
-    # lock it.
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    handle = open_lock(path)
     try:
         while True:
             try:

@@ -109,7 +109,7 @@ def undo(site: Site) -> bool:
     except FileNotFoundError:
         return False
     # They outlive a blogctl that was killed, and would write beside the data that is put back.
-    for unit in (f"{site.name}-command", f"{site.name}-rehearsal"):
+    for unit in (services.command_unit(site), services.instance_unit(site)):
         services.stop_transient(unit)
     place = site.path("data")
     for relative in data.databases_of(place):
