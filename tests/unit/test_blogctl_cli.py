@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from blogctl import cli
-from blogctl.operations import recorded
+from blogctl import cli, operations
+from blogctl.operations import read, recorded
 from blogctl.release import Outcome
 from blogctl.site import OperationError, Site, starts_held
 
@@ -126,6 +126,26 @@ def test_a_start_waits_while_an_operation_holds_it_back_and_says_nothing(
     assert capsys.readouterr().out == ""
 
 
+def test_a_start_ends_what_a_killed_change_of_the_data_still_runs_before_it_undoes_it(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+    monkeypatch.setattr(cli.transaction, "is_open", lambda _: True)
+    monkeypatch.setattr(cli.services, "end_orphans", lambda *_: order.append("ended"))
+    monkeypatch.setattr(cli.transaction, "undo", lambda _: order.append("undone"))
+    cli._prepare_start(site, argparse.Namespace())
+    assert order == ["ended", "undone"]
+
+
+def test_the_recovery_says_what_it_did_and_nothing_where_there_was_nothing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for done, words in (("", ""), ("abc serves", "an operation was killed: abc serves\n")):
+        monkeypatch.setattr(cli.release, "recover", lambda _, done=done: done)
+        assert cli.main(["recover"]) == 0
+        assert capsys.readouterr().out == words
+
+
 def test_releases_and_status_are_said_in_words(
     site: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, add_release: Any
 ) -> None:
@@ -140,6 +160,11 @@ def test_releases_and_status_are_said_in_words(
     assert "one  live" in said
     assert "two  new" in said
     assert "requests waited 2.0 s" in said
+    operations.close(site, read(site)[-1], "one", "one serves on")
+    assert cli.main(["releases"]) == 0
+    said = capsys.readouterr().out
+    assert "interrupted" in said
+    assert said.endswith("; one serves on\n")
     assert cli.main(["status"]) == 0
     said = capsys.readouterr().out
     assert "release      one (the link says None)" in said

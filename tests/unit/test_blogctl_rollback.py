@@ -348,6 +348,41 @@ def test_old_releases_go_with_their_environments_and_snapshots_and_never_what_is
     assert sorted(os.listdir(site.path("backups") / transaction.SNAPSHOTS)) == ["r0", "r3", "r4"]
 
 
+def test_what_another_run_has_brought_before_the_live_release_came_stays_for_an_hour(
+    site: Site, add_release: Add
+) -> None:
+    now = time.time()
+    for name, age in (("forgotten", 2 * pruning.NEW), ("about-to-be-live", 10), ("live", 1)):
+        os.utime(add_release(name), (now - age, now - age))
+    activated(site, "live")
+    assert pruning.prune(site, History.of(site)) == ["forgotten"]
+
+
+def test_a_removal_that_was_interrupted_is_ended(site: Site, add_release: Add) -> None:
+    """It looks new: a folder's time is that of the last file that went."""
+    activated(site, "live")
+    add_release("live")
+    add_release(f"old{pruning.DOOMED}")
+    assert pruning.prune(site, History.of(site)) == []
+    assert os.listdir(site.path("releases")) == ["live"]
+
+
+def test_an_operation_that_was_killed_late_counts_as_one_that_arrived_and_an_early_one_does_not(
+    migrated: Site,
+) -> None:
+    """Only the late one may have changed the data for good."""
+    lines = operations.journal_path(migrated).read_text().splitlines()
+    operations.journal_path(migrated).write_text("\n".join(lines[:-1]) + "\n")
+    (entry,) = operations.unfinished(migrated)
+    operations.close(migrated, entry, "old", "old serves on")
+    assert operations.unfinished(migrated) == []
+    assert rollback.snapshot_before(migrated, "old") is None
+    assert "new" not in History.of(migrated).good
+    operations.close(migrated, entry, "new", "new serves")
+    assert rollback.snapshot_before(migrated, "old") == transaction.snapshot_folder(migrated, "new")
+    assert History.of(migrated).good[-1] == "new"
+
+
 def test_old_assets_stay_for_a_day_and_the_newest_of_a_name_wins(
     site: Site, add_release: Add, monkeypatch: pytest.MonkeyPatch
 ) -> None:
