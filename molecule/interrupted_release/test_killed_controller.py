@@ -188,7 +188,9 @@ def test_a_power_cut_in_the_middle_of_a_change_of_the_data_leaves_one_whole_rele
         time.sleep(1)
         command = ["ansible-playbook", "--inventory", os.environ["MOLECULE_EPHEMERAL_DIRECTORY"] + "/inventory"]
         command += ["--limit", f"{operator.machine},localhost", "--extra-vars", f"source={source}"]
-        with subprocess.Popen([*command, str(operator.folder / "converge.yml")], stdout=subprocess.DEVNULL) as run:
+        with subprocess.Popen(
+            [*command, str(operator.folder / "converge.yml")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ) as run:
             eventually(lambda: has_table(host, "cut"), 60)
             subprocess.run(["docker", "kill", operator.machine], check=True, capture_output=True)
             run.kill()
