@@ -68,6 +68,44 @@ def keep_attributes(source: Path, target: Path) -> None:
     os.chmod(target, stat.S_IMODE(found.st_mode))
 
 
+@contextlib.contextmanager
+def as_owner(path: Path) -> Iterator[None]:
+    """Act as the owner of a file for a moment, where we are root."""
+    owner = path.lstat()
+    if os.geteuid():
+        yield
+        return
+    os.setegid(owner.st_gid)
+    os.seteuid(owner.st_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+
+
+def connect(database: Path, *, read_only: bool = False) -> sqlite3.Connection:
+    """Open a database that its blog may be using, the way the blog does.
+
+    SQLite makes the files of a write-ahead log when the first connection comes, and only then gives root's to the
+    database's owner: between the two, the blog would be told that it cannot open its own database. So they are made
+    as the owner. Once they are open, the connection does not need the owner's rights any more.
+
+    :raises sqlite3.Error: where it is none, or cannot be read.
+    """
+    address = f"{database.absolute().as_uri()}?mode={'ro' if read_only else 'rw'}"
+    with as_owner(database):
+        connection = sqlite3.connect(address, uri=True, timeout=BUSY_TIMEOUT)
+        try:
+            # The file's schema is the app's, not ours: nothing in it may call functions.
+            connection.execute("PRAGMA trusted_schema = OFF")
+            connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
 def snapshot(source: Path, target: Path) -> str:
     """Copy a database that is in use, and return the journal mode to put it back with.
 
@@ -75,9 +113,7 @@ def snapshot(source: Path, target: Path) -> str:
     and refuses a source with a damaged page, which SQLite's backup call copies without a word.
     """
     # A connection that may write: without that, a write-ahead log left by a crash could not be read.
-    with contextlib.closing(sqlite3.connect(source, timeout=BUSY_TIMEOUT)) as connection:
-        # The file's schema is the app's, not ours: nothing in it may call functions.
-        connection.execute("PRAGMA trusted_schema = OFF")
+    with contextlib.closing(connect(source)) as connection:
         (journal_mode,) = connection.execute("PRAGMA journal_mode").fetchone()
         connection.execute("VACUUM INTO ?", (str(target),))
     keep_attributes(source, target)

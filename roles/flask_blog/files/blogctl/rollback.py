@@ -65,7 +65,7 @@ def snapshot_before(site: Site, target: str) -> Path | None:
 
 def schema(database: Path) -> list[tuple[str, str]]:
     """Return a database's schema: each table's, index's and trigger's name and definition."""
-    with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+    with contextlib.closing(data.connect(database, read_only=True)) as connection:
         rows = connection.execute("SELECT name, coalesce(sql, '') FROM sqlite_schema ORDER BY name").fetchall()
     return [(str(name), str(sql)) for name, sql in rows]
 
@@ -73,8 +73,8 @@ def schema(database: Path) -> list[tuple[str, str]]:
 def rows_since(before: Path, now: Path) -> dict[str, int]:
     """Count, by table, the rows that are new or different since a snapshot, in the columns that both have."""
     lost = {}
-    with contextlib.closing(sqlite3.connect(f"file:{now}?mode=ro", uri=True)) as connection:
-        connection.execute("ATTACH DATABASE ? AS before", (f"file:{before}?mode=ro",))
+    with contextlib.closing(data.connect(now, read_only=True)) as connection:
+        connection.execute("ATTACH DATABASE ? AS before", (f"{before.absolute().as_uri()}?mode=ro",))
         tables, known = _tables(connection, "main"), _tables(connection, "before")
         for table in sorted(tables):
             quoted = _quoted(table)
