@@ -1,4 +1,4 @@
-"""The three measurements: a deployment that finds nothing to do, a first deployment, and memory."""
+"""The measurements: nothing to do, new code, a first deployment, and memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from .contenders import Contender, Pyinfra, PyinfraWithoutCode, Role, Shell, Workplace
 from .machines import BenchmarkError, Machine, machine
-from .report import FIRST_DEPLOYMENT, MEMORY, NOTHING_CHANGED, Row, Target, comparison, publish, verdict
+from .report import FIRST_DEPLOYMENT, MEMORY, NEW_RELEASE, NOTHING_CHANGED, Row, Target, comparison, publish, verdict
 
 #: Requests after which the memory counts as loaded, and how many are under way at once.
 REQUESTS, AT_ONCE = 500, 8
@@ -67,6 +67,37 @@ def nothing_changed(place: Workplace, rounds: int) -> None:
         if row.changes:
             text += f"\n\nNot what it should be: {row.title} changed something in {row.changes} of {rounds} rounds."
     publish(NOTHING_CHANGED, text)
+
+
+def new_release(place: Workplace, rounds: int) -> None:
+    """Deploy a change of the code: a module, a template and a style sheet, and none of the requirements."""
+    contenders: list[Contender] = [Role(place), Pyinfra(place), Shell(place)]
+    rows = rows_for(contenders)
+    with contextlib.ExitStack() as machines:
+        targets: dict[str, Machine] = {}
+        for contender in contenders:
+            targets[contender.key] = machines.enter_context(machine(contender.key))
+            first = contender.deploy(targets[contender.key])
+            print(f"  deployed by {contender.title} ({first.seconds:.1f} s)", flush=True)
+        for turn in range(rounds):
+            _change_code(place, turn)
+            for contender in rotated(contenders, turn):
+                done = contender.deploy(targets[contender.key])
+                if not done.changed:
+                    raise BenchmarkError(f"{contender.title} did not see that the code had changed")
+                rows[contender.key].seconds.append(done.seconds)
+            _show(f"round {turn + 1} of {rounds}", list(rows.values()))
+    publish(NEW_RELEASE, comparison(list(rows.values()), Target(contenders[1].title, 0.5)))
+
+
+def _change_code(place: Workplace, number: int) -> None:
+    for path, remark in {
+        "app.py": "# {}\n",
+        "templates/base.html": "<!-- {} -->\n",
+        "static/css/blog.css": "/* {} */\n",
+    }.items():
+        with (place.blog / path).open("a", encoding="utf-8") as file:
+            file.write(remark.format(f"change {number}"))
 
 
 def first_deploy(place: Workplace, rounds: int) -> None:
@@ -135,4 +166,9 @@ def _show(what: str, rows: Sequence[Row]) -> None:
 
 
 #: By the name that the command line knows.
-MEASUREMENTS = {"nothing-changed": (nothing_changed, 5), "first-deploy": (first_deploy, 3), "memory": (memory, 1)}
+MEASUREMENTS = {
+    "nothing-changed": (nothing_changed, 5),
+    "new-release": (new_release, 5),
+    "first-deploy": (first_deploy, 3),
+    "memory": (memory, 1),
+}
