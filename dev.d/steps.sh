@@ -102,7 +102,7 @@ check_types() {
         [[ -z $(find "$path" -name '*.py' -print -quit 2>/dev/null) ]] || paths+=("$path")
     done
     mypy "${paths[@]}"
-    (cd benchmarks && mypy --package bench)
+    (cd benchmarks && MYPYPATH=../molecule mypy --package bench)
 }
 
 shell_files() { # all whose first line says that a shell runs them; the parts of ./dev are checked with it

@@ -23,7 +23,7 @@ def arguments() -> argparse.Namespace:
         "A ratio beyond its target is reported and is no failure; a deployment that does not serve is one.",
     )
     parser.add_argument("measurements", nargs="*", metavar="MEASUREMENT", help=f"{', '.join(MEASUREMENTS)} (all)")
-    parser.add_argument("--rounds", type=int, metavar="N", help="5 for nothing-changed and new-release, 3 for first-deploy")
+    parser.add_argument("--rounds", type=int, metavar="N", help="5, and 3 for first-deploy")
     chosen = parser.parse_args()
     for name in chosen.measurements:
         if name not in MEASUREMENTS:

@@ -13,7 +13,20 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 
-from .machines import BENCHMARKS, BLOG, ROOT, SITE_NAME, USER, BenchmarkError, Machine, run, ssh_key, ssh_options
+from .machines import (
+    BENCHMARKS,
+    BLOG,
+    LEDGER,
+    PAGES,
+    ROOT,
+    SITE_NAME,
+    USER,
+    BenchmarkError,
+    Machine,
+    run,
+    ssh_key,
+    ssh_options,
+)
 
 #: What is no part of the blog, though it may lie in its folder.
 NO_CODE = shutil.ignore_patterns("__pycache__", ".*_cache", "database.db*", "venv", ".venv")
@@ -70,6 +83,8 @@ class Contender(ABC):
     key: str
     #: for the tables
     title: str
+    #: what a deployment has to serve before its time counts
+    pages = PAGES
 
     def __init__(self, place: Workplace) -> None:
         self.place = place
@@ -102,7 +117,7 @@ class Contender(ABC):
         begin = time.perf_counter()
         output = run(*command, environment=environment, log=log)
         seconds = time.perf_counter() - begin
-        machine.must_serve()
+        machine.must_serve(self.pages)
         return Deployment(seconds, self.says_changed(output))
 
 
@@ -116,17 +131,23 @@ class Role(Contender):
         first = run(ROOT / ".venv/bin/ansible-playbook", "--version").splitlines()[0]
         return f"ansible-core {re.sub(r'[^0-9.]', '', first)}"
 
+    def variables(self) -> dict[str, object]:
+        """Return the role's variables."""
+        return {
+            "flask_blog_source": str(self.place.blog),
+            "flask_blog_init_commands": ["flask db upgrade", "flask create-admin admin", "flask seed"],
+            "flask_blog_secrets": {"ADMIN_PASSWORD": self.place.admin_password},
+        }
+
     def command(self, machine: Machine) -> list[str]:
         variables = {
             "ansible_host": machine.address,
             "ansible_user": USER,
             "ansible_ssh_private_key_file": str(ssh_key()),
             "ansible_ssh_common_args": " ".join(["-F none", *(f"-o {k}={v}" for k, v in ssh_options().items())]),
-            "flask_blog_source": str(self.place.blog),
             "flask_blog_server_names": [SITE_NAME],
             "flask_blog_health_path": "/healthz",
-            "flask_blog_init_commands": ["flask db upgrade", "flask create-admin admin", "flask seed"],
-            "flask_blog_secrets": {"ADMIN_PASSWORD": self.place.admin_password},
+            **self.variables(),
         }
         inventory = self.place.folder / "inventory.json"
         inventory.write_text(json.dumps({"flask_blogs": {"hosts": {machine.name: variables}}}))
@@ -137,6 +158,25 @@ class Role(Contender):
 
     def says_changed(self, output: str) -> bool:
         return not re.search(r"\bchanged=0\b", output)
+
+
+class RoleWithLedger(Role):
+    """The role with the blog of the tests that says which release answers, and writes a row for each POST."""
+
+    key = "ledger"
+    pages = ("/", "/healthz", "/static/book.css")
+
+    def __init__(self, place: Workplace) -> None:
+        super().__init__(place)
+        self.code = Path(shutil.copytree(LEDGER, place.folder / "ledger", ignore=NO_CODE))
+
+    def variables(self) -> dict[str, object]:
+        return {
+            "flask_blog_source": str(self.code),
+            "flask_blog_writable_paths": [],
+            "flask_blog_init_commands": ["python migrate.py"],
+            "flask_blog_release_commands": ["python migrate.py"],
+        }
 
 
 class Pyinfra(Contender):

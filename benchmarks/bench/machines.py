@@ -8,13 +8,14 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 BENCHMARKS = ROOT / "benchmarks"
 BLOG = ROOT / "examples" / "blog"
+LEDGER = ROOT / "tests" / "blogs" / "ledger"
 IMAGE = "flaskblog/bench:12-ssh"
 USER = "admin"
 #: The name that the blog is asked for; all contenders are told the same.
@@ -79,12 +80,12 @@ class Machine:
         finally:
             connection.close()
 
-    def must_serve(self) -> None:
-        """Ask for each of the pages.
+    def must_serve(self, pages: Sequence[str] = PAGES) -> None:
+        """Ask for each of some pages.
 
         :raises BenchmarkError: where one of them is not there.
         """
-        for path in PAGES:
+        for path in pages:
             try:
                 status, length = self.get(path)
             except (OSError, http.client.HTTPException) as error:

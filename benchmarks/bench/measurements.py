@@ -1,4 +1,4 @@
-"""The measurements: nothing to do, new code, a first deployment, and memory."""
+"""The measurements: nothing to do, new code, a first deployment, and memory; and the list of all."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from .contenders import Contender, Pyinfra, PyinfraWithoutCode, Role, Shell, Workplace
 from .machines import BenchmarkError, Machine, machine
 from .report import FIRST_DEPLOYMENT, MEMORY, NEW_RELEASE, NOTHING_CHANGED, Row, Target, comparison, publish, verdict
+from .under_load import under_load
 
 #: Requests after which the memory counts as loaded, and how many are under way at once.
 REQUESTS, AT_ONCE = 500, 8
@@ -169,6 +170,7 @@ def _show(what: str, rows: Sequence[Row]) -> None:
 MEASUREMENTS = {
     "nothing-changed": (nothing_changed, 5),
     "new-release": (new_release, 5),
+    "under-load": (under_load, 1),
     "first-deploy": (first_deploy, 3),
     "memory": (memory, 1),
 }

@@ -17,9 +17,10 @@ computer, so lean on the ratios. A section is replaced when its measurement is r
 #: The sections in their order.
 NOTHING_CHANGED = "Nothing changed"
 NEW_RELEASE = "A release of changed code"
+UNDER_LOAD = "Ten releases under load"
 FIRST_DEPLOYMENT = "First deployment, packages cached"
 MEMORY = "Memory of the example blog"
-SECTIONS = (NOTHING_CHANGED, NEW_RELEASE, FIRST_DEPLOYMENT, MEMORY)
+SECTIONS = (NOTHING_CHANGED, NEW_RELEASE, UNDER_LOAD, FIRST_DEPLOYMENT, MEMORY)
 
 
 @dataclass

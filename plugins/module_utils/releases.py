@@ -25,6 +25,9 @@ MANIFEST = ".release.json"
 #: Marks a virtual environment whose installation came to its end.
 COMPLETE = ".complete.json"
 
+#: How far what prepares a release steps back on the processor (nice(2)): visitors are waiting for pages meanwhile.
+YIELDING = 10
+
 
 def digest(*parts: object) -> str:
     """Return an identifier made from the JSON of some values: the same values, the same identifier."""

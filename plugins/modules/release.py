@@ -169,6 +169,7 @@ def main() -> None:
     words = releases.check_release(release["path"], release, 0, objects.group_id(site["group"]))
     repaired = words if os.path.isdir(release["path"]) else []
     if words and not module.check_mode:
+        os.nice(releases.YIELDING)
         try:
             put_release(site, release, module.params["archive"])
         except (OSError, EOFError, ValueError, zlib.error, tarfile.TarError, KeyError) as problem:

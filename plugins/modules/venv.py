@@ -243,6 +243,7 @@ def main() -> None:
         module.exit_json(changed=False)
     if module.check_mode:
         module.exit_json(changed=True)
+    os.nice(releases.YIELDING)
     try:
         packages = build(site, release, module.params["timeout"])
     except (BuildError, OSError, KeyError) as problem:

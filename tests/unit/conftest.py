@@ -49,8 +49,9 @@ RunModule = Callable[..., Outcome]
 
 
 @pytest.fixture
-def run_module(capsys: pytest.CaptureFixture[str]) -> RunModule:
+def run_module(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> RunModule:
     """Run a module's main() with arguments, as Ansible does on the host."""
+    monkeypatch.setattr(os, "nice", lambda _: 0)  # the tests go on after the module
 
     def run(module: ModuleType, *, check_mode: bool = False, **arguments: Any) -> Outcome:
         with patch_module_args({**arguments, "_ansible_check_mode": check_mode}), pytest.raises(SystemExit):

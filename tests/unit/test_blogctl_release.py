@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from blogctl import assets, health, sandbox, services, transaction
+from blogctl import assets, data, health, sandbox, services, transaction
 from blogctl import release as module
 from blogctl import site as site_module
 from blogctl.operations import DONE, FAILED, History, read
@@ -124,7 +124,11 @@ def test_a_second_instance_takes_over_while_the_first_one_starts_anew(
     outcome = module.activate(site, "new")
     assert (outcome.release, outcome.previous, outcome.waited) == ("new", "old", 0.0)
     assert live_target(site) == str(new)
-    assert machine.commands == ["restart blog-next.service", "restart blog.service", "stop blog-next.service"]
+    assert machine.commands == [
+        "restart blog-next.service",
+        "restart blog.service",
+        "stop --no-block blog-next.service",
+    ]
     assert not site.pending("activate").exists()
     assert History.of(site).good == ["new"]
 
@@ -343,6 +347,19 @@ def test_without_a_rehearsal_a_sick_release_still_never_meets_a_visitor(
         module.activate(site, "new")
     assert machine.commands == []
     assert live_target(site) == str(old)
+
+
+def test_going_back_copies_no_data_and_still_shows_no_visitor_a_sick_release(
+    site: Site, machine: Machine, old: Path, add_release: Add, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data, "copy", lambda *_: pytest.fail("a blog may have more uploads than there is time"))
+    add_release("good")
+    assert module.activate(site, "good", "rollback", commands=False).release == "good"
+    machine.sick.add(("rehearsal", "sick"))
+    add_release("sick")
+    with pytest.raises(OperationError, match="answered 500"):
+        module.activate(site, "sick", "rollback", commands=False)
+    assert live_target(site) == str(site.path("releases") / "good")
 
 
 def test_a_command_after_the_release_that_fails_is_reported_and_marks_nothing(

@@ -98,7 +98,9 @@ def replace(site: Site, release: str, previous: str | None, outcome: Outcome, co
     wanted = site.settings["release_commands"] if commands and release != outcome.previous else []
     is_up = previous is not None and services.is_active(site.settings["service_unit"])
     if previous is not None:
-        outcome.data_changed = try_out(site, release, wanted)
+        # One that is gone back to has shown what it can do; it need not be seen to work on a copy.
+        on_a_copy = site.settings["rehearse"] and commands
+        outcome.data_changed = try_out(site, release, wanted, on_a_copy=on_a_copy)
     if wanted and (outcome.data_changed or not is_up):
         outcome.data_changed = True
         outcome.waited = switch_with_data(site, release, previous, wanted, is_up=is_up)
@@ -118,13 +120,14 @@ def replace(site: Site, release: str, previous: str | None, outcome: Outcome, co
         switch(site, release, previous)
 
 
-def try_out(site: Site, release: str, commands: list[str]) -> bool:
+def try_out(site: Site, release: str, commands: list[str], *, on_a_copy: bool) -> bool:
     """Try a release where no visitor reaches it, and say whether its commands change the data.
 
+    :param on_a_copy: of the data; otherwise on the data itself, which takes no time however much there is of it.
     :raises OperationError: where it fails; the live site was not touched.
     """
     try:
-        if site.settings["rehearse"]:
+        if on_a_copy:
             return sandbox.rehearse(site, release, commands)
         if not commands:
             sandbox.prove(site, release, site.path("data"))
@@ -267,13 +270,14 @@ def switch(site: Site, release: str, previous: str) -> None:
         outcome = take_back(site, previous, folder)
         outcome += _stop_next(site)
         raise _refusal(release, error, outcome, journal) from error
-    if problem := _stop_next(site):
+    # Both serve the same release now: the second one ends its requests while nobody waits for it.
+    if problem := _stop_next(site, "--no-block"):
         services.log(site, f"{release} is served.{problem}")
 
 
-def _stop_next(site: Site) -> str:
+def _stop_next(site: Site, *options: str) -> str:
     try:
-        services.systemctl("stop", next_unit(site))
+        services.systemctl("stop", *options, next_unit(site))
     except OperationError as error:
         return f"\nThe second instance does not stop: {error}"
     return ""

@@ -55,13 +55,17 @@ def private_instance(site: Site, release: str, place: Path) -> Iterator[Path]:
     unit = instance_unit(site)
     socket = Path("/run") / unit / "app.sock"
     folder = app_folder(site, release)
+    properties = {"PrivateNetwork": "yes", "RuntimeDirectory": unit, "RuntimeDirectoryMode": "0750"}
+    if place != site.path("data"):
+        # Nobody waits for what it does at its end, as its data is thrown away.
+        properties["KillSignal"] = "SIGKILL"
     services.stop_transient(unit)
     services.start_transient(
         site,
         unit,
         folder,
         place,
-        {"PrivateNetwork": "yes", "RuntimeDirectory": unit, "RuntimeDirectoryMode": "0750"},
+        properties,
         {"FLASK_BLOG_INSTANCE": "rehearsal"},
         [
             f"{folder}/venv/bin/gunicorn",

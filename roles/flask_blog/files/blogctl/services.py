@@ -99,6 +99,8 @@ def _as_app(
     }
     if place != site.path("data"):
         all_properties["BindPaths"] = f"{place}:{settings['data']}"
+        # Nobody waits for what happens on a copy, so it must not slow down those who wait for a page.
+        all_properties |= {"Nice": "10", "IOSchedulingClass": "idle"}
     all_environment = {
         "PATH": f"{folder}/venv/bin:/usr/bin:/bin",
         "PYTHONDONTWRITEBYTECODE": "1",
