@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -23,8 +25,31 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         failed = "bad" in " ".join(command)
         return subprocess.CompletedProcess(command, int(failed), stdout="42\n", stderr="it is bad\n" if failed else "")
 
+    class Process:
+        """What Popen gives: it says two lines and ends."""
+
+        def __init__(self, command: list[str], **_: Any) -> None:
+            result = run(command)
+            self.stdout = iter(["41\n", result.stdout])
+            self.returncode = result.returncode
+
+        def __enter__(self) -> Process:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
     monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(subprocess, "Popen", Process)
     return seen
+
+
+@pytest.fixture
+def logged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What goes to the journal."""
+    lines: list[str] = []
+    monkeypatch.setattr(services, "log", lambda _, text: lines.append(text))
+    return lines
 
 
 def test_systemctl_fails_in_its_own_words(calls: list[list[str]]) -> None:
@@ -42,10 +67,12 @@ def test_units_are_asked_for(calls: list[list[str]]) -> None:
 
 
 def test_a_command_runs_as_the_app_with_its_limits_and_the_data_it_is_given(
-    site: Site, calls: list[list[str]], add_release: Callable[[str], Path], tmp_path: Path
+    site: Site, calls: list[list[str]], logged: list[str], add_release: Callable[[str], Path], tmp_path: Path
 ) -> None:
     folder = add_release("abc")
-    services.run_as_app(site, folder, "src", "flask db upgrade", tmp_path / "staging")
+    assert services.run_as_app(site, folder, "src", "flask db upgrade", tmp_path / "staging") == "41\n42"
+    assert logged[:3] == ["runs the command: flask db upgrade", "41", "42"]
+    assert logged[3].startswith("the command ended well after 0.0 s")
     (command,) = [call for call in calls if call[0] == "systemd-run"]
     assert calls.index(["systemctl", "stop", "blog-command.service"]) < calls.index(command), "one that was left over"
     assert "--unit=blog-command" in command
@@ -54,15 +81,62 @@ def test_a_command_runs_as_the_app_with_its_limits_and_the_data_it_is_given(
     assert f"--property=BindPaths={tmp_path}/staging:{site.settings['data']}" in command
     assert "--property=ProtectSystem=strict" in command
     assert "--property=RuntimeMaxSec=5" in command
+    assert "--property=TimeoutStopSec=10" in command, "one that does not heed SIGTERM would have 90 s"
     assert f"--setenv=PYTHONPATH={folder}/src" in command
     assert "--setenv=FLASK_BLOG_RELEASE=abc" in command
 
 
 def test_a_command_that_fails_shows_what_it_said(
-    site: Site, calls: list[list[str]], add_release: Callable[[str], Path], tmp_path: Path
+    site: Site, calls: list[list[str]], logged: list[str], add_release: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    with pytest.raises(OperationError, match=r"the command 'bad command' failed \(status 1\):\n42"):
+    with pytest.raises(OperationError, match=r"the command 'bad command' failed \(status 1\):\n41\n42"):
         services.run_as_app(site, add_release("abc"), "", "bad command", tmp_path)
+    assert logged[-1] == "the command failed (status 1): bad command"
+
+
+def test_a_command_whose_time_is_up_is_said_to_be_ended_for_that(
+    site: Site, calls: list[list[str]], logged: list[str], add_release: Callable[[str], Path], tmp_path: Path
+) -> None:
+    site.settings["command_timeout"] = 0
+    with pytest.raises(OperationError, match=r"took longer than flask_blog_command_timeout, 0 s, and was ended:\n41"):
+        services.run_as_app(site, add_release("abc"), "", "bad command", tmp_path)
+
+
+def test_a_command_that_somebody_runs_ends_with_blogctl(
+    site: Site, calls: list[list[str]], add_release: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, unit = add_release("abc"), f"blog-run-{os.getpid()}"
+    assert services.attach_as_app(site, folder, "", ["flask", "shell"]) == 0
+    assert f"--unit={unit}" in calls[-1]
+    assert calls[-1][-3:] == ["/usr/bin/env", "flask", "shell"]
+    stopped: list[str] = []
+
+    def interrupt(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(subprocess, "run", interrupt)
+    monkeypatch.setattr(services, "stop_transient", stopped.append)
+    with pytest.raises(KeyboardInterrupt):
+        services.attach_as_app(site, folder, "", ["flask", "shell"])
+    assert stopped == [unit]
+
+
+def test_a_line_for_the_journal_says_whose_it_is(site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    address = str(tmp_path / "journal")
+    monkeypatch.setattr(services, "JOURNAL", address)
+    services.log(site, "nobody listens")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journald:
+        journald.bind(address)
+        journald.settimeout(5)
+        services.log(site, "one\ntwo")
+        entry = journald.recv(65536).decode()
+    fields = dict(line.split("=", 1) for line in entry.splitlines())
+    assert fields == {
+        "MESSAGE": "one | two",
+        "PRIORITY": "6",
+        "SYSLOG_IDENTIFIER": "blog",
+        "OBJECT_SYSTEMD_UNIT": "blog.service",
+    }
 
 
 # -- health ---------------------------------------------------------------------------------------------------------

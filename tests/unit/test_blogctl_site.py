@@ -63,6 +63,47 @@ def test_settings_that_only_root_may_read_are_not_a_traceback(site: Site, monkey
         module.load("blog")
 
 
+def test_without_root_a_site_that_is_not_seen_may_be_there(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    for name in (None, "blog"):
+        with pytest.raises(OperationError, match="may not read the settings of the sites; use sudo"):
+            module.load(name)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "site.json is damaged"),
+        ("[]", "is not that of blog; run playbooks/site.yml"),
+        ('{"name": "other"}', "is not that of blog; run playbooks/site.yml"),
+    ],
+)
+def test_settings_that_are_damaged_name_the_remedy(site: Site, text: str, words: str) -> None:
+    configure("blog")
+    (module.CONFIGURATION / "blog" / "site.json").write_text(text)
+    with pytest.raises(OperationError, match=words):
+        module.load("blog")
+
+
+def test_a_setting_that_an_older_role_did_not_write_names_the_remedy(site: Site) -> None:
+    configure("blog")
+    with pytest.raises(OperationError, match=r"blog/site.json lacks 'rehearse'; run playbooks/site.yml"):
+        module.load("blog").settings["rehearse"]
+
+
+@pytest.mark.parametrize("release", ["two", "one/../one", ".", "..", "", "/one"])
+def test_an_id_that_is_no_release_is_refused(site: Site, add_release: Callable[[str], Path], release: str) -> None:
+    add_release("one")
+    with pytest.raises(OperationError, match=r"there is no release .*; there are one"):
+        module.release_manifest(site, release)
+
+
+def test_a_manifest_that_is_damaged_names_the_remedy(site: Site, add_release: Callable[[str], Path]) -> None:
+    (add_release("one") / ".release.json").write_text("{")
+    with pytest.raises(OperationError, match=r"is damaged .*; run the playbook again"):
+        module.release_manifest(site, "one")
+
+
 def test_a_second_holder_of_a_lock_is_refused(site: Site) -> None:
     with (
         module.locked(site),

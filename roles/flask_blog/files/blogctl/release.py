@@ -13,6 +13,7 @@ from . import assets, health, operations, sandbox, services, transaction
 from .initialise import initialise
 from .pruning import prune
 from .site import (
+    FollowUpFailed,
     OperationError,
     Site,
     app_folder,
@@ -377,7 +378,7 @@ def run_afterwards(site: Site, release: str) -> None:
     try:
         sandbox.run_commands(site, release, site.settings["after_release_commands"], site.path("data"))
     except OperationError as error:
-        raise OperationError(f"The release {release} is served, but a command after it failed: {error}") from error
+        raise FollowUpFailed(f"The release {release} is served, but a command after it failed: {error}") from error
 
 
 def summary(outcome: Outcome) -> dict[str, Any]:

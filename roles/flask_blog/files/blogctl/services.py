@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
 import subprocess
+import time
 from pathlib import Path
 
 from .site import OperationError, Site
@@ -114,6 +117,20 @@ def _as_app(
     ]
 
 
+#: Seconds that a command has to end after its time is up.
+END = 10
+
+
+def units_of(site: Site) -> list[str]:
+    """Return all units of a site whose journal tells of it. A pattern would take in those of a site called NAME-two."""
+    kinds = ("-next", "-rehearsal", "-command", "-recovery", "-backup")
+    return [
+        site.settings["service_unit"],
+        site.settings["socket_unit"],
+        *(f"{site.name}{one}.service" for one in kinds),
+    ]
+
+
 def command_unit(site: Site) -> str:
     """Return the transient unit of a command of the site, without its ending."""
     return f"{site.name}-command"
@@ -122,7 +139,7 @@ def command_unit(site: Site) -> str:
 def run_as_app(site: Site, folder: Path, source_root: str, command: str, data: Path) -> str:
     """Run a shell command the way the app runs: its account, environment, release and limits.
 
-    What it says is returned, and goes to the journal as well.
+    What it says is returned, and goes to the journal as well, line by line as it comes.
 
     :param folder: the folder of the release's app.
     :param data: what the command finds in the place of the data folder.
@@ -133,45 +150,77 @@ def run_as_app(site: Site, folder: Path, source_root: str, command: str, data: P
         site,
         folder,
         data,
-        {"RuntimeMaxSec": str(seconds)},
+        # One that does not heed SIGTERM is killed.
+        {"RuntimeMaxSec": str(seconds), "TimeoutStopSec": str(END)},
         {"PYTHONPATH": os.path.normpath(folder / source_root)},
     )
     unit = command_unit(site)
     # It has a name, as it outlives a blogctl that is killed: whoever undoes what it did stops it first.
     stop_transient(unit)
     words = ["systemd-run", "--quiet", "--collect", "--wait", "--pipe", "--service-type=exec", f"--unit={unit}"]
+    log(site, f"runs the command: {command}")
+    said = []
+    began = time.monotonic()
+    process = subprocess.Popen(
+        [*words, *options, "/bin/sh", "-c", command],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
     try:
-        result = subprocess.run(
-            [*words, *options, "/bin/sh", "-c", command],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            check=False,
-        )
+        with process:
+            for line in process.stdout or ():
+                said.append(line.rstrip("\n"))
+                log(site, said[-1])
     except BaseException:
         stop_transient(unit)
         raise
-    said = result.stdout.strip()
-    log(site, f"{command}\n{said}")
-    if result.returncode:
-        last = "\n".join(said.splitlines()[-30:])
-        raise OperationError(f"the command '{command}' failed (status {result.returncode}):\n{last}")
-    return said
+    took = time.monotonic() - began
+    if process.returncode:
+        why = f"failed (status {process.returncode})"
+        if took >= seconds:
+            why = f"took longer than flask_blog_command_timeout, {seconds} s, and was ended"
+        log(site, f"the command {why}: {command}")
+        last = "\n".join(said[-30:]) or "(it said nothing)"
+        raise OperationError(f"the command '{command}' {why}:\n{last}")
+    log(site, f"the command ended well after {took:.1f} s: {command}")
+    return "\n".join(said)
 
 
 def attach_as_app(site: Site, folder: Path, source_root: str, words: list[str]) -> int:
     """Run a command as the app does, on this terminal, and return its exit status."""
     terminal = "--pty" if os.isatty(0) and os.isatty(1) else "--pipe"
     options = _as_app(site, folder, site.path("data"), {}, {"PYTHONPATH": os.path.normpath(folder / source_root)})
-    command = ["systemd-run", "--quiet", "--collect", "--wait", terminal, "--service-type=exec", *options]
-    return subprocess.run([*command, "/usr/bin/env", *words], check=False).returncode
+    unit = f"{site.name}-run-{os.getpid()}"
+    command = ["systemd-run", "--quiet", "--collect", "--wait", terminal, "--service-type=exec", f"--unit={unit}"]
+    try:
+        return subprocess.run([*command, *options, "/usr/bin/env", *words], check=False).returncode
+    except BaseException:
+        # Without a terminal that goes away with us, it would outlive whoever started it.
+        stop_transient(unit)
+        raise
+
+
+#: Where the journal takes entries with fields of their own (https://systemd.io/JOURNAL_NATIVE_PROTOCOL/).
+JOURNAL = "/run/systemd/journal/socket"
 
 
 def log(site: Site, text: str) -> None:
-    """Write to the journal under the site's name."""
-    subprocess.run(["systemd-cat", f"--identifier={site.name}"], input=text, text=True, errors="replace", check=False)
+    """Write a line to the journal under the site's name, so that C(journalctl -u NAME) shows it among the app's own.
+
+    The journal takes it from root alone that an entry is about a unit. Without a journal nothing is written.
+    """
+    fields = {
+        "MESSAGE": text.replace("\n", " | ")[:32000],
+        "PRIORITY": "6",
+        "SYSLOG_IDENTIFIER": site.name,
+        "OBJECT_SYSTEMD_UNIT": str(site.settings["service_unit"]),
+    }
+    entry = "".join(f"{name}={value}\n" for name, value in fields.items())
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journald:
+        journald.sendto(entry.encode(errors="replace"), JOURNAL)
 
 
 def start_transient(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import getpass
 import json
 import os
 import secrets
@@ -24,6 +25,42 @@ MANIFEST = ".release.json"
 
 class OperationError(Exception):
     """An operation could not be done; the message says what failed, and what was done about it."""
+
+    #: the exit status of blogctl (grammar.py says what each means)
+    status = 1
+
+    def __init__(self, *words: object, **details: Any) -> None:
+        super().__init__(*words)
+        #: what programs get beside the message
+        self.details = details
+
+
+class Busy(OperationError):
+    """Another operation is under way; nothing was done."""
+
+    status = 3
+
+
+class Undecided(OperationError):
+    """Somebody has to choose what happens to the data; nothing was done."""
+
+    status = 4
+
+
+class FollowUpFailed(OperationError):
+    """The release is served; a command that follows it failed."""
+
+    status = 5
+
+
+class Settings(dict[str, Any]):
+    """The settings of a site; what an older role did not write is said in words."""
+
+    def __missing__(self, key: str) -> Any:
+        """Say what to do."""
+        raise OperationError(
+            f"{CONFIGURATION}/{self.get('name', '')}/site.json lacks {key!r}; run playbooks/site.yml to write it anew"
+        )
 
 
 @dataclass(frozen=True)
@@ -52,6 +89,8 @@ def load(name: str | None) -> Site:
     :raises OperationError: where it does not exist, or where a name is needed.
     """
     found = {path.parent.name: path for path in CONFIGURATION.glob("*/site.json")}
+    if not (found if name is None else name in found) and os.geteuid() != 0:
+        raise OperationError(f"{getpass.getuser()} may not read the settings of the sites; use sudo")
     if name is None and len(found) == 1:
         (name,) = found
     if name is None:
@@ -61,9 +100,14 @@ def load(name: str | None) -> Site:
     if name not in found:
         raise OperationError(f"this host has no site {name!r}; it has {', '.join(sorted(found)) or 'none'}")
     try:
-        return Site(json.loads(found[name].read_text(encoding="utf-8")))
+        settings = json.loads(found[name].read_text(encoding="utf-8"))
     except PermissionError:
         raise OperationError(f"{found[name]} is readable for root alone; use sudo") from None
+    except ValueError as error:
+        raise OperationError(f"{found[name]} is damaged ({error}); run playbooks/site.yml to write it anew") from error
+    if not isinstance(settings, dict) or settings.get("name") != name:
+        raise OperationError(f"{found[name]} is not that of {name}; run playbooks/site.yml to write it anew")
+    return Site(Settings(settings))
 
 
 @contextlib.contextmanager
@@ -77,7 +121,7 @@ def locked(site: Site, wait: float = 60.0) -> Iterator[None]:
     """
     with _flock(LOCKS / f"flask-blog-hosting-{site.name}.lock", wait) as held:
         if not held:
-            raise OperationError(f"another operation on {site.name} is under way; try again when it is done")
+            raise Busy(f"another operation on {site.name} is under way; try again when it is done")
         yield
 
 
@@ -86,7 +130,7 @@ def starts_held(site: Site, wait: float = 60.0) -> Iterator[None]:
     """Hold back every start of the service: it waits in C(blogctl prepare-start) until this is over."""
     with _flock(hold_path(site), wait) as held:
         if not held:
-            raise OperationError(f"{site.name} is being started; try again when that is done")
+            raise Busy(f"{site.name} is being started; try again when that is done")
         yield
 
 
@@ -118,11 +162,16 @@ def release_manifest(site: Site, release: str) -> dict[str, Any]:
 
     :raises OperationError: for a release that is not on this host.
     """
+    known = sorted(path.parent.name for path in site.path("releases").glob(f"*/{MANIFEST}"))
+    if release not in known:
+        raise OperationError(f"there is no release {release!r}; there are {', '.join(known) or 'none'}")
+    path = site.path("releases") / release / MANIFEST
     try:
-        return dict(json.loads((site.path("releases") / release / MANIFEST).read_text(encoding="utf-8")))
-    except OSError:
-        known = sorted(path.parent.name for path in site.path("releases").glob(f"*/{MANIFEST}"))
-        raise OperationError(f"there is no release {release!r}; there are {', '.join(known) or 'none'}") from None
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise OperationError(
+            f"{path} is damaged ({error}); run the playbook again to bring the release anew"
+        ) from error
 
 
 def app_folder(site: Site, release: str) -> Path:
