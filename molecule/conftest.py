@@ -173,7 +173,9 @@ class Operator:
         """Run a playbook of the scenario against this machine alone."""
         command = ["ansible-playbook", "--inventory", os.environ["MOLECULE_EPHEMERAL_DIRECTORY"] + "/inventory"]
         command += ["--limit", f"{self.machine},localhost", *arguments, str(self.folder / playbook)]
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        # Molecule may ask for colours, and with them no count of changes would be found in the output.
+        environment = {**os.environ, "ANSIBLE_FORCE_COLOR": "0"}
+        result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
         return Run(result.stdout + result.stderr, result.returncode)
 
     def python(self, code: str, *arguments: object, user: str = "root") -> Any:
