@@ -25,7 +25,7 @@ def complete(words: list[str]) -> list[str]:
 
     Nothing is an error: where something cannot be read, as without root, it is not offered.
 
-    :param words: what was typed after C(blogctl), at least one word; the last, perhaps an empty one, is to be completed.
+    :param words: what was typed after C(blogctl), at least one; the last, perhaps an empty one, is to be completed.
     """
     # bash takes --site=NAME apart at the "=".
     before, word = [one for one in words[:-1] if one != "="], "" if words[-1] == "=" else words[-1]
