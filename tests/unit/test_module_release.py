@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.flaskblog.hosting.plugins.module_utils import releases
+from ansible_collections.flaskblog.hosting.plugins.module_utils import releases, source
 from ansible_collections.flaskblog.hosting.plugins.module_utils import site as live
 from ansible_collections.flaskblog.hosting.plugins.modules import release as module
-from ansible_collections.flaskblog.hosting.plugins.plugin_utils import source
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils import local_source
 
 
 @pytest.fixture
@@ -35,10 +35,15 @@ def arguments(tmp_path: Path, blog: Path, me: Any, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(releases, "check_release", lambda path, wanted, uid, gid: check(path, wanted, me.uid, gid))
     monkeypatch.setattr(os, "chown", lambda path, uid, gid, **more: chown(path, me.uid, gid, **more))
     entries = source.read(blog)
-    source.pack(blog, entries, str(tmp_path / "release.tar.gz"))
+    local_source.pack(blog, entries, str(tmp_path / "release.tar.gz"))
     path = tmp_path / "opt" / "releases" / "abc"
     return {
-        "site": {"name": "blog", "group": me.group, "initial_data": str(tmp_path / "opt" / "initial-data.tar.gz")},
+        "site": {
+            "name": "blog",
+            "group": me.group,
+            "initial_data": str(tmp_path / "opt" / "initial-data.tar.gz"),
+            "git": str(tmp_path / "opt" / "git"),
+        },
         "release": {
             "id": "abc",
             "digest": source.identity(entries),
