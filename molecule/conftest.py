@@ -38,7 +38,10 @@ def pytest_configure(config: pytest.Config) -> None:
     inventory_file = os.environ.get("MOLECULE_INVENTORY_FILE")
     if inventory_file and not config.option.hosts:
         inventory = yaml.safe_load(Path(inventory_file).read_text())
-        config.option.hosts = ",".join(f"docker://{name}" for name in inventory["all"]["hosts"])
+        # A scenario may have machines beside those that host blogs.
+        groups = inventory["all"].get("children", {})
+        machines = groups.get("flask_blogs", inventory["all"])["hosts"]
+        config.option.hosts = ",".join(f"docker://{name}" for name in machines)
 
 
 @pytest.hookimpl(wrapper=True)

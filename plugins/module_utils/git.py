@@ -84,8 +84,11 @@ class Access:
         return self.url.startswith("file:")
 
 
-def sandboxed(access: Access, writable: Sequence[Path]) -> list[str]:
+def sandbox(access: Access, writable: Sequence[Path], names: Sequence[str]) -> list[str]:
     """Return the beginning of a command that runs in a sandbox of systemd's, and is ended with all its children.
+
+    :param writable: the folders that it may write.
+    :param names: what of its environment goes along.
 
     The account is root, as nobody else is known to be there and to have nothing: without capabilities, without what
     others listen on, with a file system that it cannot write. (ssh(1) needs an account that the host knows.)
@@ -110,7 +113,8 @@ def sandboxed(access: Access, writable: Sequence[Path]) -> list[str]:
         "LockPersonality=yes",
     ]
     command = ["systemd-run", "--quiet", "--pipe", "--wait", "--collect", "--service-type=exec"]
-    return [*command, *(f"--property={line}" for line in properties)]
+    settings = [f"--setenv={name}" for name in names]
+    return [*command, *(f"--property={line}" for line in properties), *settings, "--"]
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -179,11 +183,10 @@ class Remote:
         """
         begun = time.monotonic()
         limit = self.access.timeout
-        command = sandboxed(self.access, self._writable)
-        command += [f"--setenv={name}" for name in self._environment if name != "PATH"]
+        command = sandbox(self.access, self._writable, list(self._environment))
         try:
             done = subprocess.run(
-                [*command, "--", GIT, *arguments],
+                [*command, GIT, *arguments],
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
