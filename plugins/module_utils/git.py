@@ -222,7 +222,15 @@ class Remote:
     def fetch(self, repository: Path, *refs: str, whole: bool = False) -> None:
         """Fetch refs, the last commit of each or the whole history, into a repository of ours."""
         depth = [] if whole else ["--depth=1"]
-        how = ["--quiet", "--force", "--no-tags", "--no-recurse-submodules", "--no-auto-gc", *depth]
+        how = [
+            "--quiet",
+            "--force",
+            "--no-tags",
+            "--no-recurse-submodules",
+            "--no-auto-gc",
+            "--no-write-fetch-head",
+            *depth,
+        ]
         self.ask("-C", str(repository), "fetch", *how, "--", self.access.url, *refs)
 
 
@@ -356,9 +364,9 @@ def _begun_with(mirror: Path, work: Path, fetch: Callable[[], None]) -> None:
 
 
 def _link(one: str, other: str) -> None:
-    """Give a file of a repository a second name: Git replaces its files and never changes them."""
+    """Give an object of a repository a second name, as Git never changes one; copy what is no object."""
     try:
-        os.link(one, other)
+        os.link(one, other) if "/objects/" in one else shutil.copy2(one, other)
     except OSError:  # on another file system
         shutil.copy2(one, other)
 
