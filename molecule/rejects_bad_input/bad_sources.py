@@ -30,8 +30,8 @@ def make(folder: Path) -> None:
         link.external_attr = (stat.S_IFLNK | 0o777) << 16
         zipped.writestr(link, "../../etc")
     (folder / "ignored").mkdir()
-    for name, content in {**FILES, ".gitignore": b"*.txt\n"}.items():
-        (folder / "ignored" / name).write_bytes(content)
+    for name, lines in {**FILES, ".gitignore": b"*.txt\n"}.items():
+        (folder / "ignored" / name).write_bytes(lines)
     for name, passphrase in (("locked_key", "hunter2"), ("open_key", "")):
         command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", passphrase, "-f", str(folder / name)]
         subprocess.run(command, check=True)

@@ -283,7 +283,13 @@ def from_git(arguments: dict[str, Any], tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(git, "export", export)
     arguments["site"] |= {"git": str(tmp_path / "git"), "releases": str(tmp_path / "releases")}
     del arguments["release"]
-    found = {"app_dir": "", "wsgi": "app:app", "requirements": "", "packages": ["gunicorn"], "venv_link": "venv"}
+    found: dict[str, Any] = {
+        "app_dir": "",
+        "wsgi": "app:app",
+        "requirements": "",
+        "packages": ["gunicorn"],
+        "venv_link": "venv",
+    }
     found |= {"static": {"/static/": "static/"}, "links": {}, "served": ["static"], "left_out": []}
     found |= {"url": "https://git.test/blog", "version": "main", "timeout": 9, "known_hosts": []}
     found |= {"packages_first": ["git"]}
