@@ -18,11 +18,10 @@ description:
   - A Git repository is asked and fetched on the host, and the release named there. What was fetched is kept for the
     next run (not in check mode).
   - Installs C(python3) first where a bare server has none, and C(git) where the source needs it (not in check mode).
+extends_documentation_fragment:
+  - flaskblog.hosting.site
+  - flaskblog.hosting.site.managed
 options:
-  site:
-    description: The names and paths of the site, as the role derives them.
-    type: dict
-    required: true
   platforms:
     description: Supported platforms, such as C(Debian_12).
     type: list
@@ -37,20 +36,6 @@ options:
     description: The account that the app runs as (C(name), C(home), C(shell), C(dedicated)).
     type: dict
     required: true
-  objects:
-    description: Managed files, directories, links and trees. A file names a C(template) or a C(file) of the role.
-    type: list
-    elements: dict
-    default: []
-  secrets:
-    description: Texts of secret files by their path. Filled in by the action; kept out of every log.
-    type: dict
-    default: {}
-  units:
-    description: Systemd units with the wanted C(enabled) and C(active).
-    type: list
-    elements: dict
-    default: []
   source:
     description:
       - The source and what is linked into its release. The action describes the release from it, and it stays on the

@@ -16,15 +16,11 @@ description:
     from the repository that the plan has fetched.
   - A release appears whole or not at all. Files that a hand changed in it are put back one by one, atomically.
   - The blog's initial data, where it brings any, travels along and is kept for the activation.
+extends_documentation_fragment:
+  - flaskblog.hosting.site
+  - flaskblog.hosting.site.release
+  - flaskblog.hosting.site.announced
 options:
-  site:
-    description: The names and paths of the site, as the role derives them.
-    type: dict
-    required: true
-  release:
-    description: The wanted release, as M(flaskblog.hosting.plan) returned it.
-    type: dict
-    required: true
   source:
     description:
       - The source on the controller and what is linked into its release. The action needs it, and keeps it on the
@@ -39,9 +35,6 @@ options:
         the host it is the packed data's path.
     type: str
 attributes:
-  check_mode:
-    support: full
-    description: Says what would be changed, and changes nothing.
   diff_mode:
     support: full
     description: Says which files are not as they were unpacked.

@@ -15,26 +15,16 @@ description:
   - Builds one virtual environment for each set of requirements and Python. One that is complete is reused.
   - pip runs as the app's account, so that a package's build script is never root; the result belongs to root.
   - Where the installation fails, what was built is removed and the environment in use stays in use.
+extends_documentation_fragment:
+  - flaskblog.hosting.site
+  - flaskblog.hosting.site.release
+  - flaskblog.hosting.site.announced
+  - flaskblog.hosting.site.without_diff
 options:
-  site:
-    description: The names and paths of the site, as the role derives them.
-    type: dict
-    required: true
-  release:
-    description: The wanted release, as M(flaskblog.hosting.plan) returned it.
-    type: dict
-    required: true
   timeout:
     description: Seconds that one call of pip may take.
     type: int
     default: 1800
-attributes:
-  check_mode:
-    support: full
-    description: Says what would be changed, and changes nothing.
-  diff_mode:
-    support: none
-    description: There is no text to compare.
 """
 
 EXAMPLES = r"""

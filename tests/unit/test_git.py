@@ -241,6 +241,23 @@ def test_ssh_never_takes_any_host(tmp_path: Path, lines: tuple[str, ...], checki
     assert "-o IdentitiesOnly=yes " in command
 
 
+def test_git_takes_a_token_from_its_file_and_it_is_on_no_command_line(tmp_path: Path) -> None:
+    opened = git.Access("https://git.test/blog", "", 20, "", "https://me:hunt%40er2@git.test")
+    remote = git.Remote(opened, tmp_path, tmp_path)
+    asked = "protocol=https\nhost=git.test\n\n"
+    done = subprocess.run(
+        [git.GIT, "credential", "fill"],
+        input=asked,
+        env=remote._environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert {"username=me", "password=hunt@er2"} <= set(done.stdout.splitlines())
+    command = git.sandbox(opened, [tmp_path], list(remote._environment))
+    assert not any("er2" in word for word in [*command, *remote._environment.values()])
+
+
 @pytest.fixture
 def git_says(upstream: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A program in Git's place: a test writes what it does."""
@@ -351,7 +368,9 @@ def test_a_commit_that_would_write_outside_is_refused(
 
 
 def test_a_file_is_never_written_through_a_link(upstream: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (upstream / "evil").symlink_to("/tmp")
+    outside = upstream.parent / "outside"
+    outside.mkdir()
+    (upstream / "evil").symlink_to(outside)
     commit(upstream, {})
     local = git.local
     blob = run(upstream, "rev-parse", "HEAD:app.py")
@@ -363,4 +382,4 @@ def test_a_file_is_never_written_through_a_link(upstream: Path, monkeypatch: pyt
     monkeypatch.setattr(git, "local", with_a_file_below_the_link)
     with pytest.raises(git.GitError, match="cannot be written"):
         exported(upstream)
-    assert not Path("/tmp/written").exists()
+    assert list(outside.iterdir()) == []
