@@ -131,9 +131,8 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.flaskblog.hosting.plugins.module_utils import git, host, objects, probe, releases, source
+from ansible_collections.flaskblog.hosting.plugins.module_utils import host, objects, probe, releases
 from ansible_collections.flaskblog.hosting.plugins.module_utils import site as live
-from ansible_collections.flaskblog.hosting.plugins.module_utils.description import describe
 
 
 def port_conflict(wanted: dict[str, Any]) -> str | None:
@@ -205,6 +204,10 @@ def wanted_release(params: dict[str, Any], keep: bool) -> Iterator[tuple[dict[st
     if params["release"] is not None or needed_first(params):
         yield params["release"], []
         return
+    # Not above, as a module is compiled anew in each run, and a blog from the controller has no use for these.
+    from ansible_collections.flaskblog.hosting.plugins.module_utils import git, source
+    from ansible_collections.flaskblog.hosting.plugins.module_utils.description import describe
+
     asked = params["source"]
     access = git.Access(
         asked["url"],
