@@ -324,7 +324,8 @@ def _keep(repository: Path, mirror: Path) -> None:
     if repository == mirror:
         return
     mirror.parent.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    mirror.parent.mkdir(mode=0o700, exist_ok=True)
+    mirror.parent.mkdir(exist_ok=True)
+    mirror.parent.chmod(0o700)
     aside = mirror.with_name("repository.incomplete")
     shutil.rmtree(aside, ignore_errors=True)
     shutil.move(repository, aside)
