@@ -5,18 +5,11 @@ readonly LINTERS=(lint-ansible lint-yaml lint-python lint-types lint-shell lint-
 declare -rA SUITES=([unit]=tests/unit [contract]=tests/contract [templates]=tests/templates [example]=examples/blog/tests)
 
 scenarios() {
-    local file name
+    local file
     for file in molecule/*/molecule.yml; do
-        name=$(basename "$(dirname "$file")")
-        if [[ -e $file ]] && ! runs_by_name "$name"; then echo "$name"; fi
+        [[ ! -e $file ]] || basename "$(dirname "$file")"
     done
 }
-
-# A scenario that measures time says so, and has the computer to itself.
-runs_alone() { grep -qx '# dev: run alone' "molecule/$1/molecule.yml" 2>/dev/null; }
-
-# A scenario that is not yet held to pass each time says so, and runs only where it is named.
-runs_by_name() { grep -qx '# dev: by name' "molecule/$1/molecule.yml"; }
 
 is_scenario() { [[ -e molecule/$1/molecule.yml ]]; }
 
@@ -42,7 +35,7 @@ chosen_steps() { # NAME...: expand "lint", refuse what does not exist
 }
 
 test_command() { # [--list | NAME...]
-    local steps chosen side_by_side=() alone=() name needs_machines='' verdict
+    local steps chosen name needs_machines='' verdict
     if [[ ${1:-} == --list ]]; then
         all_steps
         return
@@ -51,14 +44,12 @@ test_command() { # [--list | NAME...]
     mapfile -t steps <<<"$chosen"
     for name in "${steps[@]}"; do
         if is_scenario "$name" || [[ $name == newest ]]; then needs_machines=yes; fi
-        if runs_alone "$name"; then alone+=("$name"); else side_by_side+=("$name"); fi
     done
 
     if [[ $needs_machines ]]; then setup; else setup_for_linters; fi
     say "Checks (two at a time)"
     export PATH=$ROOT/.venv/bin:$PATH NO_COLOR=1 MOLECULE_COMMAND_BORDERS=false
-    pool 2 run_check "${side_by_side[@]}"
-    pool 1 run_check "${alone[@]}"
+    pool 2 run_check "${steps[@]}"
     verdict=$(count "${steps[@]}")
     summary "${steps[@]}"
     say "$verdict"

@@ -20,8 +20,8 @@ class Tally:
     #: (when it began, seconds it took) of each request
     times: list[tuple[float, float]] = field(default_factory=list)
     releases: Counter[str] = field(default_factory=Counter)
-    #: ids of the rows that the site said it had written
-    acknowledged: list[int] = field(default_factory=list)
+    #: what the site said it had written: texts by their ids; no two are the same
+    written: dict[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -43,15 +43,26 @@ FAST = tuple(
     for index in range(8)
 )
 SLOW = (Client("GET", "/slow", True), Client("GET", "/slow", False))
+#: One of each kind, for a machine that builds and rehearses beside them.
+LIGHT = (FAST[0], FAST[1], FAST[4], FAST[5])
 
 
 class Load:
     """Clients that ask from C(with) to its end: with Load(address, host) as load: ..."""
 
     def __init__(
-        self, address: str, host: str, fast: tuple[Client, ...] = FAST, slow: tuple[Client, ...] = SLOW
+        self,
+        address: str,
+        host: str,
+        fast: tuple[Client, ...] = FAST,
+        slow: tuple[Client, ...] = SLOW,
+        pause: float = PAUSE,
     ) -> None:
-        self.address, self.host = address, host
+        """Prepare the clients.
+
+        :param pause: seconds that each of them waits between two requests.
+        """
+        self.address, self.host, self.pause = address, host, pause
         self._fast, self._slow = [Tally() for _ in fast], [Tally() for _ in slow]
         self._end = threading.Event()
         pairs = [*zip(fast, self._fast, strict=True), *zip(slow, self._slow, strict=True)]
@@ -71,11 +82,12 @@ class Load:
 
     def _ask(self, client: Client, tally: Tally) -> None:
         connection: http.client.HTTPConnection | None = None
-        body = b"text=load" if client.method == "POST" else None
         headers = {"Host": self.host, "Content-Type": "application/x-www-form-urlencoded"}
         while not self._end.is_set():
             began = time.monotonic()
             tally.total += 1
+            text = f"{id(tally)}-{tally.total}"
+            body = f"text={text}".encode() if client.method == "POST" else None
             try:
                 connection = connection or http.client.HTTPConnection(self.address, 80, timeout=60)
                 connection.request(client.method, client.path, body, headers)
@@ -85,19 +97,20 @@ class Load:
                     answer = json.loads(content)
                     tally.releases[answer["release"]] += 1
                     if "id" in answer:
-                        tally.acknowledged.append(answer["id"])
+                        tally.written[answer["id"]] = text
                 else:
-                    tally.failures.append(f"{client.method} {client.path}: {response.status}")
+                    words = content[:200].decode(errors="replace")
+                    tally.failures.append(f"{began:.1f} {client.method} {client.path}: {response.status} {words}")
                     time.sleep(0.05)
             except (OSError, http.client.HTTPException, ValueError) as error:
-                tally.failures.append(f"{client.method} {client.path}: {type(error).__name__}: {error}")
+                tally.failures.append(f"{began:.1f} {client.method} {client.path}: {type(error).__name__}: {error}")
                 connection = None
                 time.sleep(0.05)
             tally.times.append((began, time.monotonic() - began))
             if connection and not client.keeps_connection:
                 connection.close()
                 connection = None
-            time.sleep(PAUSE)
+            self._end.wait(self.pause)
 
     @property
     def total(self) -> int:
@@ -112,7 +125,12 @@ class Load:
     @property
     def acknowledged(self) -> list[int]:
         """The ids of the rows that the site said it had written."""
-        return sorted(number for tally in self._fast for number in tally.acknowledged)
+        return sorted(self.written)
+
+    @property
+    def written(self) -> dict[int, str]:
+        """What the site said it had written: texts by their ids."""
+        return {number: text for tally in self._fast for number, text in tally.written.items()}
 
     @property
     def releases(self) -> Counter[str]:

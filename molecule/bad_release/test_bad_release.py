@@ -1,95 +1,210 @@
-"""A bad release never serves: no request fails, and the data is what it was, with every acknowledged row."""
+"""A bad release never serves: no request fails, and the data is what it was, with every acknowledged entry."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ledger import NAME, Book, copy_of_the_blog, served, visitors
 from load import Load
 
-LEDGER = Path(__file__).parents[2] / "tests" / "blogs" / "ledger"
-NAME = "book.example.com"
-
-#: What the new code does, and what the message must say of it.
+#: What the new code does, and what the message must say of it. Each machine takes a share: none of this is Debian's.
 BEHAVIOURS = {
-    "cannot be imported": "this release cannot be imported",
-    "answers 500": "answered 500",
-    "hangs at start": "/healthz: no answer",
-    "misses a package": "No module named 'a_package_that_nobody_installed'",
+    "12": {
+        "cannot be imported": "this release cannot be imported",
+        "misses a package": "No module named 'a_package_that_nobody_installed'",
+    },
+    "13": {
+        "answers 500": "answered 500",
+        "hangs at start": "/healthz: no answer",
+    },
 }
 #: The second statement fails; the first one stays behind, as with many a migration tool.
 MIGRATION = "CREATE TABLE tags (id INTEGER PRIMARY KEY)\nALTER TABLE no_such_table ADD COLUMN name TEXT\n"
+#: For the end of migrate.py: whether it runs on the live data, which no rehearsal can know.
+LIVE = "live = '/rehearsal' not in Path('/proc/self/mountinfo').read_text()\n"
+#: Takes the database for as long as it is let.
+HOLD = "    connection.execute('BEGIN IMMEDIATE'); print('holds it', flush=True)\n    import time; time.sleep(600)\n"
 
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     """A copy of the blog to spoil."""
-    return Path(shutil.copytree(LEDGER, tmp_path / "ledger"))
+    return copy_of_the_blog(tmp_path)
 
 
-def book(operator: Any) -> dict[str, Any]:
-    """Return the database's schema and the ids of all its rows."""
-    found: dict[str, Any] = operator.python(
-        "import sqlite3\n"
-        "c = sqlite3.connect('/var/lib/flask-blog/database.db')\n"
-        "schema = c.execute('SELECT name, sql FROM sqlite_schema ORDER BY name').fetchall()\n"
-        "rows = [row[0] for row in c.execute('SELECT id FROM entries ORDER BY id')]\n"
-        "print(json.dumps({'schema': schema, 'rows': rows}))"
-    )
-    return found
+def append(source: Path, code: str) -> None:
+    """Add something to the release's command."""
+    with (source / "migrate.py").open("a") as script:
+        script.write(code)
 
 
-def refused(operator: Any, visit: Callable[..., Any], source: Path, *words: str) -> None:
-    """Bring a bad release under load, and see that nobody noticed and nothing was lost."""
-    before, served = book(operator), visit(NAME).ask("/healthz").json()["release"]
-    with Load(operator.address(), NAME) as load:
-        run = operator.play("--extra-vars", f"source={source} patience=5")
+@contextmanager
+def unnoticed(operator: Any, visit: Callable[..., Any]) -> Iterator[Load]:
+    """See that visitors noticed nothing of what happens meanwhile, and that nothing was lost or changed."""
+    before, release = Book.read(operator), served(visit)
+    with visitors(operator) as load:
+        yield load
+    assert load.total > 50
+    assert load.failures == []
+    assert set(load.releases) == {release}, "no visitor saw the bad one"
+    assert served(visit) == release
+    after = Book.read(operator)
+    assert after.schema == before.schema
+    assert before.entries.items() <= after.entries.items()
+    assert len(load.written) > 5
+    assert after.holds_all_that_was_acknowledged(load)
+
+
+def refused(operator: Any, source: Path, *words: str, **options: object) -> None:
+    """Bring a bad release and see what is said of it."""
+    run = operator.play("--extra-vars", json.dumps({"source": str(source), **options}))
     assert run.returncode != 0, run.output
     for word in words:
-        assert word in run.output
-    assert load.total > 100
-    assert load.failures == []
-    assert set(load.releases) == {served}, "no visitor saw the bad one"
-    assert visit(NAME).ask("/healthz").json()["release"] == served
-    after = book(operator)
-    assert after["schema"] == before["schema"]
-    assert set(before["rows"]) <= set(after["rows"])
-    assert set(load.acknowledged) <= set(after["rows"]), "every acknowledged row is there"
+        assert word in run.output, run.output
 
 
-@pytest.mark.parametrize("behaviour", BEHAVIOURS)
-def test_code_that_does_not_work_never_serves(
-    operator: Any, visit: Callable[..., Any], source: Path, behaviour: str
-) -> None:
-    (source / "behaviour").write_text(behaviour)
-    refused(operator, visit, source, BEHAVIOURS[behaviour], "the live site was not touched")
+def test_code_that_does_not_work_never_serves(operator: Any, visit: Callable[..., Any], source: Path) -> None:
+    with unnoticed(operator, visit):
+        for behaviour, words in BEHAVIOURS[operator.machine[-2:]].items():
+            (source / "behaviour").write_text(behaviour)
+            patience = {"patience": 5} if behaviour == "hangs at start" else {}
+            refused(operator, source, words, "the live site was not touched", **patience)
 
 
 def test_a_migration_that_fails_half_way_leaves_the_data_as_it_was(
-    operator: Any, visit: Callable[..., Any], source: Path
+    host: Any, operator: Any, visit: Callable[..., Any], source: Path
 ) -> None:
     (source / "migrations.sql").write_text(MIGRATION)
-    refused(operator, visit, source, "no such table", "the live site was not touched")
+    with unnoticed(operator, visit):
+        refused(operator, source, "no such table", "the live site was not touched")
+    for journal in ("journalctl --unit flask-blog --no-pager", "blogctl logs --since=-10min"):
+        assert "2: ALTER TABLE no_such_table" in host.check_output(journal), "what the command said"
 
 
 def test_a_migration_that_fails_on_the_live_data_alone_is_undone(
     operator: Any, visit: Callable[..., Any], source: Path
 ) -> None:
-    """Its second statement fails only where the data folder is not a copy: what no rehearsal can find."""
-    with (source / "migrate.py").open("a") as script:
-        script.write(
-            "connection.execute('CREATE TABLE IF NOT EXISTS tags (id INTEGER PRIMARY KEY)')\n"
-            "live = '/rehearsal' not in Path('/proc/self/mountinfo').read_text()\n"
-            "assert not live, 'it fails on the live data'\n"
-        )
-    refused(operator, visit, source, "it fails on the live data", "The data is as it was before")
+    """What no rehearsal can find."""
+    (source / "migrations.sql").write_text("CREATE TABLE tags (id INTEGER PRIMARY KEY)\n")
+    append(source, f"{LIVE}assert not live, 'it fails on the live data'\n")
+    with unnoticed(operator, visit):
+        refused(operator, source, "it fails on the live data", "The data is as it was before")
 
 
-def test_after_all_of_them_a_good_release_serves(operator: Any, visit: Callable[..., Any], source: Path) -> None:
-    (source / "static" / "good.css").write_text("body { color: green; }\n")
+def test_a_migration_that_would_lock_ends_with_its_time(
+    operator: Any, visit: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Each machine takes a share of the ways to lock."""
+    ways = {
+        "12": [waits_for_itself, waits_for_a_shell_that_somebody_left_open],
+        "13": [keeps_the_database_from_the_app],
+    }
+    for number, lock in enumerate(ways[operator.machine[-2:]]):
+        lock(operator, visit, copy_of_the_blog(tmp_path / str(number)))
+
+
+def waits_for_itself(operator: Any, visit: Callable[..., Any], source: Path) -> None:
+    append(
+        source,
+        "other = sqlite3.connect(folder / 'database.db', isolation_level=None)\n"
+        "other.execute('BEGIN IMMEDIATE')\n"
+        "print('waits for itself', flush=True)\n"
+        "connection.execute('PRAGMA busy_timeout = 600000')\n"
+        "connection.execute('CREATE TABLE tags (id INTEGER PRIMARY KEY)')\n",
+    )
+    with unnoticed(operator, visit):
+        words = ("took longer than flask_blog_command_timeout, 4 s, and was ended", "waits for itself")
+        refused(operator, source, *words, "the live site was not touched", limit=4)
+
+
+def keeps_the_database_from_the_app(operator: Any, visit: Callable[..., Any], source: Path) -> None:
+    """It changes nothing in the rehearsal, so visitors are served meanwhile: those who write wait for it."""
+    append(source, f"{LIVE}if live:\n{HOLD}")
+    with unnoticed(operator, visit) as load:
+        words = ("changed nothing on a copy of the data and failed on the live data", "took longer", "holds it")
+        refused(operator, source, *words, "The release before it serves on", limit=4)
+    assert load.slowest() > 3, "the test is one only if somebody had to wait"
+
+
+def waits_for_a_shell_that_somebody_left_open(operator: Any, visit: Callable[..., Any], source: Path) -> None:
+    """Once the data is changed, a shell begins to write and does not end: the migration never gets its turn."""
+    shell = (
+        "import os, sqlite3, time\n"
+        "while not os.path.exists('/opt/flask-blog/transaction.json'): time.sleep(0.02)\n"
+        "c = sqlite3.connect('database.db', timeout=30, isolation_level=None)\n"
+        "c.execute('BEGIN IMMEDIATE')\n"
+        "time.sleep(15)\n"
+    )
+    (source / "migrations.sql").write_text("CREATE TABLE tags (id INTEGER PRIMARY KEY)\n")
+    waits = (
+        "from pathlib import Path\n"
+        f"{LIVE}if live:\n"
+        "    import sqlite3, time\n"
+        "    c = sqlite3.connect(Path(__file__).parent / 'database.db', timeout=0, isolation_level=None)\n"
+        "    try:\n"
+        "        while True:\n"
+        "            c.execute('BEGIN IMMEDIATE'); c.execute('ROLLBACK'); time.sleep(0.05)\n"
+        "    except sqlite3.OperationalError as error:\n"
+        "        print(error, flush=True)\n"
+    )
+    script = (source / "migrate.py").read_text()
+    (source / "migrate.py").write_text(
+        script.replace("folder = ", f"{waits}folder = ").replace("timeout=5", "timeout=600")
+    )
+    command = ["docker", "exec", "--detach", operator.machine, "blogctl", "run", "--", "python", "-c", shell]
+    with unnoticed(operator, visit):
+        subprocess.run(command, check=True)
+        words = ("took longer", "database is locked", "The data is as it was before")
+        refused(operator, source, *words, limit=5)
+
+
+def test_a_disk_that_is_full_spoils_no_release_and_leaves_nothing_half(
+    host: Any, operator: Any, visit: Callable[..., Any], source: Path
+) -> None:
+    """The build finds no room: for the code, then for the environment. With room, the same run goes through."""
+    folders = "ls -A /opt/flask-blog/releases /opt/flask-blog/venvs"
+    before = host.check_output(folders)
+    host.check_output("fallocate --length $(($(df --output=avail -B1 /opt | tail -n 1) - 4000000)) /opt/filler")
+    big = source / "static" / "big.css"
+    with unnoticed(operator, visit):
+        big.write_bytes(b"/* */\n" * 2_000_000)
+        refused(operator, source, "No space left on device")
+        assert host.check_output(folders) == before
+        big.unlink()
+        (source / "requirements.txt").write_text("Flask\nitsdangerous\n")
+        refused(operator, source, "No space left on device")
+        assert ".incomplete" not in host.check_output(folders)
+        venvs = host.check_output("ls -A /opt/flask-blog/venvs").split()
+        assert venvs == before.split("venvs:")[1].split()
+    host.check_output("rm /opt/filler")
     run = operator.play("--extra-vars", f"source={source}")
     assert run.returncode == 0, run.output
+
+
+def test_the_command_before_the_first_release_speaks_in_the_journal_too(host: Any) -> None:
+    assert "the book is bound" in host.check_output("journalctl --unit flask-blog --no-pager")
+
+
+def test_a_command_after_a_release_that_does_not_end_is_reported_and_the_release_stays(
+    host: Any, operator: Any, visit: Callable[..., Any], source: Path
+) -> None:
+    before = served(visit)
+    (source / "static" / "good.css").write_text("body { color: green; }\n")
+    with visitors(operator) as load:
+        words = ("is served, but a command after it failed", "took longer than flask_blog_command_timeout, 3 s")
+        refused(operator, source, *words, "it is out", limit=3, after=["echo it is out; sleep 600"])
+    assert load.failures == []
+    assert Book.read(operator).holds_all_that_was_acknowledged(load)
+    assert served(visit) != before
     assert visit(NAME).ask("/static/good.css").text == "body { color: green; }\n"
+    assert "it is out" in host.check_output("journalctl --unit flask-blog --no-pager")
+    again = host.run("blogctl --json activate %s", served(visit))
+    assert again.rc == 5
+    assert json.loads(again.stderr)["status"] == 5
+    assert visit(NAME).ask("/static/good.css").status == 200

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import stat
+import subprocess
 import tarfile
 import zipfile
 from collections.abc import Mapping
@@ -16,7 +18,23 @@ def make(folder: Path) -> None:
     (folder / "no-requirements").mkdir()
     (folder / "no-requirements" / "main.py").write_bytes(FILES["main.py"])
     _tar(folder / "above.tar.gz", {**FILES, "../evil.py": b"evil"})
+    _tar(folder / "absolute.tar.gz", {**FILES, "/etc/cron.d/evil": b"evil"})
     _tar(folder / "link.tar.gz", {**FILES, "static": "/etc"})
+    _tar(folder / "good.tar.gz", FILES)
+    with tarfile.open(folder / "device.tar.gz", "w:gz") as tar:
+        member = tarfile.TarInfo("disk")
+        member.type = tarfile.BLKTYPE
+        tar.addfile(member)
+    with zipfile.ZipFile(folder / "link.zip", "w") as zipped:
+        link = zipfile.ZipInfo("static")
+        link.external_attr = (stat.S_IFLNK | 0o777) << 16
+        zipped.writestr(link, "../../etc")
+    (folder / "ignored").mkdir()
+    for name, lines in {**FILES, ".gitignore": b"*.txt\n"}.items():
+        (folder / "ignored" / name).write_bytes(lines)
+    for name, passphrase in (("locked_key", "hunter2"), ("open_key", "")):
+        command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", passphrase, "-f", str(folder / name)]
+        subprocess.run(command, check=True)
     _zip(folder / "above.zip", {**FILES, "../../evil.py": b"evil"})
     _zip(folder / "absolute.zip", {**FILES, "/etc/cron.d/evil": b"evil"})
     _tar(folder / "cut-off.tar.gz", FILES)

@@ -64,7 +64,10 @@ def fingerprints() -> list[list[str]]:
 
 def host_variables(case: dict[str, Any], sources: Path) -> dict[str, Any]:
     """Return a good site's variables, with what is wrong in their place."""
-    text = json.dumps(case.get("set", {})).replace("{here}", str(HERE)).replace("{sources}", str(sources))
+    keys = {name: json.dumps((sources / name).read_text())[1:-1] for name in ("locked_key", "open_key")}
+    text = json.dumps(case.get("set", {}))
+    for name, value in {"here": str(HERE), "sources": str(sources), "zeros": "0" * 64, **keys}.items():
+        text = text.replace(f"{{{name}}}", value)
     unset = case.get("unset", [])
     return {name: value for name, value in {**GOOD, **json.loads(text)}.items() if name not in unset}
 
@@ -103,6 +106,10 @@ def test_it_is_refused_in_words_that_help(attempt: Attempt, case: dict[str, Any]
     assert message is not None, "it was not refused"
     for words in case["says"]:
         assert re.search(words, message, re.DOTALL), message
+
+
+def test_no_secret_was_shown(attempt: Attempt) -> None:
+    assert not any("hunter2" in message for message in attempt.messages.values())
 
 
 @pytest.mark.parametrize("index", range(len(MACHINES)), ids=MACHINES)

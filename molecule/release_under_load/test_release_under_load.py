@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ledger import Book
 from load import Load
 
 LEDGER = Path(__file__).parents[2] / "tests" / "blogs" / "ledger"
@@ -21,13 +22,9 @@ def source(tmp_path: Path) -> Path:
     return Path(shutil.copytree(LEDGER, tmp_path / "ledger"))
 
 
-def rows(operator: Any) -> list[int]:
+def rows(operator: Any) -> set[int]:
     """Return the ids of all rows in the book."""
-    return operator.python(
-        "import sqlite3\n"
-        "c = sqlite3.connect('/var/lib/flask-blog/database.db')\n"
-        "print(json.dumps([row[0] for row in c.execute('SELECT id FROM entries ORDER BY id')]))"
-    )
+    return set(Book.read(operator).entries)
 
 
 def change(source: Path, number: int) -> None:

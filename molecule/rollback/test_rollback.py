@@ -2,40 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from load import Load
+from ledger import NAME, Book, copy_of_the_blog, served, visitors
 
-LEDGER = Path(__file__).parents[2] / "tests" / "blogs" / "ledger"
-NAME = "book.example.com"
+PLAYBOOK = "../../playbooks/rollback.yml"
 
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     """A copy of the blog to change."""
-    return Path(shutil.copytree(LEDGER, tmp_path / "ledger"))
-
-
-def served(visit: Callable[..., Any]) -> str:
-    """Return the release that visitors get."""
-    return str(visit(NAME).ask("/healthz").json()["release"])
-
-
-def book(operator: Any) -> dict[str, Any]:
-    """Return the names of the database's tables and the ids of all rows."""
-    found: dict[str, Any] = operator.python(
-        "import sqlite3\n"
-        "c = sqlite3.connect('/var/lib/flask-blog/database.db')\n"
-        "tables = [row[0] for row in c.execute('SELECT name FROM sqlite_schema ORDER BY name')]\n"
-        "rows = [row[0] for row in c.execute('SELECT id FROM entries ORDER BY id')]\n"
-        "print(json.dumps({'tables': tables, 'rows': rows}))"
-    )
-    return found
+    return copy_of_the_blog(tmp_path)
 
 
 def bring(operator: Any, source: Path) -> None:
@@ -44,89 +26,144 @@ def bring(operator: Any, source: Path) -> None:
     assert run.returncode == 0, run.output
 
 
-def test_going_back_without_a_change_of_the_schema_loses_no_request_and_no_row(
+def go_back(operator: Any, *arguments: str) -> Any:
+    """Run the playbook that goes back."""
+    return operator.play(*arguments, playbook=PLAYBOOK)
+
+
+def states(host: Any) -> dict[str, str]:
+    """Return what the host says of each release."""
+    found = json.loads(host.check_output("blogctl releases --json"))
+    return {release["id"]: release["state"] for release in found["releases"]}
+
+
+def test_going_back_without_a_change_of_the_schema_loses_no_request_and_no_entry(
     host: Any, operator: Any, visit: Callable[..., Any], source: Path
 ) -> None:
     before = served(visit)
     (source / "static" / "new.css").write_text("body { color: red; }\n")
     bring(operator, source)
-    assert served(visit) != before
-    with Load(operator.address(), NAME) as load:
+    after = served(visit)
+    assert states(host) == {before: "previous", after: "live"}
+
+    planned = go_back(operator, "--check")
+    assert planned.changed == 1
+    assert f"would go back from {after} to {before}" in planned.output
+    assert served(visit) == after, "check mode changes nothing"
+
+    with visitors(operator) as load:
         time.sleep(1)
-        assert f"{before} is served again" in host.check_output("blogctl rollback")
+        done = go_back(operator)
         time.sleep(1)
+    assert done.changed == 1
+    assert f"{before} is served again" in done.output
     assert load.failures == []
+    assert set(load.releases) == {before, after}
     assert served(visit) == before
-    assert set(load.acknowledged) <= set(book(operator)["rows"])
+    assert Book.read(operator).holds_all_that_was_acknowledged(load)
+    assert states(host) == {before: "live", after: "left"}
+
+    nothing = go_back(operator)
+    assert nothing.returncode != 0
+    assert "there is no good release before the live one" in nothing.output
+    assert served(visit) == before
 
 
 def test_going_back_over_a_change_of_the_schema_needs_a_word_and_says_what_it_loses(
     host: Any, operator: Any, visit: Callable[..., Any], source: Path
 ) -> None:
-    before, old = served(visit), book(operator)
+    with visitors(operator):
+        time.sleep(1)
+    before, old = served(visit), Book.read(operator)
     (source / "migrations.sql").write_text("CREATE TABLE tags (id INTEGER PRIMARY KEY)\n")
     bring(operator, source)
     after = served(visit)
-    assert book(operator)["tables"] == [*old["tables"], "tags"]
-    with Load(operator.address(), NAME):
+    assert Book.read(operator).schema.keys() - old.schema.keys() == {"tags"}
+    with visitors(operator):
         time.sleep(1)
-    written = len(book(operator)["rows"]) - len(old["rows"])
-    assert written > 0
+    changed, deleted = sorted(old.entries)[:2]
+    operator.python(
+        "import sqlite3\n"
+        "c = sqlite3.connect('/var/lib/flask-blog/database.db', timeout=30)\n"
+        "with c:\n"
+        "    c.execute('UPDATE entries SET text = \"other words\" WHERE id = ?', (args[0],))\n"
+        "    c.execute('DELETE FROM entries WHERE id = ?', (args[1],))\n",
+        changed,
+        deleted,
+        user="flask-blog",
+    )
+    present = Book.read(operator)
+    written = len(present.entries.keys() - old.entries.keys()) + 1
+    assert written > 5
+    words = f"{written} rows written or changed and 1 row deleted in table entries of database.db"
 
-    asked = host.run("blogctl rollback")
-    assert asked.rc == 1
-    assert f"{written} rows in database.db: entries" in asked.stderr
-    assert served(visit) == after, "nothing was done"
+    asked = go_back(operator)
+    assert asked.returncode != 0
+    assert words in asked.output
+    told = host.run("blogctl rollback --json")
+    assert told.rc == 4
+    assert json.loads(told.stderr)["lost"] == [
+        {"database": "database.db", "table": "entries", "written": written, "deleted": 1}
+    ]
+    assert served(visit) == after
+    assert Book.read(operator) == present, "nothing was done"
 
-    with Load(operator.address(), NAME) as load:
+    with visitors(operator) as load:
         time.sleep(1)
-        done = host.check_output("blogctl rollback --restore-data")
+        done = go_back(operator, "--extra-vars", "flask_blog_rollback_data=restore")
         time.sleep(1)
-    assert "left behind: " in done
+    assert done.changed == 1
+    assert "left behind: " in done.output
     assert load.failures == []
     assert served(visit) == before
-    assert book(operator)["tables"] == old["tables"]
-    assert set(old["rows"]) <= set(book(operator)["rows"])
+    now = Book.read(operator)
+    assert now.schema == old.schema
+    assert old.entries.items() <= now.entries.items()
     host.check_output("test -s /var/backups/flask-blog/snapshots/left-%s/database.db", after)
 
 
-def test_a_failed_release_is_never_gone_back_to(
-    host: Any, operator: Any, visit: Callable[..., Any], source: Path
+def test_with_a_word_the_older_code_runs_on_the_newer_schema(
+    operator: Any, visit: Callable[..., Any], source: Path
 ) -> None:
-    before = served(visit)
-    (source / "behaviour").write_text("answers 500")
-    assert operator.play("--extra-vars", f"source={source} patience=5").returncode != 0
-    (failed,) = [line.split()[0] for line in host.check_output("blogctl releases").splitlines() if "  failed" in line][
-        :1
-    ]
-    refused = host.run("blogctl rollback %s", failed)
-    assert refused.rc == 1
-    assert "failed when it was activated" in refused.stderr
-    assert served(visit) == before
-
-
-def test_a_killed_change_of_the_data_is_undone_and_ended_by_the_next_run(
-    host: Any, operator: Any, visit: Callable[..., Any], source: Path
-) -> None:
-    """Killed while the commands run on the live data: the note is on the disk, and requests wait."""
-    before, old = served(visit), book(operator)
+    before, old = served(visit), Book.read(operator)
     (source / "migrations.sql").write_text("CREATE TABLE marks (id INTEGER PRIMARY KEY)\n")
-    with (source / "migrate.py").open("a") as script:
-        script.write(
-            "if '/rehearsal' not in Path('/proc/self/mountinfo').read_text():\n    import time; time.sleep(6)\n"
-        )
-    host.check_output(
-        "systemd-run --quiet --collect sh -c %s",
-        "until test -e /opt/flask-blog/transaction.json; do sleep 0.1; done; sleep 2; "
-        "pkill -KILL -f 'sbin/blogctl --site flask-blog activate'",
-    )
-    with Load(operator.address(), NAME) as load:
-        assert operator.play("--extra-vars", f"source={source}").returncode != 0
-        time.sleep(2)
+    bring(operator, source)
+    with visitors(operator) as load:
+        time.sleep(1)
+        done = go_back(operator, "--extra-vars", "flask_blog_rollback_data=keep")
+        time.sleep(1)
+    assert done.changed == 1
     assert load.failures == []
     assert served(visit) == before
-    assert book(operator)["tables"] == old["tables"]
-    assert set(load.acknowledged) <= set(book(operator)["rows"])
+    now = Book.read(operator)
+    assert now.schema.keys() - old.schema.keys() == {"marks"}
+    assert now.holds_all_that_was_acknowledged(load)
+
+
+def test_a_release_that_failed_is_never_gone_back_to_and_tried_again_only_knowingly(
+    host: Any, operator: Any, visit: Callable[..., Any], source: Path
+) -> None:
+    good = served(visit)
+    (source / "static" / "newer.css").write_text("body { color: blue; }\n")
     bring(operator, source)
-    assert "marks" in book(operator)["tables"]
-    assert served(visit) != before
+    newest = served(visit)
+    (source / "behaviour").write_text("answers 500")
+    assert operator.play("--extra-vars", f"source={source}").returncode != 0
+    (failed,) = [release for release, state in states(host).items() if state == "failed"]
+    assert f"The rehearsal of {failed}" in host.check_output("blogctl releases"), "with the reason"
+
+    named = go_back(operator, "--extra-vars", f"flask_blog_rollback_release={failed}")
+    assert named.returncode != 0
+    assert "failed when it was activated" in named.output
+    tried = host.run("blogctl activate %s", failed)
+    assert tried.rc == 1
+    assert f"blogctl activate --retry {failed}" in tried.stderr
+    assert served(visit) == newest
+    knowingly = host.run("blogctl activate --retry %s", failed)
+    assert knowingly.rc == 1
+    assert "answered 500" in knowingly.stderr
+    assert served(visit) == newest
+
+    assert f"{good} is served again" in go_back(operator).output
+    assert served(visit) == good
+    assert visit(NAME).ask("/").status == 200

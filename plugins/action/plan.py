@@ -11,17 +11,18 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible_collections.flaskblog.hosting.plugins.module_utils.description import data_places
 from ansible_collections.flaskblog.hosting.plugins.module_utils.host import platform_name, refusal
-from ansible_collections.flaskblog.hosting.plugins.plugin_utils import role
-from ansible_collections.flaskblog.hosting.plugins.plugin_utils.description import data_places, described
-from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source import SourceError, databases, holds_data
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source import SourceError, databases
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils import repository, role
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils.local_source import described, holds_data
 
 display = Display()
 
-#: A server as it comes may have no Python.
-BOOTSTRAP = (
+#: A server as it comes may have no Python, and no Git.
+INSTALL = (
     "export DEBIAN_FRONTEND=noninteractive LC_ALL=C; "
-    "apt-get -q update && apt-get -q -y --no-install-recommends install python3"
+    "apt-get -q update && apt-get -q -y --no-install-recommends install {}"
 )
 #: Who we are there, and where we are.
 IDENTITY = 'echo "uid=$(id -u)"; cat /etc/os-release'
@@ -32,6 +33,10 @@ LOCKED = re.compile(r"Could not get lock.*|.*was locked by another process.*")
 PATIENCE = 600
 PAUSE = 5
 BARE = "the host has no python3; it is installed first, and what differs is known after that"
+UNASKED = (
+    "{} has no git yet, so that a check cannot tell which release flask_blog_source is now. A run installs it first;"
+    " what else would change is shown."
+)
 
 
 class ActionModule(ActionBase):
@@ -43,35 +48,69 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         task_vars = role.with_interpreter(task_vars or {})
         arguments = dict(self._task.args)
-        arguments["release"], questions = self._describe(arguments["site"], arguments.pop("source"))
-        arguments["questions"] = [*arguments.get("questions", []), *questions]
+        wanted = arguments.pop("source")
+        access = arguments.pop("access", {})
+        if repository.is_git(wanted["path"]):
+            arguments |= self._repository(wanted, access)
+        else:
+            arguments["release"], questions = self._describe(arguments["site"], wanted)
+            arguments["questions"] = [*arguments.get("questions", []), *questions]
         initial = arguments.pop("initial_data", "")
         arguments["initial_data"] = bool(initial)
         arguments["objects"], arguments["secrets"] = role.without_secrets(
             role.rendered(self, task_vars, arguments.get("objects", []))
         )
         found = self._compare(arguments, task_vars)
-        if initial and found.get("data_is_new", self._python_is_missing(found)):
-            self._check_initial_data(initial, data_places(arguments["release"], arguments["site"]))
+        first = arguments.get("source", {}).get("packages_first", [])
+        release = arguments.get("release")
+        if initial and release and found.get("data_is_new", self._python_is_missing(found)):
+            self._check_initial_data(initial, data_places(release, arguments["site"]))
+        installed = False
         if self._python_is_missing(found):
             if self._task.check_mode:
-                found = self._unknown_host(arguments)
+                found = self._unknown_host(arguments, first)
             else:
-                self._install_python(arguments["platforms"], task_vars)
-                found = self._compare(arguments, task_vars)
+                self._refuse_host(arguments["platforms"])
+                self._install(["python3", *first], task_vars)
+                installed = True
+        elif missing := found.get("needed_first"):
+            if self._task.check_mode:
+                display.warning(UNASKED.format(task_vars["inventory_hostname"]))
+            else:
+                self._install(missing, task_vars)
+                installed = True
+        if installed:
+            found = self._compare(arguments, task_vars)
+            found["changed"] = True
+        if initial and not release and found.get("data_is_new") and "links" in found["release"]:
+            self._check_initial_data(initial, data_places(found["release"], arguments["site"]))
+        self._warn_of_databases(found.get("release", {}).pop("databases", []))
         found.setdefault("questions", arguments["questions"])
         result.update(found)
         return result
+
+    def _repository(self, wanted: dict[str, Any], access: dict[str, Any]) -> dict[str, Any]:
+        """Return what the host needs to know of a repository; what opens it travels in an argument of its own."""
+        address = repository.parse(wanted["path"])
+        source = {name: value for name, value in wanted.items() if name not in ("path", "checksum", "include")}
+        return {
+            "source": {**source, "url": address.url, "packages_first": address.packages},
+            "access": {**access, "credentials": address.credentials},
+        }
+
+    @staticmethod
+    def _warn_of_databases(paths: list[str]) -> None:
+        for path in paths:
+            display.warning(
+                f"flask_blog_databases: no entry covers {path}, so the app can read this database and not write"
+                " it. Name it there, or its folder in flask_blog_writable_paths; or remove it from the source."
+            )
 
     def _describe(self, site: dict[str, Any], wanted: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """Name the release, and the question that a static file of it answers."""
         try:
             with described(str(self._loader.path_dwim(wanted["path"])), wanted, site) as description:
-                for path in databases(description.folder, description.entries):
-                    display.warning(
-                        f"flask_blog_databases: no entry covers {path}, so the app can read this database and not write"
-                        " it. Name it there, or its folder in flask_blog_writable_paths; or remove it from the source."
-                    )
+                self._warn_of_databases(databases(description.folder, description.entries))
                 sample = description.sample
                 return description.release, [{"what": "a static file", **sample}] if sample else []
         except SourceError as error:
@@ -96,39 +135,48 @@ class ActionModule(ActionBase):
         words = f"{found.get('module_stderr', '')}{found.get('module_stdout', '')}{found.get('msg', '')}"
         return bool(found.get("failed")) and "python3" in words and ("not found" in words or "No such file" in words)
 
-    def _install_python(self, platforms: list[str], task_vars: dict[str, Any]) -> None:
-        """Install Python, once apt is free, on a host that the role may work on.
+    def _refuse_host(self, platforms: list[str]) -> None:
+        """Refuse a bare host that the role may not work on.
 
-        :raises AnsibleActionFail: for a platform or a user that the role cannot work with, or with apt's words.
+        :raises AnsibleActionFail: for a platform or a user that the role cannot work with.
         """
         found = self._low_level_execute_command(IDENTITY)["stdout"]
         # sudo may have words of its own before it, as where the host does not know its own name.
         uid = re.search(r"^uid=(\d+)\s*$", found, re.MULTILINE)
         if uid and (words := refusal(platform_name(found[uid.end() :]), int(uid[1]), platforms)):
             raise AnsibleActionFail(words)
+
+    def _install(self, packages: list[str], task_vars: dict[str, Any]) -> None:
+        """Install packages without which the host cannot be compared, once apt is free.
+
+        :raises AnsibleActionFail: with apt's words.
+        """
+        names = " ".join(packages)
         say = f"[{task_vars['inventory_hostname']}]: {{}}".format
-        display.display(say("no python3 there yet; installing it"))
+        display.display(say(f"no {names} there yet; installing it"))
         deadline = time.monotonic() + PATIENCE
-        while (done := self._low_level_execute_command(BOOTSTRAP))["rc"]:
+        while (done := self._low_level_execute_command(INSTALL.format(names)))["rc"]:
             words = f"{done['stdout']}\n{done['stderr']}".strip()
             locked = LOCKED.search(words)
             left = round(deadline - time.monotonic())
             if not locked or left <= 0:
                 last = "\n".join(words.splitlines()[-15:])
-                raise AnsibleActionFail(f"python3 is missing on the host and cannot be installed:\n{last}")
+                raise AnsibleActionFail(f"{names} is missing on the host and cannot be installed:\n{last}")
             display.display(say(f"apt is busy there, waiting (at most {left} s more): {locked[0].strip()}"))
             time.sleep(PAUSE)
 
     @staticmethod
-    def _unknown_host(arguments: dict[str, Any]) -> dict[str, Any]:
+    def _unknown_host(arguments: dict[str, Any], first: list[str]) -> dict[str, Any]:
         """Say what a run would do on a host that cannot be asked, as check mode may not install Python."""
-        release = dict(arguments["release"], venv_path=f"{arguments['site']['venvs']}/unknown", live=None)
+        release = dict(
+            arguments.get("release") or {"id": "unknown"}, venv_path=f"{arguments['site']['venvs']}/unknown", live=None
+        )
         return {
             "changed": True,
             "bare": True,
             "layers": ["packages"],
             "differences": [{"layer": "packages", "name": "python3", "words": [BARE]}],
-            "missing_packages": ["python3", *arguments.get("packages", [])],
+            "missing_packages": ["python3", *first, *arguments.get("packages", [])],
             "data_is_new": True,
             "release": release,
             "platform": "unknown",

@@ -10,8 +10,9 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.flaskblog.hosting.plugins.plugin_utils import role, source
-from ansible_collections.flaskblog.hosting.plugins.plugin_utils.description import data_places, described
+from ansible_collections.flaskblog.hosting.plugins.module_utils.description import data_places
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source import SourceError
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils import local_source, repository, role
 
 
 class ActionModule(ActionBase):
@@ -27,7 +28,8 @@ class ActionModule(ActionBase):
         data = arguments.pop("initial_data", None)
         if not self._task.check_mode:
             with tempfile.TemporaryDirectory(prefix="flask-blog-") as folder:
-                arguments["archive"] = self._carry(self._pack(folder, wanted, arguments["site"]))
+                if not repository.is_git(wanted["path"]):
+                    arguments["archive"] = self._carry(self._pack(folder, wanted, arguments["site"]))
                 if data:
                     arguments["initial_data"] = self._carry(self._pack_data(folder, data, arguments))
         result.update(
@@ -39,9 +41,9 @@ class ActionModule(ActionBase):
     def _pack(self, folder: str, wanted: dict[str, Any], site: dict[str, Any]) -> str:
         archive = os.path.join(folder, "release.tar.gz")
         try:
-            with described(str(self._loader.path_dwim(wanted["path"])), wanted, site) as description:
-                source.pack(description.folder, description.entries, archive)
-        except (source.SourceError, OSError) as error:
+            with local_source.described(str(self._loader.path_dwim(wanted["path"])), wanted, site) as description:
+                local_source.pack(description.folder, description.entries, archive)
+        except (SourceError, OSError) as error:
             raise AnsibleActionFail(f"flask_blog_source: {wanted['path']!r}: {error}.") from error
         return archive
 
@@ -49,8 +51,8 @@ class ActionModule(ActionBase):
         archive = os.path.join(folder, "data.tar.gz")
         places = data_places(arguments["release"], arguments["site"])
         try:
-            source.pack_data(Path(self._loader.path_dwim(data)), places, archive)
-        except (source.SourceError, OSError) as error:
+            local_source.pack_data(Path(self._loader.path_dwim(data)), places, archive)
+        except (SourceError, OSError) as error:
             raise AnsibleActionFail(f"flask_blog_initial_data: {data!r}: {error}.") from error
         return archive
 

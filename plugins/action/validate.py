@@ -8,8 +8,9 @@ from typing import Any
 
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
-from ansible_collections.flaskblog.hosting.plugins.plugin_utils import role, rules, source
-from ansible_collections.flaskblog.hosting.plugins.plugin_utils.layout import clean
+from ansible_collections.flaskblog.hosting.plugins.module_utils import source
+from ansible_collections.flaskblog.hosting.plugins.module_utils.releases import clean
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils import local_source, repository, role, rules
 
 
 class ActionModule(ActionBase):
@@ -59,17 +60,13 @@ class ActionModule(ActionBase):
         return value
 
     def _source_problems(self, values: dict[str, Any]) -> list[str]:
-        """Look into the source: does it hold the app's folder, its requirements, and its initial data?"""
+        """Look into the source: does it hold the app's folder, its requirements, and its initial data?
+
+        What a repository holds is known on the host.
+        """
         problems = []
-        wanted = values["source"]
-        app_dir = clean(values["app_dir"])
-        try:
-            with source.opened(self._absolute(wanted)) as folder:
-                problems += self._content_problems(folder, app_dir, values)
-        except (source.SourceError, AnsibleError) as error:
-            problems.append(
-                rules.problem("source", wanted, str(error), "Name a folder or an archive that holds the blog")
-            )
+        if not repository.is_git(values["source"]):
+            problems += self._local_problems(values)
         initial = values.get("initial_data")
         if initial and not Path(self._absolute(initial)).is_dir():
             problems.append(
@@ -77,8 +74,27 @@ class ActionModule(ActionBase):
             )
         return problems
 
+    def _local_problems(self, values: dict[str, Any]) -> list[str]:
+        wanted, checksum = values["source"], values["source_checksum"]
+        if checksum and Path(self._absolute(wanted)).is_dir():
+            return [rules.problem("source_checksum", checksum, "a folder has no checksum", "Leave it out")]
+        if values["include"] and Path(self._absolute(wanted)).is_file():
+            return [rules.problem("include", values["include"], "an archive is taken whole", "Leave it out")]
+        try:
+            with local_source.opened(self._absolute(wanted), checksum) as folder:
+                return self._content_problems(folder, clean(values["app_dir"]), values)
+        except (source.SourceError, AnsibleError) as error:
+            return [rules.problem("source", wanted, str(error), "Name a folder or an archive that holds the blog")]
+
     @staticmethod
     def _content_problems(folder: Path, app_dir: str, values: dict[str, Any]) -> list[str]:
+        for path in values["include"]:
+            if not (folder / path).exists():
+                return [
+                    rules.problem(
+                        "include", path, "the source holds no such file or folder", "Build it first, or leave it out"
+                    )
+                ]
         if not (folder / app_dir).is_dir():
             return [
                 rules.problem(

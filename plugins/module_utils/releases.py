@@ -86,6 +86,12 @@ def is_below(path: str, folders: Iterable[str]) -> bool:
     return any(path == folder or path.startswith(f"{folder}/") for folder in folders)
 
 
+def clean(path: str) -> str:
+    """Return a relative path without C(./), doubled and trailing slashes; C("") for the folder itself."""
+    normal = os.path.normpath(path) if path else ""
+    return "" if normal == "." else normal
+
+
 def release_mode(kind: str, served: bool) -> int:
     """Return the mode of something in a release: read-only for the app, readable for nginx where it is served.
 
@@ -129,7 +135,9 @@ def check_release(path: str, wanted: Mapping[str, Any], uid: int, gid: int | Non
     words = []
     if tree_digest(actual) != wanted["digest"]:
         words = differences(kept.get("files", {}), {entry.path: f"{entry.kind} {entry.identity}" for entry in actual})
-    if not words and kept != manifest(wanted, actual):
+    # Another branch, or another address of the repository, may lead to the same commit: still the same release.
+    same: dict[str, Any] = {key: kept[key] for key in ("ref", "repository") if key in kept and "commit" in wanted}
+    if not words and kept != {**manifest(wanted, actual), **same}:
         words = [f"{MANIFEST}: missing or changed"]
     for relative, target in links.items():
         full = os.path.join(path, relative)
@@ -141,9 +149,12 @@ def check_release(path: str, wanted: Mapping[str, Any], uid: int, gid: int | Non
 def manifest(release: Mapping[str, Any], entries: Iterable[Entry]) -> dict[str, Any]:
     """Return what a release says of itself.
 
-    :param release: C(id), C(path), C(app_path), C(digest), C(source_root).
+    :param release: C(id), C(path), C(app_path), C(digest), C(source_root), and C(commit), C(ref) and C(repository)
+        where it comes from Git.
     """
+    git = {key: release[key] for key in ("commit", "ref", "repository") if key in release}
     return {
+        **git,
         "id": release["id"],
         "digest": release["digest"],
         "app_dir": os.path.relpath(release["app_path"], release["path"]),

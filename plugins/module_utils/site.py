@@ -5,17 +5,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 #: Notes of changes that are on disk but not yet in a running process. They live in /run because a reboot, which
 #: loads everything anew, makes them void.
 PENDING = Path("/run/flask-blog-hosting")
+LOCKS = Path("/run/lock")
 
 
 def settings_revision(paths: Iterable[str]) -> str:
@@ -44,6 +47,25 @@ def served(run_directory: str, main_pid: str) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return note if str(note.get("pid")) == main_pid else {}
+
+
+@contextlib.contextmanager
+def building(name: str) -> Iterator[int]:
+    """Wait until no other run unpacks a release or builds an environment of this site, and keep others waiting.
+
+    The lock is free as soon as nobody has it open. A program that is to inherit it (C(pass_fds)) keeps it when its
+    parent is killed: the next run must not build in a folder in which a pip without a parent still writes.
+
+    :returns: the lock's descriptor.
+    """
+    LOCKS.mkdir(parents=True, exist_ok=True)
+    lock = LOCKS / f"flask-blog-hosting-{name}.build"
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def note_pending(what: str) -> None:

@@ -17,29 +17,11 @@ description:
     so that neither a reload nor a reboot can take the sites of the host down.
   - What a running process still has to load is noted in C(/run) before it is changed, so that a run that was
     interrupted is finished by the next one.
-options:
-  site:
-    description: The names and paths of the site, as the role derives them.
-    type: dict
-    required: true
-  objects:
-    description: Managed files, directories, links and trees. A file names a C(template) or a C(file) of the role.
-    type: list
-    elements: dict
-    default: []
-  secrets:
-    description: Texts of secret files by their path. Filled in by the action; kept out of every log.
-    type: dict
-    default: {}
-  units:
-    description: Systemd units with the wanted C(enabled) and C(active).
-    type: list
-    elements: dict
-    default: []
+extends_documentation_fragment:
+  - flaskblog.hosting.site
+  - flaskblog.hosting.site.managed
+  - flaskblog.hosting.site.announced
 attributes:
-  check_mode:
-    support: full
-    description: Says what would be changed, and changes nothing.
   diff_mode:
     support: full
     description: Secrets are not shown.

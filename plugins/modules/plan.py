@@ -13,14 +13,15 @@ author:
   - The flaskblog.hosting maintainers (@flaskblog)
 description:
   - Reads the whole state that the role manages and says what differs, and which layers of the role have to run.
-  - Changes nothing. It refuses a host on which the role cannot do its work, before anything is touched.
+  - Changes nothing that serves. It refuses a host on which the role cannot do its work, before anything is touched.
   - Renders templates and names the release on the controller; only the comparison runs on the host.
-  - Installs C(python3) first where a bare server has none (not in check mode).
+  - A Git repository is asked and fetched on the host, and the release named there. What was fetched is kept for the
+    next run (not in check mode).
+  - Installs C(python3) first where a bare server has none, and C(git) where the source needs it (not in check mode).
+extends_documentation_fragment:
+  - flaskblog.hosting.site
+  - flaskblog.hosting.site.managed
 options:
-  site:
-    description: The names and paths of the site, as the role derives them.
-    type: dict
-    required: true
   platforms:
     description: Supported platforms, such as C(Debian_12).
     type: list
@@ -35,27 +36,20 @@ options:
     description: The account that the app runs as (C(name), C(home), C(shell), C(dedicated)).
     type: dict
     required: true
-  objects:
-    description: Managed files, directories, links and trees. A file names a C(template) or a C(file) of the role.
-    type: list
-    elements: dict
-    default: []
-  secrets:
-    description: Texts of secret files by their path. Filled in by the action; kept out of every log.
-    type: dict
-    default: {}
-  units:
-    description: Systemd units with the wanted C(enabled) and C(active).
-    type: list
-    elements: dict
-    default: []
   source:
     description:
-      - The source on the controller and what is linked into its release. The action needs it and describes the release
-        from it; it stays on the controller.
+      - The source and what is linked into its release. The action describes the release from it, and it stays on the
+        controller; of a Git repository, the host is told.
     type: dict
+    default: {}
+  access:
+    description:
+      - What opens a Git repository, C(key) for SSH, and C(credentials), which the action takes out of its address. Kept
+        out of every log.
+    type: dict
+    default: {}
   release:
-    description: The described release. Filled in by the action.
+    description: The described release. Filled in by the action; empty where the host finds it out.
     type: dict
   initial_data:
     description:
@@ -112,12 +106,28 @@ data_is_new:
   returned: always
   type: bool
 release:
-  description: Identity and paths of the wanted release and its virtual environment.
+  description:
+    - Identity and paths of the wanted release and its virtual environment. Of one from Git, C(commit), C(ref) and
+      C(repository) too.
   returned: always
   type: dict
+questions:
+  description: What the running site is asked, a static file of the release included.
+  returned: always
+  type: list
+  elements: dict
+needed_first:
+  description: Packages without which the host cannot find out what the release is.
+  returned: always
+  type: list
+  elements: str
 """
 
+import contextlib
 import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -158,20 +168,12 @@ def refusals(params: dict[str, Any], platform: str) -> list[str]:
     return problems
 
 
-def plan(params: dict[str, Any]) -> dict[str, Any]:
-    """Compare everything and name the layers to run.
+def managed(params: dict[str, Any], platform: str) -> list[dict[str, Any]]:
+    """Compare the managed objects.
 
     :raises objects.Conflict: with all reasons for which the host is refused.
     """
-    platform = host.platform()
-    problems = refusals(params, platform)
-    site, release = params["site"], dict(params["release"])
-    venv = releases.venv_id(release["requirements"], host.python_version())
-    release["live"] = os.readlink(site["link"]) if os.path.islink(site["link"]) else None
-    release["venv_path"] = f"{site['venvs']}/{venv}"
-    release["links"] = {**release["links"], release["venv_link"]: release["venv_path"]}
-
-    differences = []
+    problems, differences = refusals(params, platform), []
     for wanted in params["objects"]:
         try:
             difference = objects.compare(wanted)
@@ -180,16 +182,88 @@ def plan(params: dict[str, Any]) -> dict[str, Any]:
             continue
         if difference:
             differences.append({"layer": "state", "name": difference.path, "words": difference.words})
-    if os.path.lexists(site["link"]) and not os.path.islink(site["link"]):
+    link = params["site"]["link"]
+    if os.path.lexists(link) and not os.path.islink(link):
         problems.append(
-            f"{site['link']} should be a link to the live release, but a real directory stands there. Move it away"
-            f" (mv {site['link']} {site['link']}.before) and run again; to take its database and uploads over, copy"
+            f"{link} should be a link to the live release, but a real directory stands there. Move it away"
+            f" (mv {link} {link}.before) and run again; to take its database and uploads over, copy"
             " them to the controller and name their folder in flask_blog_initial_data."
         )
     if problems:
         raise objects.Conflict("\n".join(problems))
+    return differences
 
-    missing = host.missing_packages(params["packages"])
+
+@contextlib.contextmanager
+def wanted_release(params: dict[str, Any], keep: bool) -> Iterator[tuple[dict[str, Any] | None, list[dict[str, Any]]]]:
+    """Yield the release, and the questions that it answers; None where the host cannot know it yet.
+
+    :param keep: whether to keep what Git fetches, once all is well.
+    :raises objects.Conflict: for a repository that does not give what is wanted.
+    """
+    if params["release"] is not None or needed_first(params):
+        yield params["release"], []
+        return
+    # Not above, as a module is compiled anew in each run, and a blog from the controller has no use for these.
+    from ansible_collections.flaskblog.hosting.plugins.module_utils import git, source
+    from ansible_collections.flaskblog.hosting.plugins.module_utils.description import describe
+
+    asked = params["source"]
+    access = git.Access(
+        asked["url"],
+        asked["version"],
+        asked["timeout"],
+        params["access"]["key"],
+        params["access"]["credentials"],
+        asked["known_hosts"],
+    )
+    try:
+        with (
+            git.wanted(access, params["site"]["git"], keep) as (commit, repository),
+            tempfile.TemporaryDirectory(prefix="flask-blog-", dir=git.LARGE) as folder,
+        ):
+            git.export(repository, commit.identity, Path(folder))
+            found = describe(Path(folder), asked, params["site"], commit=commit)
+            databases = source.databases(found.folder, found.entries)
+            questions = [{"what": "a static file", **found.sample}] if found.sample else []
+            yield {**found.release, "databases": databases}, questions
+    except git.VersionError as error:
+        raise objects.Conflict(f"flask_blog_version: {access.version!r}: {error}.") from error
+    except source.SourceError as error:
+        raise objects.Conflict(f"flask_blog_source: {access.url!r}: {str(error).rstrip('.')}.") from error
+
+
+def needed_first(params: dict[str, Any]) -> list[str]:
+    """Return the packages that are missing and without which a repository cannot be asked."""
+    return [] if params["release"] is not None else host.missing_packages(params["source"]["packages_first"])
+
+
+def plan(params: dict[str, Any], keep: bool = False) -> dict[str, Any]:
+    """Compare everything and name the layers to run.
+
+    :param keep: whether to keep what Git fetches.
+    :raises objects.Conflict: with all reasons for which the host is refused.
+    """
+    platform = host.platform()
+    differences = managed(params, platform)
+    with wanted_release(params, keep) as (release, questions):
+        return compared(params, platform, differences, release, [*params["questions"], *questions])
+
+
+def compared(
+    params: dict[str, Any],
+    platform: str,
+    differences: list[dict[str, Any]],
+    release: dict[str, Any] | None,
+    questions: list[dict[str, Any]],
+) -> dict[str, Any]:
+    """Compare packages, account, units and the release, and name the layers to run.
+
+    :param differences: of the managed objects.
+    :param release: the wanted one; None where it is not known yet, and is left out.
+    """
+    site = params["site"]
+    missing = host.missing_packages([*params["packages"], *params["source"].get("packages_first", [])])
     differences += [{"layer": "packages", "name": name, "words": ["not installed"]} for name in missing]
     account = params["account"]
     if host.account_differs(account):
@@ -200,15 +274,16 @@ def plan(params: dict[str, Any]) -> dict[str, Any]:
             differences.append({"layer": "state", "name": unit["name"], "words": words})
     if live.is_pending("nginx.reload"):
         differences.append({"layer": "state", "name": "nginx", "words": ["not reloaded since its files changed"]})
-    group = objects.group_id(site["group"])
-    if words := releases.check_release(release["path"], release, 0, group):
-        differences.append({"layer": "release", "name": release["id"], "words": words})
-    if not os.path.exists(f"{release['venv_path']}/{releases.COMPLETE}"):
-        differences.append({"layer": "venv", "name": venv, "words": ["not built yet"]})
     data_is_new = live.holds_no_file(site["data"])
-    if data_is_new and params.get("initial_data"):
-        differences.append({"layer": "release", "name": "the initial data", "words": ["not brought yet"]})
-    differences += activation(site, release, units, params["questions"], differences)
+    linked = os.readlink(site["link"]) if os.path.islink(site["link"]) else None
+    if release is None:
+        release = {"id": "unknown", "live": linked}
+    else:
+        release = {**release, "live": linked}
+        differences += release_differences(site, release)
+        if data_is_new and params.get("initial_data"):
+            differences.append({"layer": "release", "name": "the initial data", "words": ["not brought yet"]})
+        differences += activation(site, release, units, questions, differences)
 
     layers = sorted({difference["layer"] for difference in differences})
     return {
@@ -218,7 +293,22 @@ def plan(params: dict[str, Any]) -> dict[str, Any]:
         "data_is_new": data_is_new,
         "release": release,
         "platform": platform,
+        "questions": questions,
+        "needed_first": needed_first(params),
     }
+
+
+def release_differences(site: dict[str, Any], release: dict[str, Any]) -> list[dict[str, Any]]:
+    """Complete a release with its virtual environment, and say how the two differ on the host."""
+    differences = []
+    venv = releases.venv_id(release["requirements"], host.python_version())
+    release["venv_path"] = f"{site['venvs']}/{venv}"
+    release["links"] = {**release["links"], release["venv_link"]: release["venv_path"]}
+    if words := releases.check_release(release["path"], release, 0, objects.group_id(site["group"])):
+        differences.append({"layer": "release", "name": release["id"], "words": words})
+    if not os.path.exists(f"{release['venv_path']}/{releases.COMPLETE}"):
+        differences.append({"layer": "venv", "name": venv, "words": ["not built yet"]})
+    return differences
 
 
 def activation(
@@ -250,7 +340,8 @@ def main() -> None:
             "objects": {"type": "list", "elements": "dict", "default": []},
             "secrets": {"type": "dict", "default": {}, "no_log": True},
             "units": {"type": "list", "elements": "dict", "default": []},
-            "source": {"type": "dict"},
+            "source": {"type": "dict", "default": {}},
+            "access": {"type": "dict", "default": {}, "no_log": True},
             "release": {"type": "dict"},
             "ports": {"type": "list", "elements": "dict", "default": []},
             "initial_data": {"type": "raw"},
@@ -263,7 +354,7 @@ def main() -> None:
         if wanted["path"] in params["secrets"]:
             wanted["content"] = params["secrets"][wanted["path"]]
     try:
-        result = plan(params)
+        result = plan(params, keep=not module.check_mode)
     except objects.Conflict as conflict:
         module.fail_json(msg=str(conflict))
     module.exit_json(changed=False, **result)

@@ -12,25 +12,22 @@ version_added: 0.1.0
 author:
   - The flaskblog.hosting maintainers (@flaskblog)
 description:
-  - Packs the source on the controller, carries it to the host and unpacks it under a name of its own.
+  - Packs the source on the controller, carries it to the host and unpacks it under a name of its own. A commit comes
+    from the repository that the plan has fetched.
   - A release appears whole or not at all. Files that a hand changed in it are put back one by one, atomically.
   - The blog's initial data, where it brings any, travels along and is kept for the activation.
+extends_documentation_fragment:
+  - flaskblog.hosting.site
+  - flaskblog.hosting.site.release
+  - flaskblog.hosting.site.announced
 options:
-  site:
-    description: The names and paths of the site, as the role derives them.
-    type: dict
-    required: true
-  release:
-    description: The wanted release, as M(flaskblog.hosting.plan) returned it.
-    type: dict
-    required: true
   source:
     description:
       - The source on the controller and what is linked into its release. The action needs it, and keeps it on the
         controller.
     type: dict
   archive:
-    description: The packed source on the host. Filled in by the action.
+    description: The packed source on the host. Filled in by the action; there is none for a commit.
     type: path
   initial_data:
     description:
@@ -38,9 +35,6 @@ options:
         the host it is the packed data's path.
     type: str
 attributes:
-  check_mode:
-    support: full
-    description: Says what would be changed, and changes nothing.
   diff_mode:
     support: full
     description: Says which files are not as they were unpacked.
@@ -69,10 +63,11 @@ import shutil
 import stat
 import tarfile
 import zlib
+from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.flaskblog.hosting.plugins.module_utils import objects, releases
+from ansible_collections.flaskblog.hosting.plugins.module_utils import git, objects, releases, source
 from ansible_collections.flaskblog.hosting.plugins.module_utils import site as live
 
 
@@ -95,6 +90,20 @@ def unpack(archive: str, folder: str) -> None:
                     shutil.copyfileobj(source, target)
             else:
                 raise ValueError(f"{member.name} is neither a file nor a link")
+
+
+def take_commit(site: dict[str, Any], release: dict[str, Any], folder: str) -> None:
+    """Write the files of a commit, and remove those that do not belong in a release."""
+    git.export(Path(site["git"], "repository"), release["commit"], Path(folder))
+    belonging = {entry.path for entry in source.read(Path(folder), release["left_out"])}
+    for parent, directories, files in os.walk(folder, topdown=False):
+        links = [name for name in directories if os.path.islink(os.path.join(parent, name))]
+        for name in [*files, *links]:
+            path = os.path.join(parent, name)
+            if os.path.relpath(path, folder) not in belonging:
+                os.unlink(path)
+        if parent != folder and not os.listdir(parent):
+            os.rmdir(parent)
 
 
 def complete(folder: str, release: dict[str, Any], gid: int) -> None:
@@ -138,20 +147,36 @@ def mend(damaged: str, whole: str) -> None:
     shutil.rmtree(whole)
 
 
-def put_release(site: dict[str, Any], release: dict[str, Any], archive: str) -> None:
-    """Unpack aside, complete, and put in place."""
+def put_release(site: dict[str, Any], release: dict[str, Any], archive: str | None) -> None:
+    """Unpack aside, complete, and put in place, unless another run has done so meanwhile.
+
+    :param archive: the packed source; None for a release from Git.
+    """
+    with live.building(site["name"]):
+        if releases.check_release(release["path"], release, 0, objects.group_id(site["group"])):
+            put_release_locked(site, release, archive)
+
+
+def put_release_locked(site: dict[str, Any], release: dict[str, Any], archive: str | None) -> None:
+    """Unpack a release while no other run does."""
     gid = grp.getgrnam(site["group"]).gr_gid
     aside = f"{release['path']}.incomplete"
     shutil.rmtree(aside, ignore_errors=True)
     os.makedirs(os.path.dirname(release["path"]), exist_ok=True)
     os.mkdir(aside, 0o700)
-    unpack(archive, aside)
+    if archive is None:
+        take_commit(site, release, aside)
+    else:
+        unpack(archive, aside)
     complete(aside, release, gid)
     live.note_pending(f"{site['name']}.activate")
     if os.path.isdir(release["path"]):
         mend(release["path"], aside)
     else:
         os.rename(aside, release["path"])
+    if archive is not None:
+        # Nobody needs the repository of a blog that comes from the controller now.
+        shutil.rmtree(site["git"], ignore_errors=True)
 
 
 def main() -> None:

@@ -18,13 +18,12 @@ description:
   - Names all problems at once, each with the variable, its value, the rule and the remedy.
   - Finds variables with the role's prefix that the role does not have, and says which one was probably meant.
 options: {}
+extends_documentation_fragment:
+  - flaskblog.hosting.site.without_diff
 attributes:
   check_mode:
     support: full
     description: Reads only.
-  diff_mode:
-    support: none
-    description: There is no text to compare.
 """
 
 EXAMPLES = r"""

@@ -15,26 +15,16 @@ description:
   - Builds one virtual environment for each set of requirements and Python. One that is complete is reused.
   - pip runs as the app's account, so that a package's build script is never root; the result belongs to root.
   - Where the installation fails, what was built is removed and the environment in use stays in use.
+extends_documentation_fragment:
+  - flaskblog.hosting.site
+  - flaskblog.hosting.site.release
+  - flaskblog.hosting.site.announced
+  - flaskblog.hosting.site.without_diff
 options:
-  site:
-    description: The names and paths of the site, as the role derives them.
-    type: dict
-    required: true
-  release:
-    description: The wanted release, as M(flaskblog.hosting.plan) returned it.
-    type: dict
-    required: true
   timeout:
     description: Seconds that one call of pip may take.
     type: int
     default: 1800
-attributes:
-  check_mode:
-    support: full
-    description: Says what would be changed, and changes nothing.
-  diff_mode:
-    support: none
-    description: There is no text to compare.
 """
 
 EXAMPLES = r"""
@@ -91,7 +81,8 @@ class BuildError(Exception):
 class Builder:
     """Runs Python's tools as the app's account."""
 
-    def __init__(self, site: dict[str, Any], timeout: int) -> None:
+    def __init__(self, site: dict[str, Any], timeout: int, lock: int) -> None:
+        self.lock = lock
         self.account = pwd.getpwnam(site["user"])
         self.group = grp.getgrnam(site["group"]).gr_gid
         self.timeout = timeout
@@ -119,6 +110,7 @@ class Builder:
                 group=self.group,
                 extra_groups=[],
                 umask=0o022,
+                pass_fds=(self.lock,),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -204,13 +196,21 @@ def give(folder: str, uid: int, gid: int) -> None:
             os.chown(name, uid, gid, dir_fd=descriptor, follow_symlinks=False)
 
 
-def build(site: dict[str, Any], release: dict[str, Any], timeout: int) -> list[str]:
+def build(site: dict[str, Any], release: dict[str, Any], timeout: int) -> list[str] | None:
     """Build an environment in its final place, where its scripts must find it, and mark it complete at the end.
 
+    :returns: what is installed, or None where another run has built it meanwhile.
     :raises BuildError: after what was built has been removed.
     """
+    with live.building(site["name"]) as lock:
+        if os.path.exists(f"{release['venv_path']}/{releases.COMPLETE}"):
+            return None
+        return build_locked(site, release, Builder(site, timeout, lock))
+
+
+def build_locked(site: dict[str, Any], release: dict[str, Any], builder: Builder) -> list[str]:
+    """Build an environment while no other run does."""
     folder = release["venv_path"]
-    builder = Builder(site, timeout)
     shutil.rmtree(folder, ignore_errors=True)
     for path in (site["cache"], folder):
         os.makedirs(path, mode=0o755, exist_ok=True)
@@ -251,6 +251,8 @@ def main() -> None:
             msg=f"The virtual environment {release['venv_path']} cannot be built; the one in use stays in use."
             f"\n{problem}"
         )
+    if packages is None:
+        module.exit_json(changed=False)
     module.exit_json(changed=True, packages=packages)
 
 

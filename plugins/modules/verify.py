@@ -14,6 +14,8 @@ author:
 description:
   - Asks for the home page, a static file and the health path as a visitor would.
   - Fails with the last lines of the site's journal where an answer is missing or wrong.
+extends_documentation_fragment:
+  - flaskblog.hosting.site.without_diff
 options:
   host:
     description: The name under which the site is asked for.
@@ -41,9 +43,6 @@ attributes:
   check_mode:
     support: full
     description: A site that may not be there yet is not asked.
-  diff_mode:
-    support: none
-    description: There is no text to compare.
 """
 
 EXAMPLES = r"""

@@ -9,19 +9,11 @@ import posixpath
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible_collections.flaskblog.hosting.plugins.module_utils.releases import is_below
-
-#: Flask's own place for what belongs to one installation; a release never contains it.
-INSTANCE = "instance"
+from ansible_collections.flaskblog.hosting.plugins.module_utils.description import INSTANCE
+from ansible_collections.flaskblog.hosting.plugins.module_utils.releases import clean, is_below
 
 #: What SQLite keeps beside a database while it is in use (https://www.sqlite.org/tempfiles.html).
 SQLITE_COMPANIONS = ("-wal", "-shm", "-journal")
-
-
-def clean(path: str) -> str:
-    """Return a relative path without C(./), doubled and trailing slashes; C("") for the folder itself."""
-    normal = posixpath.normpath(path) if path else ""
-    return "" if normal == "." else normal
 
 
 def layout(

@@ -64,13 +64,13 @@ class Directive:
         return found.arguments
 
 
-TOKEN = re.compile(r'#[^\n]*|"((?:[^"\\]|\\.)*)"|([{};])|([^\s{};"]+)')
+TOKEN = re.compile(r"""#[^\n]*|"((?:[^"\\]|\\.)*)"|'([^']*)'|([{};])|([^\s{};"']+)""")
 
 
 def parse(text: str) -> Directive:
     """Parse nginx's configuration, as far as the role writes it."""
     tokens: Iterator[tuple[str, bool]] = (
-        (match[1], True) if match[1] is not None else (match[2] or match[3], False)
+        (match[1] or match[2] or "", True) if match[0][0] in "\"'" else (match[3] or match[4], False)
         for match in TOKEN.finditer(text)
         if not match[0].startswith("#")
     )
@@ -246,6 +246,30 @@ def test_other_names_lead_to_the_canonical_one(config: Config) -> None:
     assert other.one("return") == ["301", "$scheme://blog.example.com$request_uri"]
     assert canonical.one("server_name") == ["blog.example.com"]
     assert len(config("defaults").all("server")) == 1
+
+
+def test_the_maintenance_page_is_one_that_nginx_takes(config: Config, role: Path) -> None:
+    """It stands between single quotes; nginx would read a variable into it, and cuts no word longer than 4 KiB."""
+    location = locations(config("defaults"))["@maintenance"]
+    status, page = location.one("return")
+    assert status == "503"
+    template = role / "templates" / "etc" / "nginx" / "sites-available" / "parts" / "maintenance.html"
+    assert page.strip() == template.read_text().strip()
+    assert "$" not in page
+    assert len(page) < 4000
+    assert location.all("types")[0].block == [], "or a path's ending would decide what it is"
+
+
+def test_only_listed_networks_see_the_site_under_maintenance(render: Any) -> None:
+    text = render(maintenance_allow=["192.0.2.0/24", "2001:db8::/32"]).text(SITE)
+    (geo,) = [one for one in parse(text).all("geo") if one.arguments[0].endswith("is_closed_for")]
+    assert [(one.name, one.arguments) for one in geo.block] == [
+        ("default", ["1"]),
+        ("127.0.0.1", ["0"]),
+        ("::1", ["0"]),
+        ("192.0.2.0/24", ["0"]),
+        ("2001:db8::/32", ["0"]),
+    ]
 
 
 def test_without_ipv6_nothing_listens_on_it(config: Config) -> None:

@@ -11,7 +11,14 @@ from typing import Any
 
 import pytest
 
-UNITS = ("flask-blog.service", "flask-blog.socket", "flask-blog-backup.service", "flask-blog-backup.timer")
+UNITS = (
+    "flask-blog.service",
+    "flask-blog-next.service",
+    "flask-blog.socket",
+    "flask-blog-recovery.service",
+    "flask-blog-backup.service",
+    "flask-blog-backup.timer",
+)
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "defaults": {},
@@ -157,6 +164,25 @@ def test_backups_follow_the_schedule_and_a_missed_one_is_made_up_for(render: Any
     service = settings(unit(render, "flask-blog-backup.service"))
     assert service["Service.ExecStart"] == ["/usr/local/sbin/blogctl --site flask-blog backup"]
     assert service["Service.UMask"] == ["0077"]
+
+
+def test_what_a_killed_operation_began_is_seen_to_at_boot_as_well_and_tried_until_it_works(render: Any) -> None:
+    found = settings(unit(render, "flask-blog-recovery.service"))
+    assert found["Service.ExecStart"] == ["/usr/local/sbin/blogctl --site flask-blog recover"]
+    assert found["Service.Restart"] == ["on-failure"]
+    assert found["Unit.StartLimitIntervalSec"] == ["0"]
+    units = {item["name"]: item for item in render().variables["__flask_blog_units"]}
+    assert units["flask-blog-recovery.service"] == {"name": "flask-blog-recovery.service", "enabled": True}
+    assert found["Install.WantedBy"] == ["multi-user.target"]
+
+
+def test_the_recovery_may_write_whatever_it_may_have_to_put_back(render: Any) -> None:
+    found = settings(unit(render, "flask-blog-recovery.service"))
+    writable = [path.lstrip("-") for line in found["Service.ReadWritePaths"] for path in line.split()]
+    site = render().variables["__flask_blog_site"]
+    places = [site[key] for key in ("link", "root", "data", "backups")] + site["settings_files"]
+    for place in [*places, "/run/lock/flask-blog-hosting-flask-blog.lock", "/run/flask-blog-hosting/flask-blog.socket"]:
+        assert any(place == path or place.startswith(f"{path}/") for path in writable), place
 
 
 @pytest.mark.parametrize(("schedule", "wanted"), [("daily", True), ("never", False)])

@@ -236,6 +236,64 @@ def test_another_failure_is_not_taken_for_a_missing_python(run: Run, host: Host,
     assert host.commands == []
 
 
+PRIVATE = {"source": "https://me:hunter2@git.test/blog", "version": "main", "git_timeout": "7"}
+UNKNOWN = {"layers": ["packages"], "needed_first": ["git"], "release": {"id": "unknown", "live": None}}
+KNOWN = {"layers": [], "release": {"id": "abc", "databases": ["posts.db"]}, "questions": [{"path": "/x.css"}]}
+
+
+def test_a_repository_is_the_hosts_to_read_and_what_opens_it_travels_apart(
+    run: Run, host: Host, arguments: dict[str, Any]
+) -> None:
+    host.answers = [dict(KNOWN)]
+    result = run(plan, {**arguments, "access": {"key": "the key"}}, **PRIVATE)
+    ((_, sent, _),) = host.modules
+    assert sent["source"]["url"] == "https://git.test/blog"
+    assert (sent["source"]["version"], sent["source"]["timeout"]) == ("main", 7)
+    assert sent["access"] == {"key": "the key", "credentials": "https://me:hunter2@git.test"}
+    assert "hunter2" not in str({**sent, "access": {}})
+    assert "release" not in sent
+    assert result["questions"] == [{"path": "/x.css"}]
+    assert "changed" not in result
+
+
+def test_git_is_installed_where_the_release_cannot_be_known_without_it(
+    run: Run, host: Host, arguments: dict[str, Any]
+) -> None:
+    host.answers = [dict(UNKNOWN), dict(KNOWN)]
+    result = run(plan, arguments, **PRIVATE)
+    assert host.commands[0].endswith("install git")
+    assert len(host.modules) == 2
+    assert (result["release"]["id"], result["changed"]) == ("abc", True)
+
+
+def test_a_bare_host_gets_python_and_git_at_once(run: Run, host: Host, arguments: dict[str, Any]) -> None:
+    host.answers = [dict(NO_PYTHON), dict(KNOWN)]
+    host.outputs = [dict(WHO)]
+    run(plan, arguments, **PRIVATE)
+    assert host.commands[1].endswith("install python3 ca-certificates git")
+
+
+@pytest.mark.parametrize("answer", [NO_PYTHON, UNKNOWN])
+def test_check_mode_installs_no_git_and_says_that_the_release_is_unknown(
+    run: Run, host: Host, arguments: dict[str, Any], answer: dict[str, Any]
+) -> None:
+    host.answers = [dict(answer)]
+    result = run(plan, arguments, check_mode=True, **PRIVATE)
+    assert result["release"]["id"] == "unknown"
+    assert result["layers"] == ["packages"]
+    assert host.commands == []
+
+
+def test_initial_data_is_looked_at_for_a_blog_from_git_as_well(
+    run: Run, host: Host, arguments: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    release = {"path": "/r/abc", "app_path": "/r/abc", "links": {"database.db": "/var/lib/flask-blog/database.db"}}
+    host.answers = [{"data_is_new": True, "layers": [], "release": {"id": "abc", **release}}]
+    with pytest.raises(AnsibleActionFail, match="it holds none of the blog's databases"):
+        run(plan, {**arguments, "initial_data": str(tmp_path / "empty")}, **PRIVATE)
+
+
 # -- apply and release ----------------------------------------------------------------------------------------------
 
 
@@ -266,6 +324,14 @@ def test_check_mode_carries_nothing(run: Run, host: Host, arguments: dict[str, A
     run(release, {"site": arguments["site"], "source": arguments["source"], "release": {}}, check_mode=True)
     assert host.carried == []
     assert len(host.modules) == 1
+
+
+def test_a_release_from_git_is_on_the_host_already(run: Run, host: Host, arguments: dict[str, Any]) -> None:
+    run(release, {"site": arguments["site"], "source": arguments["source"], "release": {}}, **PRIVATE)
+    ((_, sent, _),) = host.modules
+    assert host.carried == []
+    assert "archive" not in sent
+    assert "hunter2" not in str(sent)
 
 
 def test_a_source_that_vanished_meanwhile_is_named(run: Run, arguments: dict[str, Any]) -> None:

@@ -227,7 +227,7 @@ def test_an_empty_file_is_no_backup_of_a_database_with_tables(tmp_path: Path) ->
 
 
 def test_a_backup_does_not_run_beside_another_operation(blog: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "locked", lambda site: locked(site, wait=0.1))
+    monkeypatch.setattr(module, "locked", lambda site, operation: locked(site, operation, wait=0.1))
     with locked(blog), pytest.raises(OperationError, match="another operation"):
         module.back_up(blog, START)
     assert names(blog) == []

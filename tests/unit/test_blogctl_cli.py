@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import signal
@@ -14,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from blogctl import cli
-from blogctl.operations import recorded
+from blogctl import cli, grammar, operations
+from blogctl import site as site_module
+from blogctl.operations import read, recorded
 from blogctl.release import Outcome
-from blogctl.site import OperationError, Site, starts_held
+from blogctl.site import Busy, FollowUpFailed, OperationError, Site, Undecided, point_link, starts_held
 
 
 @pytest.fixture(autouse=True)
@@ -76,7 +78,7 @@ def test_a_failure_is_status_1_and_on_the_error_output(
     said = capsys.readouterr()
     assert said.out == ""
     if as_json:
-        assert json.loads(said.err) == {"error": "the disk is full"}
+        assert json.loads(said.err) == {"error": "the disk is full", "status": 1}
     else:
         assert said.err == "blogctl: the disk is full\n"
 
@@ -126,6 +128,26 @@ def test_a_start_waits_while_an_operation_holds_it_back_and_says_nothing(
     assert capsys.readouterr().out == ""
 
 
+def test_a_start_ends_what_a_killed_change_of_the_data_still_runs_before_it_undoes_it(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+    monkeypatch.setattr(cli.transaction, "is_open", lambda _: True)
+    monkeypatch.setattr(cli.services, "end_orphans", lambda *_: order.append("ended"))
+    monkeypatch.setattr(cli.transaction, "undo", lambda _: order.append("undone"))
+    cli._prepare_start(site, argparse.Namespace())
+    assert order == ["ended", "undone"]
+
+
+def test_the_recovery_says_what_it_did_and_nothing_where_there_was_nothing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for done, words in (("", ""), ("abc serves", "an operation was killed: abc serves\n")):
+        monkeypatch.setattr(cli.release, "recover", lambda _, done=done: done)
+        assert cli.main(["recover"]) == 0
+        assert capsys.readouterr().out == words
+
+
 def test_releases_and_status_are_said_in_words(
     site: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, add_release: Any
 ) -> None:
@@ -140,9 +162,15 @@ def test_releases_and_status_are_said_in_words(
     assert "one  live" in said
     assert "two  new" in said
     assert "requests waited 2.0 s" in said
-    assert cli.main(["status"]) == 0
+    operations.close(site, read(site)[-1], "one", "one serves on")
+    assert cli.main(["releases"]) == 0
+    said = capsys.readouterr().out
+    assert "interrupted" in said
+    assert said.endswith("; one serves on\n")
+    assert cli.main(["status"]) == cli.NOT_SERVING
     said = capsys.readouterr().out
     assert "release      one (the link says None)" in said
+    assert "It does not serve as it should" in said
     assert "health       /healthz: no answer" in said
     assert "maintenance  off" in said
 
@@ -167,12 +195,246 @@ def test_a_site_that_is_not_there_is_status_1(capsys: pytest.CaptureFixture[str]
     assert "no site 'other'; it has blog" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [[], ["unheard-of"], ["activate"], ["backup", "--unheard-of"]])
+WRONG = [
+    [],
+    ["unheard-of"],
+    ["activate"],
+    ["backup", "--unheard-of"],
+    ["maintenance", "perhaps"],
+    ["logs", "-n", "many"],
+    ["rollback", "--keep-data", "--restore-data"],
+]
+
+
+@pytest.mark.parametrize("arguments", WRONG)
 def test_a_wrong_command_line_is_status_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as exit_:
-        cli.main(arguments)
-    assert exit_.value.code == 2
+    assert cli.main(arguments) == 2
     assert "usage: blogctl" in capsys.readouterr().err
+    assert cli.main([*arguments, "--json"]) == 2
+    assert json.loads(capsys.readouterr().err)["status"] == 2
+
+
+def test_what_is_not_for_people_is_not_offered_to_them(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["unheard-of"]) == 2
+    assert "prepare-start" not in capsys.readouterr().err
+    assert cli.main(["help"]) == 0
+    assert "prepare-start" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--json", "--site", "blog", "maintenance"], ["maintenance", "--site", "blog", "--json"]]
+)
+def test_what_holds_for_all_commands_stands_before_or_after_them(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(arguments) == 0
+    assert json.loads(capsys.readouterr().out) == {"maintenance": False}
+
+
+def test_the_site_may_be_named_in_the_environment(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BLOGCTL_SITE", "other")
+    assert cli.main(["maintenance"]) == 1
+    assert "no site 'other'" in capsys.readouterr().err
+    assert cli.main(["maintenance", "--site", "blog"]) == 0
+
+
+# -- help -----------------------------------------------------------------------------------------------------------
+
+
+def test_help_has_what_a_man_page_has(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["help"]) == 0
+    said = capsys.readouterr().out
+    headings = ["usage:", "options:", "commands:", "exit status:", "environment:", "files", "examples:"]
+    assert [said.index(f"\n{heading}" if heading != "usage:" else heading) for heading in headings] == sorted(
+        said.index(f"\n{heading}" if heading != "usage:" else heading) for heading in headings
+    )
+    assert max(map(len, said.splitlines())) <= 120
+    for status in (0, 1, 2, Busy.status, Undecided.status, FollowUpFailed.status, cli.NOT_SERVING, cli.INTERRUPTED):
+        assert f"\n  {status:<3}  " in said
+
+
+@pytest.mark.parametrize("command", grammar.COMMANDS)
+def test_each_command_has_help_with_an_example_that_is_right(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["help", command]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"usage: blogctl {command}")
+    example = said.rpartition("example: blogctl ")[2].split()
+    assert grammar.parser().parse_args(example).command == command
+    with pytest.raises(SystemExit) as leaves:
+        cli.main([command, "--help"])
+    assert leaves.value.code == 0
+    assert capsys.readouterr().out == said
+
+
+def test_each_command_of_the_grammar_is_there() -> None:
+    assert {*grammar.COMMANDS, *grammar.HIDDEN} - {"help"} == set(cli.RUN)
+
+
+# -- exit statuses --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(OperationError("x"), 1), (Busy("x"), 3), (Undecided("x", lost=[1]), 4), (FollowUpFailed("x"), 5)],
+)
+def test_the_exit_status_tells_failures_apart(
+    error: OperationError, status: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Site) -> dict[str, Any]:
+        raise error
+
+    monkeypatch.setattr(cli.backup, "back_up", fail)
+    assert cli.main(["backup", "--json"]) == status
+    assert json.loads(capsys.readouterr().err) == {"error": "x", "status": status, **error.details}
+
+
+def test_another_operation_under_way_is_status_3(
+    site: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli.maintenance, "locked", lambda one, what: site_module.locked(one, what, wait=0.1))
+    with site_module.locked(site, "backup"):
+        assert cli.main(["maintenance", "on"]) == 3
+    assert not (site.path("root") / "maintenance").exists()
+    assert f"is under way (backup, process {os.getpid()}, since " in capsys.readouterr().err
+
+
+# -- a release that failed ------------------------------------------------------------------------------------------
+
+
+def void(site: Site, release: str, words: str) -> None:
+    """Record that a release failed."""
+    with contextlib.suppress(OperationError), recorded(site, "activate", None, release) as entry:
+        entry.details["voids"] = True
+        raise OperationError(words)
+
+
+def test_a_release_that_failed_is_activated_only_knowingly(
+    site: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    void(site, "abc", "it answers 500\nmore")
+    tried: list[str] = []
+
+    def activate(_: Site, release: str) -> Outcome:
+        tried.append(release)
+        return Outcome(release, None)
+
+    monkeypatch.setattr(cli.release, "activate", activate)
+    assert cli.main(["activate", "abc"]) == 1
+    said = capsys.readouterr().err
+    assert "it answers 500\n" in said
+    assert "blogctl activate --retry abc" in said
+    assert tried == []
+    assert cli.main(["activate", "--retry", "abc"]) == 0
+    assert tried == ["abc"]
+
+
+def test_an_activation_under_maintenance_says_that_visitors_do_not_see_it(
+    site: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli.release, "activate", lambda _, release: Outcome(release, None))
+    (site.path("root") / "maintenance").touch()
+    assert cli.main(["activate", "abc"]) == 0
+    assert "visitors still get the maintenance page" in capsys.readouterr().out
+
+
+# -- what the journal says ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], ["--lines=100", "--no-pager"]),
+        (["-n", "5", "-f"], ["--lines=5", "--follow"]),
+        (["--since=-1h"], ["--since=-1h", "--no-pager"]),
+        (["--since", "today", "-n", "3", "--json"], ["--since=today", "--lines=3", "--no-pager", "--output=json"]),
+    ],
+)
+def test_logs_are_those_of_this_site_alone(
+    arguments: list[str], expected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[list[str]] = []
+
+    def replace_process(_: str, words: list[str]) -> None:
+        called.append(words)
+        raise SystemExit(0)
+
+    monkeypatch.setattr(os, "execvp", replace_process)
+    with pytest.raises(SystemExit):
+        cli.main(["logs", *arguments])
+    units = [word for word in called[0] if word.startswith("--unit=")]
+    assert "--unit=blog.service" in units
+    assert "--unit=blog-command.service" in units
+    assert not any("*" in unit for unit in units), "blog* would take in the units of blog-two"
+    assert [word for word in called[0][1:] if word not in units] == expected
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        (["--", "flask", "--json"], ["flask", "--json"]),
+        (["flask", "shell"], ["flask", "shell"]),
+        (["--site", "blog", "--", "--odd"], ["--odd"]),
+    ],
+)
+def test_a_command_to_run_is_taken_as_it_is(
+    site: Site, add_release: Any, typed: list[str], words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    point_link(site, str(add_release("abc")))
+    ran: list[list[str]] = []
+
+    def attach(_site: Site, _folder: Path, _root: str, words: list[str]) -> int:
+        ran.append(words)
+        return 7
+
+    monkeypatch.setattr(cli.services, "attach_as_app", attach)
+    with pytest.raises(SystemExit) as leaves:
+        cli.main(["run", *typed])
+    assert leaves.value.code == 7
+    assert ran == [words]
+
+
+def test_releases_say_which_is_which_and_where_it_came_from(
+    site: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, add_release: Any
+) -> None:
+    for name in ("one", "two", "three", "bad"):
+        folder = add_release(name)
+    manifest = {"id": "bad", "commit": "0123456789abcdef0123", "ref": "main"}
+    (folder / ".release.json").write_text(json.dumps(manifest))
+    for operation, origin, name in (
+        ("activate", None, "one"),
+        ("activate", "one", "two"),
+        ("activate", "two", "three"),
+        ("rollback", "three", "two"),
+    ):
+        with recorded(site, operation, origin, name):
+            point_link(site, str(site.path("releases") / name))
+    void(site, "bad", "x" * 300)
+    monkeypatch.setattr(cli.status.health, "served_release", lambda _: "two")
+    assert cli.main(["releases", "--json"]) == 0
+    found = {one["id"]: one for one in json.loads(capsys.readouterr().out)["releases"]}
+    assert {name: one["state"] for name, one in found.items()} == {
+        "one": "previous",
+        "two": "live",
+        "three": "left",
+        "bad": "failed",
+    }
+    assert found["bad"]["commit"] == "0123456789abcdef0123"
+    assert found["bad"]["problem"] == "x" * 300
+    assert cli.main(["releases"]) == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()[:4]}
+    assert "main 0123456789ab  x" in lines["bad"]
+    assert len(lines["bad"]) < 150
+    assert "previous" in lines["one"]
+
+
+def test_a_dry_run_of_maintenance_changes_nothing(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["maintenance", "on", "--dry-run", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"maintenance": True, "changed": True, "dry_run": True}
+    assert not (site.path("root") / "maintenance").exists()
+    assert cli.main(["maintenance"]) == 0
+    assert capsys.readouterr().out == "the maintenance page is off\n"
 
 
 def test_the_program_itself_runs_from_where_the_role_puts_it(role: Path, tmp_path: Path) -> None:

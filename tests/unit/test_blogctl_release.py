@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from blogctl import assets, data, health, sandbox, services, transaction
+from blogctl import assets, data, health, operations, sandbox, services, transaction
 from blogctl import release as module
 from blogctl import site as site_module
 from blogctl.operations import DONE, FAILED, History, read
-from blogctl.site import OperationError, Site, live_target, locked, point_link, previous_settings
+from blogctl.site import HostError, OperationError, Site, live_target, locked, point_link, previous_settings
 
 Add = Callable[[str], Path]
 
@@ -31,6 +31,10 @@ class Machine:
     #: sick releases, by where they are asked: rehearsal, next, main
     sick: set[tuple[str, str]] = field(default_factory=set)
     failing: str = ""
+    #: the release of the running process
+    running: str | None = "old"
+    #: the locks that were there whenever the recovery was started
+    watched: list[list[str]] = field(default_factory=list)
     on_command: Callable[[str, Path], None] = lambda command, place: None
 
     def systemctl(self, *arguments: str) -> None:
@@ -40,6 +44,8 @@ class Machine:
             raise OperationError(f"'systemctl {line}' failed: no")
         verb, units = arguments[0], [word for word in arguments[1:] if not word.startswith("--")]
         if verb in ("start", "restart"):
+            if "blog.service" in units and (verb == "restart" or "blog.service" not in self.active):
+                self.running = module.release_of(self.site, live_target(self.site))
             self.active |= set(units)
         elif verb == "stop":
             self.active -= set(units)
@@ -68,6 +74,7 @@ def machine(site: Site, monkeypatch: pytest.MonkeyPatch) -> Machine:
 
     monkeypatch.setattr(services, "systemctl", found.systemctl)
     monkeypatch.setattr(services, "is_active", lambda unit: unit in found.active)
+    monkeypatch.setattr(services, "watch", lambda _: found.watched.append(os.listdir(site_module.LOCKS)))
     monkeypatch.setattr(services, "state_of", lambda _: ("activating", "start-pre"))
     monkeypatch.setattr(services, "main_pid", lambda _: "0")
     monkeypatch.setattr(services, "cursor", lambda: "")
@@ -79,6 +86,7 @@ def machine(site: Site, monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(health, "wait_for_socket", lambda _s, path, *_: found.answer("rehearsal", path.name))
     monkeypatch.setattr(health, "ask_socket", lambda *_: health.Answer(200, "answered 200"))
     monkeypatch.setattr(health, "wait_for_instance", lambda _s, which, release, *_: found.answer(which, release))
+    monkeypatch.setattr(health, "served_release", lambda _: found.running)
     monkeypatch.setattr(health, "wait_until_served", lambda _s, release, _: found.answer("main", release))
     return found
 
@@ -195,7 +203,8 @@ def test_a_change_that_fails_on_the_live_data_is_undone(
     assert (live_target(site), tables(site), place.read_text()) == (str(old), {"post"}, "OLD=1\n")
     assert not (site.path("data") / "new.db").exists(), "a database that only the failed release can have made"
     assert not transaction.is_open(site)
-    assert list(History.of(site).failed) == ["new"]
+    voids = isinstance(problem, OperationError)
+    assert list(History.of(site).failed) == (["new"] if voids else []), "a full disk says nothing of the release"
 
 
 def test_an_interruption_undoes_the_change_and_marks_no_release(
@@ -233,6 +242,170 @@ def test_a_second_instance_that_was_left_running_is_stopped(site: Site, machine:
     machine.active.add("blog-next.service")
     module.finish_interrupted(site)
     assert machine.commands == ["stop blog-next.service"]
+
+
+def killed(site: Site, release: str, operation: str = "activate", origin: str | None = "old") -> None:
+    """Leave the journal as an operation leaves it that was killed."""
+    with contextlib.suppress(SystemExit), operations.recorded(site, operation, origin, release):
+        lines = operations.journal_path(site).read_text()
+        raise SystemExit
+    operations.journal_path(site).write_text(lines)
+
+
+def test_an_operation_that_ended_leaves_nothing_to_do(
+    site: Site, machine: Machine, old: Path, add_release: Add
+) -> None:
+    add_release("new")
+    module.activate(site, "new")
+    machine.commands.clear()
+    assert module.recover(site) == ""
+    assert machine.commands == []
+    assert read(site)[-1].result == DONE
+
+
+def test_an_operation_is_watched_over_while_it_holds_the_lock(
+    site: Site, machine: Machine, old: Path, add_release: Add
+) -> None:
+    add_release("new")
+    module.activate(site, "new")
+    assert machine.watched == [["flask-blog-hosting-blog.lock"]]
+
+
+def test_killed_before_the_link_moved_it_is_undone(site: Site, machine: Machine, old: Path, add_release: Add) -> None:
+    add_release("new")
+    killed(site, "new")
+    machine.active.add("blog-next.service")
+    (site.path("backups") / sandbox.COPY).mkdir()
+    module.link_aside(site.path("link")).symlink_to("/new")
+    assert module.recover(site) == "old serves on"
+    assert machine.changes == ["start blog.service"], "it runs already"
+    assert "blog-next.service" not in machine.active
+    assert not (site.path("backups") / sandbox.COPY).exists()
+    assert os.listdir(site.path("link").parent) == ["blog"]
+    entry = read(site)[-1]
+    assert (entry.result, entry.details) == ("interrupted", {"serves": "old", "recovery": "old serves on"})
+    assert (History.of(site).good, History.of(site).failed) == ([], {})
+
+
+def test_killed_after_the_link_moved_it_is_ended(site: Site, machine: Machine, old: Path, add_release: Add) -> None:
+    """The process of the release before would serve its pages with the static files of the new one."""
+    new = add_release("new")
+    killed(site, "new")
+    machine.active.add("blog-next.service")
+    point_link(site, str(new))
+    assert module.recover(site) == "new serves"
+    assert machine.commands == ["start blog.service", "restart blog.service", "stop blog-next.service"]
+    assert machine.running == "new"
+    assert History.of(site).good == ["new"], "a rollback may choose it"
+
+
+def test_killed_after_the_link_moved_to_a_release_that_does_not_answer_it_is_taken_back(
+    site: Site, machine: Machine, old: Path, add_release: Add
+) -> None:
+    new = add_release("new")
+    killed(site, "new")
+    place = changed_settings(site)
+    machine.active.add("blog-next.service")
+    point_link(site, str(new))
+    machine.sick = {("main", "new")}
+    assert "The release before it (old) was put back with its settings and serves" in module.recover(site)
+    assert (live_target(site), machine.running, place.read_text()) == (str(old), "old", "OLD=1\n")
+    assert "blog-next.service" not in machine.active
+    assert read(site)[-1].details["serves"] == "old"
+    assert History.of(site).good == []
+
+
+def test_killed_after_the_data_changed_for_good_the_newer_release_stays_whatever_it_answers(
+    site: Site, machine: Machine, old: Path, add_release: Add
+) -> None:
+    """Visitors may have written to the new data, which the older release does not know."""
+    new = add_release("new")
+    killed(site, "new")
+    transaction.begin(site, "new", str(old))
+    change(site.path("data"), "CREATE TABLE tag (id)")
+    transaction.commit(site)
+    point_link(site, str(new))
+    machine.sick = {("main", "new")}
+    assert "new does not answer, and systemd goes on trying" in module.recover(site)
+    assert (live_target(site), tables(site)) == (str(new), {"post", "tag"})
+
+
+def test_killed_in_the_middle_of_the_data_it_is_undone_and_said_so(
+    site: Site, machine: Machine, old: Path, add_release: Add
+) -> None:
+    new = add_release("new")
+    killed(site, "new")
+    transaction.begin(site, "new", str(old))
+    change(site.path("data"), "CREATE TABLE tag (id)")
+    point_link(site, str(new))
+    assert module.recover(site) == "what it had begun with the data was undone; old serves on"
+    assert (live_target(site), tables(site), machine.running) == (str(old), {"post"}, "old")
+
+
+def test_killed_before_the_first_release_was_live_nothing_is_started(
+    site: Site, machine: Machine, add_release: Add
+) -> None:
+    add_release("new")
+    machine.active.clear()
+    killed(site, "new", origin=None)
+    assert "nothing is now" in module.recover(site)
+    assert machine.active == set()
+
+
+def test_killed_with_its_socket_down_the_site_is_started(
+    site: Site, machine: Machine, old: Path, add_release: Add
+) -> None:
+    new = add_release("new")
+    killed(site, "new")
+    point_link(site, str(new))
+    machine.active.clear()
+    assert module.recover(site) == "new serves"
+    assert {"blog.socket", "blog.service"} <= machine.active
+
+
+def test_a_maintenance_page_that_was_killed_starts_nothing(site: Site, machine: Machine, old: Path) -> None:
+    killed(site, "old", operation="maintenance on")
+    machine.active.clear()
+    module.recover(site)
+    assert machine.active == set()
+    assert read(site)[-1].result == "interrupted"
+
+
+def test_the_recovery_waits_for_the_operation_without_an_end(site: Site, machine: Machine, old: Path) -> None:
+    import threading
+
+    thread = threading.Thread(target=lambda: module.recover(site))
+    with locked(site):
+        thread.start()
+        thread.join(0.3)
+        assert thread.is_alive()
+    thread.join(5)
+    assert not thread.is_alive()
+
+
+def raised(error: Exception, cause: Exception | None = None) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "of_host"),
+    [
+        (OperationError("the command 'migrate' failed (status 1):\nno such table"), False),
+        (OperationError("the command 'migrate' failed (status 1):\ndatabase or disk is full"), True),
+        (OperationError("/healthz: no answer\nOSError: [Errno 28] No space left on device"), True),
+        (OperationError("/healthz: answered 500"), False),
+        (OperationError("'systemctl restart x' failed: Failed to connect to bus: No such file or directory"), True),
+        (HostError("'systemctl is-active x' failed: "), True),
+        (OSError(5, "Input/output error"), True),
+        (raised(OperationError("the snapshot cannot be taken"), sqlite3.OperationalError("locked")), True),
+        (raised(OperationError("outer"), raised(OperationError("inner"), PermissionError(13, "no"))), True),
+        (raised(OperationError("outer"), OperationError("the release does not start")), False),
+        (ValueError("its manifest is damaged"), False),
+    ],
+)
+def test_a_failure_of_the_host_is_none_of_the_release(error: Exception, of_host: bool) -> None:
+    assert module.is_of_host(error) == of_host
 
 
 def test_an_interrupted_change_is_undone_even_where_the_old_release_does_not_start(
@@ -434,7 +607,7 @@ def test_two_activations_do_not_run_at_once(
 ) -> None:
     add_release("new")
     real = locked
-    monkeypatch.setattr(module, "locked", lambda site: real(site, wait=0.1))
+    monkeypatch.setattr(module, "locked", lambda site, operation: real(site, operation, wait=0.1))
     with locked(site), pytest.raises(OperationError, match="another operation"):
         module.activate(site, "new")
     assert machine.commands == []

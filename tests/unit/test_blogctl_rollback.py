@@ -14,7 +14,7 @@ import pytest
 from blogctl import assets, data, operations, pruning, rollback, services, transaction
 from blogctl.operations import History, read, recorded
 from blogctl.release import Outcome
-from blogctl.site import OperationError, Site, live_target, point_link
+from blogctl.site import OperationError, Site, Undecided, live_target, point_link
 
 Add = Callable[[str], Path]
 
@@ -23,6 +23,7 @@ Add = Callable[[str], Path]
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     """No systemd: nothing runs."""
     monkeypatch.setattr(services, "stop_transient", lambda _: None)
+    monkeypatch.setattr(services, "watch", lambda _: None)
     monkeypatch.setattr(services, "main_pid", lambda _: "0")
     monkeypatch.setattr(rollback, "finish_interrupted", lambda _: None)
 
@@ -115,7 +116,7 @@ def test_a_release_that_failed_is_never_chosen(three: Site) -> None:
     failed(three, "two")
     assert rollback.choose(three, None) == "one"
     with pytest.raises(
-        OperationError, match=r"two failed when it was activated: it answers 500\n.*blogctl activate two"
+        OperationError, match=r"two failed when it was activated: it answers 500\n.*blogctl activate --retry two"
     ):
         rollback.choose(three, "two")
 
@@ -155,9 +156,44 @@ SINCE = (
 def test_rows_written_or_changed_since_are_counted_by_table(tmp_path: Path) -> None:
     before = database(tmp_path / "before.db", f"PRAGMA journal_mode = WAL; {BEFORE}")
     now = database(tmp_path / "now.db", f"PRAGMA journal_mode = WAL; {BEFORE} {SINCE}")
-    assert rollback.rows_since(before, now) == {"post": 2, 'odd "name': 1}
+    # Without a primary key, the row that was changed counts as deleted as well.
+    assert rollback.rows_since(before, now) == {"post": (2, 1), 'odd "name': (1, 0)}
     assert rollback.rows_since(now, now) == {}
-    assert rollback.schema(before) != rollback.schema(now)
+    assert rollback.schema_changed(before, now)
+    assert not rollback.schema_changed(now, now)
+
+
+def test_rows_are_known_by_their_key_and_equal_ones_without_a_key_are_counted_each(tmp_path: Path) -> None:
+    script = (
+        "CREATE TABLE keyed (id INTEGER PRIMARY KEY, word, old);"
+        "INSERT INTO keyed VALUES (1, 'a', 0), (2, 'b', 0), (3, 'c', 0);"
+        "CREATE TABLE log (word); INSERT INTO log VALUES ('same'), ('same');"
+        "CREATE TABLE dropped (id); INSERT INTO dropped VALUES (1), (2);"
+    )
+    before = database(tmp_path / "before.db", script)
+    now = database(tmp_path / "now.db", script)
+    database(
+        now,
+        "UPDATE keyed SET word = 'z' WHERE id = 1; DELETE FROM keyed WHERE id IN (2, 3);"
+        "INSERT INTO keyed (word) VALUES ('new'); ALTER TABLE keyed DROP COLUMN old;"
+        "INSERT INTO log VALUES ('same'); DROP TABLE dropped;",
+    )
+    found = rollback.rows_since(before, now)
+    # SQLite gives the number of a row that was deleted to the next one: that one counts as changed.
+    assert found == {"keyed": (2, 1), "log": (1, 0), "dropped": (0, 2)}
+
+
+def test_what_is_lost_is_said_in_words() -> None:
+    lost = [
+        {"database": "database.db", "table": "entries", "written": 3, "deleted": 1},
+        {"database": "database.db", "table": "tags", "written": 0, "deleted": 2},
+        {"database": "other.db", "table": "log", "written": 1, "deleted": 0},
+    ]
+    assert rollback.in_words(lost) == (
+        "3 rows written or changed and 1 row deleted in table entries of database.db; "
+        "2 rows deleted in table tags of database.db; 1 row written or changed in table log of other.db"
+    )
+    assert rollback.in_words([]) == "no row was written, changed or deleted"
 
 
 def test_a_full_text_index_is_no_obstacle(tmp_path: Path) -> None:
@@ -167,7 +203,7 @@ def test_a_full_text_index_is_no_obstacle(tmp_path: Path) -> None:
     database(now, "INSERT INTO found VALUES ('words')")
     counted = rollback.rows_since(before, now)
     assert "found" not in counted, "a host's SQLite may lack the module that reads it"
-    assert counted["found_content"] == 1
+    assert counted["found_content"] == (1, 0)
 
 
 @pytest.fixture
@@ -185,13 +221,34 @@ def migrated(site: Site, add_release: Add) -> Site:
 
 
 def test_where_the_schema_changed_going_back_says_what_is_lost_and_needs_a_flag(migrated: Site) -> None:
-    with pytest.raises(OperationError) as failure:
+    with pytest.raises(Undecided) as failure:
         rollback.rollback(migrated, None)
     message = str(failure.value)
-    assert "2 rows in database.db: post" in message
+    assert "2 rows written or changed and 1 row deleted in table post of database.db" in message
+    assert failure.value.details["lost"][1] == {
+        "database": "database.db",
+        "table": "post",
+        "written": 2,
+        "deleted": 1,
+    }
     assert "--restore-data" in message
     assert "--keep-data" in message
     assert live_target(migrated) == str(migrated.path("releases") / "new")
+
+
+def test_a_dry_run_says_what_would_be_done_and_does_nothing(migrated: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rollback, "finish_interrupted", None)
+    monkeypatch.setattr(rollback, "activate_locked", None)
+    before = operations.journal_path(migrated).read_text()
+    with pytest.raises(Undecided):
+        rollback.rollback(migrated, None, dry_run=True)
+    kept = rollback.rollback(migrated, None, keep_data=True, dry_run=True)
+    assert kept == {"release": "old", "previous": "new", "restored": False, "lost": [], "dry_run": True}
+    restored = rollback.rollback(migrated, None, restore_data=True, dry_run=True)
+    assert restored["restored"]
+    assert [one["table"] for one in restored["lost"]] == ['odd "name', "post"]
+    assert operations.journal_path(migrated).read_text() == before
+    assert titles(migrated.path("data") / "database.db") == ["a", "z", "c"]
 
 
 def test_with_a_flag_the_older_code_runs_on_the_newer_schema(migrated: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -345,6 +402,41 @@ def test_old_releases_go_with_their_environments_and_snapshots_and_never_what_is
     assert sorted(os.listdir(site.path("releases"))) == ["being-brought", "r0", "r3", "r4"]
     assert sorted(os.listdir(site.path("venvs"))) == ["being-built", "v0", "v3", "v4"]
     assert sorted(os.listdir(site.path("backups") / transaction.SNAPSHOTS)) == ["r0", "r3", "r4"]
+
+
+def test_what_another_run_has_brought_before_the_live_release_came_stays_for_an_hour(
+    site: Site, add_release: Add
+) -> None:
+    now = time.time()
+    for name, age in (("forgotten", 2 * pruning.NEW), ("about-to-be-live", 10), ("live", 1)):
+        os.utime(add_release(name), (now - age, now - age))
+    activated(site, "live")
+    assert pruning.prune(site, History.of(site)) == ["forgotten"]
+
+
+def test_a_removal_that_was_interrupted_is_ended(site: Site, add_release: Add) -> None:
+    """It looks new: a folder's time is that of the last file that went."""
+    activated(site, "live")
+    add_release("live")
+    add_release(f"old{pruning.DOOMED}")
+    assert pruning.prune(site, History.of(site)) == []
+    assert os.listdir(site.path("releases")) == ["live"]
+
+
+def test_an_operation_that_was_killed_late_counts_as_one_that_arrived_and_an_early_one_does_not(
+    migrated: Site,
+) -> None:
+    """Only the late one may have changed the data for good."""
+    lines = operations.journal_path(migrated).read_text().splitlines()
+    operations.journal_path(migrated).write_text("\n".join(lines[:-1]) + "\n")
+    (entry,) = operations.unfinished(migrated)
+    operations.close(migrated, entry, "old", "old serves on")
+    assert operations.unfinished(migrated) == []
+    assert rollback.snapshot_before(migrated, "old") is None
+    assert "new" not in History.of(migrated).good
+    operations.close(migrated, entry, "new", "new serves")
+    assert rollback.snapshot_before(migrated, "old") == transaction.snapshot_folder(migrated, "new")
+    assert History.of(migrated).good[-1] == "new"
 
 
 def test_old_assets_stay_for_a_day_and_the_newest_of_a_name_wins(

@@ -63,6 +63,47 @@ def test_settings_that_only_root_may_read_are_not_a_traceback(site: Site, monkey
         module.load("blog")
 
 
+def test_without_root_a_site_that_is_not_seen_may_be_there(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    for name in (None, "blog"):
+        with pytest.raises(OperationError, match="may not read the settings of the sites; use sudo"):
+            module.load(name)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "site.json is damaged"),
+        ("[]", "is not that of blog; run playbooks/site.yml"),
+        ('{"name": "other"}', "is not that of blog; run playbooks/site.yml"),
+    ],
+)
+def test_settings_that_are_damaged_name_the_remedy(site: Site, text: str, words: str) -> None:
+    configure("blog")
+    (module.CONFIGURATION / "blog" / "site.json").write_text(text)
+    with pytest.raises(OperationError, match=words):
+        module.load("blog")
+
+
+def test_a_setting_that_an_older_role_did_not_write_names_the_remedy(site: Site) -> None:
+    configure("blog")
+    with pytest.raises(OperationError, match=r"blog/site.json lacks 'rehearse'; run playbooks/site.yml"):
+        module.load("blog").settings["rehearse"]
+
+
+@pytest.mark.parametrize("release", ["two", "one/../one", ".", "..", "", "/one"])
+def test_an_id_that_is_no_release_is_refused(site: Site, add_release: Callable[[str], Path], release: str) -> None:
+    add_release("one")
+    with pytest.raises(OperationError, match=r"there is no release .*; there are one"):
+        module.release_manifest(site, release)
+
+
+def test_a_manifest_that_is_damaged_names_the_remedy(site: Site, add_release: Callable[[str], Path]) -> None:
+    (add_release("one") / ".release.json").write_text("{")
+    with pytest.raises(OperationError, match=r"is damaged .*; run the playbook again"):
+        module.release_manifest(site, "one")
+
+
 def test_a_second_holder_of_a_lock_is_refused(site: Site) -> None:
     with (
         module.locked(site),
@@ -72,6 +113,29 @@ def test_a_second_holder_of_a_lock_is_refused(site: Site) -> None:
         pytest.fail("two hold the lock")
     with module.locked(site):
         pass
+
+
+def test_whoever_is_refused_is_told_who_holds_the_lock_and_since_when(site: Site) -> None:
+    with (
+        module.locked(site, "activate abc"),
+        pytest.raises(OperationError, match=rf"\(activate abc, process {os.getpid()}, since 20\d\d-.*\+00:00\)"),
+        module.locked(site, "rollback", wait=0.0),
+    ):
+        pytest.fail("two hold the lock")
+    (lock,) = module.LOCKS.iterdir()
+    assert lock.read_text() == "", "nobody holds it"
+    assert lock.stat().st_mode & 0o777 == 0o600, "to read a file is enough to lock it"
+
+
+def test_a_lock_is_not_written_through_a_link(site: Site, tmp_path: Path) -> None:
+    """Everybody may write to /run/lock."""
+    precious = tmp_path / "precious"
+    precious.write_text("precious")
+    module.LOCKS.mkdir(exist_ok=True)
+    (module.LOCKS / "flask-blog-hosting-blog.lock").symlink_to(precious)
+    with pytest.raises(OSError, match="symbolic links"), module.locked(site):
+        pytest.fail("it was followed")
+    assert precious.read_text() == "precious"
 
 
 def test_sites_do_not_lock_each_other(site: Site) -> None:
@@ -104,7 +168,13 @@ def test_a_release_that_is_not_there_is_answered_with_those_that_are(
 def test_the_live_link_is_made_and_turned_without_ever_missing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     assert module.live_target(site) is None
     module.point_link(site, "/one")
-    monkeypatch.setattr(Path, "unlink", lambda *_, **__: pytest.fail("the link was removed first"))
+    removed = Path.unlink
+
+    def unlink(path: Path, missing_ok: bool = False) -> None:
+        assert path != site.path("link"), "the link was removed first"
+        removed(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", unlink)
     module.point_link(site, "/two")
     assert module.live_target(site) == "/two"
     assert [path.name for path in site.path("link").parent.iterdir()] == ["blog"]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.flaskblog.hosting.plugins.module_utils import releases
-from ansible_collections.flaskblog.hosting.plugins.plugin_utils.description import describe, described
-from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source import SourceError
+from ansible_collections.flaskblog.hosting.plugins.module_utils.description import Commit, describe
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source import SourceError
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils.local_source import described
 
 SITE = {"releases": "/opt/blog/releases", "data": "/var/lib/blog"}
 WANTED: dict[str, Any] = {
@@ -116,8 +118,40 @@ def test_a_package_under_src_finds_the_instance_folder_beside_it(tmp_path: Path)
 
 
 def test_an_archive_and_its_folder_are_described_alike(blog: Path, tmp_path: Path) -> None:
-    import shutil
-
     archive = shutil.make_archive(str(tmp_path / "packed"), "gztar", blog)
     with described(archive, WANTED, SITE) as packed:
         assert packed.release == release(blog)
+
+
+def test_a_folders_ignored_files_are_not_in_its_release_and_an_archives_are(blog: Path, tmp_path: Path) -> None:
+    make(blog, "notes.txt")
+    (blog / ".gitignore").write_text("notes.txt\n")
+    with described(str(blog), WANTED, SITE) as found:
+        assert "notes.txt" not in {entry.path for entry in found.entries}
+    with described(str(blog), {**WANTED, "include": ["notes.txt"]}, SITE) as found:
+        assert "notes.txt" in {entry.path for entry in found.entries}
+    with described(shutil.make_archive(str(tmp_path / "packed"), "gztar", blog), WANTED, SITE) as found:
+        assert "notes.txt" in {entry.path for entry in found.entries}
+
+
+def test_requirements_that_are_ignored_are_refused_as_the_host_would_lack_them(blog: Path) -> None:
+    (blog / ".gitignore").write_text("*.txt\n")
+    refused = pytest.raises(SourceError, match=r"its requirements\.txt is left out by a \.gitignore")
+    with refused, described(str(blog), WANTED, SITE):
+        pass
+
+
+def test_an_app_folder_that_is_not_there_is_named(blog: Path) -> None:
+    with pytest.raises(SourceError, match=r"it has no folder 'web' \(flask_blog_app_dir\)"):
+        release(blog, app_dir="web")
+
+
+def test_another_commit_is_another_release_and_another_branch_to_it_is_not(blog: Path) -> None:
+    def named(identity: str, ref: str) -> dict[str, Any]:
+        return describe(blog, WANTED, SITE, commit=Commit(identity, ref, "https://git.test/blog")).release
+
+    one = named("1" * 40, "refs/heads/main")
+    assert one["id"] != release(blog)["id"]
+    assert one["id"] != named("2" * 40, "refs/heads/main")["id"]
+    assert one["id"] == named("1" * 40, "refs/tags/v1")["id"]
+    assert (one["commit"], one["ref"], one["repository"]) == ("1" * 40, "refs/heads/main", "https://git.test/blog")

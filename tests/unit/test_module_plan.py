@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.flaskblog.hosting.plugins.module_utils import host, probe, releases
+from ansible_collections.flaskblog.hosting.plugins.module_utils import git, host, probe, releases, source
 from ansible_collections.flaskblog.hosting.plugins.module_utils import site as live
+from ansible_collections.flaskblog.hosting.plugins.module_utils.description import Commit
 from ansible_collections.flaskblog.hosting.plugins.modules import plan as module
 
 BIND = {
@@ -248,3 +252,111 @@ def test_all_conflicts_are_named_at_once_and_nothing_is_touched(
     for part in ("apache2.service", "flask_blog_initial_data", "settings should be a file", "no such group"):
         assert part in outcome.said["msg"]
     assert (link / "database.db").read_text() == "precious"
+
+
+# -- a release from Git ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def from_git(arguments: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A module's arguments for a repository that gives one commit; `kept` lists what happened to it."""
+    monkeypatch.setattr(git, "LARGE", str(tmp_path))
+    kept: list[bool] = []
+
+    @contextlib.contextmanager
+    def wanted(access: git.Access, folder: str, keep: bool) -> Iterator[tuple[Commit, Path]]:
+        if access.version == "mian":
+            raise git.VersionError("the repository has no such branch, tag or commit. It has main")
+        if access.key != "the key":
+            raise git.GitError("Git cannot read the repository: Permission denied. Add the key")
+        yield Commit("1" * 40, "refs/heads/main", access.url), tmp_path
+        kept.append(keep)
+
+    def export(repository: Path, commit: str, folder: Path) -> None:
+        (folder / "static").mkdir()
+        (folder / "app.py").write_text("app\n")
+        (folder / "requirements.txt").write_text("flask\n")
+        (folder / "static" / "blog.css").write_text("body {}\n")
+        (folder / "posts.db").write_bytes(source.SQLITE_MAGIC)
+
+    monkeypatch.setattr(git, "wanted", wanted)
+    monkeypatch.setattr(git, "export", export)
+    arguments["site"] |= {"git": str(tmp_path / "git"), "releases": str(tmp_path / "releases")}
+    del arguments["release"]
+    found: dict[str, Any] = {
+        "app_dir": "",
+        "wsgi": "app:app",
+        "requirements": "",
+        "packages": ["gunicorn"],
+        "venv_link": "venv",
+    }
+    found |= {"static": {"/static/": "static/"}, "links": {}, "served": ["static"], "left_out": []}
+    found |= {"url": "https://git.test/blog", "version": "main", "timeout": 9, "known_hosts": []}
+    found |= {"packages_first": ["git"]}
+    access = {"key": "the key", "credentials": ""}
+    return {**arguments, "source": found, "access": access, "kept": kept}
+
+
+def run_plan(run_module: Any, arguments: dict[str, Any], **more: Any) -> Any:
+    return run_module(module, **{name: value for name, value in arguments.items() if name != "kept"}, **more)
+
+
+def test_the_host_names_a_release_from_git_and_what_it_answers(from_git: dict[str, Any], run_module: Any) -> None:
+    said = run_plan(run_module, from_git).said
+    assert said["release"]["commit"] == "1" * 40
+    assert said["release"]["ref"] == "refs/heads/main"
+    assert said["release"]["path"].endswith(f"/releases/{said['release']['id']}")
+    assert said["release"]["databases"] == ["posts.db"]
+    assert [question["path"] for question in said["questions"]] == ["/", "/static/blog.css"]
+    assert said["layers"] == ["activate", "venv", "verify"]
+    assert from_git["kept"] == [True]
+    assert "the key" not in json.dumps(said)
+
+
+def test_check_mode_keeps_nothing_of_a_repository(from_git: dict[str, Any], run_module: Any) -> None:
+    assert run_plan(run_module, from_git, check_mode=True).said["release"]["commit"] == "1" * 40
+    assert from_git["kept"] == [False]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            {"version": "mian"},
+            "flask_blog_version: 'mian': the repository has no such branch, tag or commit. It has main.",
+        ),
+        ({"key": "another"}, "flask_blog_source: 'https://git.test/blog': Git cannot read the repository: Perm"),
+        (
+            {"app_dir": "web"},
+            "flask_blog_source: 'https://git.test/blog': it has no folder 'web' (flask_blog_app_dir).",
+        ),
+    ],
+)
+def test_what_a_repository_does_not_give_is_refused_and_nothing_kept(
+    from_git: dict[str, Any], run_module: Any, change: dict[str, Any], words: str
+) -> None:
+    from_git["access"] |= {key: value for key, value in change.items() if key == "key"}
+    from_git["source"] |= change
+    outcome = run_plan(run_module, from_git)
+    assert outcome.failed
+    assert outcome.said["msg"].startswith(words)
+    assert from_git["kept"] == []
+
+
+def test_a_host_that_is_refused_asks_no_repository(
+    from_git: dict[str, Any], run_module: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(git, "wanted", lambda *_: pytest.fail("it was asked"))
+    monkeypatch.setattr(host, "listeners", lambda port: [(9, "apache2", "apache2.service")])
+    assert "apache2.service" in run_plan(run_module, from_git).said["msg"]
+
+
+def test_without_git_the_release_is_not_known_yet_and_the_rest_is(
+    from_git: dict[str, Any], run_module: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "missing_packages", lambda names: sorted(set(names) & {"git"}))
+    Path(from_git["objects"][0]["path"]).write_text("by hand\n")
+    said = run_plan(run_module, from_git).said
+    assert said["needed_first"] == said["missing_packages"] == ["git"]
+    assert said["release"] == {"id": "unknown", "live": "/opt/blog/releases/abc"}
+    assert said["layers"] == ["packages", "state", "verify"]

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.flaskblog.hosting.plugins.module_utils import releases
+from ansible_collections.flaskblog.hosting.plugins.module_utils import git, releases, source
 from ansible_collections.flaskblog.hosting.plugins.module_utils import site as live
 from ansible_collections.flaskblog.hosting.plugins.modules import release as module
-from ansible_collections.flaskblog.hosting.plugins.plugin_utils import source
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils import local_source
 
 
 @pytest.fixture
@@ -31,14 +32,20 @@ def blog(tmp_path: Path) -> Path:
 def arguments(tmp_path: Path, blog: Path, me: Any, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """A module's arguments, as the action hands them over. Who runs the tests stands for root."""
     monkeypatch.setattr(live, "PENDING", tmp_path / "pending")
+    monkeypatch.setattr(live, "LOCKS", tmp_path / "lock")
     check, chown = releases.check_release, os.chown
     monkeypatch.setattr(releases, "check_release", lambda path, wanted, uid, gid: check(path, wanted, me.uid, gid))
     monkeypatch.setattr(os, "chown", lambda path, uid, gid, **more: chown(path, me.uid, gid, **more))
     entries = source.read(blog)
-    source.pack(blog, entries, str(tmp_path / "release.tar.gz"))
+    local_source.pack(blog, entries, str(tmp_path / "release.tar.gz"))
     path = tmp_path / "opt" / "releases" / "abc"
     return {
-        "site": {"name": "blog", "group": me.group, "initial_data": str(tmp_path / "opt" / "initial-data.tar.gz")},
+        "site": {
+            "name": "blog",
+            "group": me.group,
+            "initial_data": str(tmp_path / "opt" / "initial-data.tar.gz"),
+            "git": str(tmp_path / "opt" / "git"),
+        },
         "release": {
             "id": "abc",
             "digest": source.identity(entries),
@@ -174,3 +181,69 @@ def test_initial_data_waits_for_the_activation_and_is_private(
     kept = Path(arguments["site"]["initial_data"])
     assert kept.read_bytes() == b"data"
     assert kept.stat().st_mode & 0o777 == 0o600
+
+
+# -- a release from Git ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def from_git(arguments: dict[str, Any], blog: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A module's arguments for a commit with some things in it that do not belong in a release."""
+
+    def export(repository: Path, commit: str, folder: Path) -> None:
+        assert (repository, commit) == (Path(arguments["site"]["git"], "repository"), "1" * 40)
+        shutil.copytree(blog, folder, symlinks=True, dirs_exist_ok=True)
+        for name in ("__pycache__/app.pyc", "database.db", "static/uploads/deep/.gitkeep"):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).touch()
+        (folder / "node_modules").symlink_to("static")
+
+    monkeypatch.setattr(git, "export", export)
+    del arguments["archive"]
+    arguments["release"] |= {"commit": "1" * 40, "ref": "refs/heads/main", "repository": "https://git.test/blog"}
+    arguments["release"]["left_out"] = ["database.db", "static/uploads"]
+    return arguments
+
+
+def test_a_release_from_git_holds_what_belongs_in_it_and_says_where_it_is_from(
+    from_git: dict[str, Any], run_module: Run
+) -> None:
+    assert run_module(module, **from_git).said["changed"] is True
+    folder = Path(from_git["release"]["path"])
+    manifest = json.loads((folder / releases.MANIFEST).read_text())
+    assert set(manifest["files"]) == {"app.py", "main.py", "manage", "static/blog.css"}
+    assert (manifest["commit"], manifest["ref"]) == ("1" * 40, "refs/heads/main")
+    assert (folder / "static" / "uploads").is_symlink()
+    assert not (folder / "__pycache__").exists()
+    assert run_module(module, **from_git).said["changed"] is False
+
+
+def test_another_branch_that_leads_to_the_same_commit_changes_nothing(
+    from_git: dict[str, Any], run_module: Run
+) -> None:
+    run_module(module, **from_git)
+    from_git["release"] |= {"ref": "refs/tags/v1", "repository": "git@git.test:blog"}
+    assert run_module(module, **from_git).said["changed"] is False
+    (Path(from_git["release"]["path"]) / "app.py").write_text("hacked\n")
+    assert run_module(module, **from_git).said["repaired"] == ["app.py: changed"]
+
+
+def test_a_repository_goes_where_the_next_release_comes_from_elsewhere(
+    arguments: dict[str, Any], run_module: Run
+) -> None:
+    kept = Path(arguments["site"]["git"], "repository")
+    kept.mkdir(parents=True)
+    run_module(module, **arguments)
+    assert not kept.parent.exists()
+
+
+def test_a_commit_that_cannot_be_written_leaves_nothing_behind(
+    from_git: dict[str, Any], run_module: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def export(*_: Any) -> None:
+        raise git.GitError("the commit cannot be written on the host: No space left on device")
+
+    monkeypatch.setattr(git, "export", export)
+    outcome = run_module(module, **from_git)
+    assert "No space left" in outcome.said["msg"]
+    assert list(Path(from_git["release"]["path"]).parent.iterdir()) == []

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +74,7 @@ class FakeTools:
 @pytest.fixture
 def arguments(tmp_path: Path, me: Any, monkeypatch: pytest.MonkeyPatch, ownerless: list[Any]) -> dict[str, Any]:
     monkeypatch.setattr(live, "PENDING", tmp_path / "pending")
+    monkeypatch.setattr(live, "LOCKS", tmp_path / "lock")
     monkeypatch.setattr(os, "lchown", lambda *_: None)
     monkeypatch.setattr(module, "WHEELS", tmp_path / "no-wheels")
     release = tmp_path / "releases" / "abc"
@@ -224,3 +228,43 @@ def test_giving_a_tree_away_follows_no_link(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(os, "chown", lambda *_, follow_symlinks=True, **__: followed.append(follow_symlinks))
     module.give(str(tmp_path / "tree"), 0, 0)
     assert followed == [False]
+
+
+def test_a_pip_that_lost_its_parent_still_keeps_the_next_run_from_building(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "LOCKS", tmp_path / "lock")
+    with live.building("blog") as lock:
+        orphan = subprocess.Popen(["sleep", "60"], pass_fds=(lock,))
+    began = threading.Event()
+
+    def build() -> None:
+        with live.building("blog"):
+            began.set()
+
+    thread = threading.Thread(target=build)
+    thread.start()
+    try:
+        assert not began.wait(0.3)
+    finally:
+        orphan.kill()
+        orphan.wait()
+    assert began.wait(5)
+    thread.join()
+
+
+def test_an_environment_that_another_run_has_built_meanwhile_is_used(
+    run_module: Any, arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tools = use(monkeypatch)
+    mark = Path(arguments["release"]["venv_path"]) / releases.COMPLETE
+
+    @contextlib.contextmanager
+    def waited(_: str) -> Iterator[int]:
+        mark.parent.mkdir(parents=True)
+        mark.write_text("{}")
+        yield 0
+
+    monkeypatch.setattr(live, "building", waited)
+    assert run_module(module, **arguments).said["changed"] is False
+    assert tools.calls == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -23,18 +24,31 @@ if BEHAVIOUR == "misses a package":
 app = Flask(__name__)
 
 
+#: Each thread keeps its connection, as a pool does.
+_mine = threading.local()
+
+
 def database() -> sqlite3.Connection:
     """Open the book, durable and patient: what it has acknowledged is on the disk."""
-    connection = sqlite3.connect(FOLDER / "database.db", timeout=30, isolation_level=None)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("CREATE TABLE IF NOT EXISTS entries (id INTEGER PRIMARY KEY, text TEXT NOT NULL)")
-    return connection
+    if not hasattr(_mine, "connection"):
+        connection = sqlite3.connect(FOLDER / "database.db", timeout=30, isolation_level=None)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("CREATE TABLE IF NOT EXISTS entries (id INTEGER PRIMARY KEY, text TEXT NOT NULL)")
+        _mine.connection = connection
+    return _mine.connection
 
 
 def answer(**values: Any) -> dict[str, Any]:
     """Say which release answers."""
     return {"release": os.environ.get("FLASK_BLOG_RELEASE", ""), "pid": os.getpid(), **values}
+
+
+@app.errorhandler(sqlite3.Error)
+def broken(error: sqlite3.Error) -> tuple[dict[str, Any], int]:
+    """Tell whoever tests what was wrong with the book."""
+    app.logger.exception("the book cannot be used")
+    return answer(error=f"{error.sqlite_errorname}: {error}"), 500
 
 
 @app.get("/")
@@ -43,9 +57,7 @@ def page() -> tuple[dict[str, Any], int]:
     """Count the entries."""
     if BEHAVIOUR == "answers 500":
         return answer(), 500
-    connection = database()
-    (count,) = connection.execute("SELECT count(*) FROM entries").fetchone()
-    connection.close()
+    (count,) = database().execute("SELECT count(*) FROM entries").fetchone()
     return answer(entries=count), 200
 
 
@@ -59,7 +71,5 @@ def slow() -> dict[str, Any]:
 @app.post("/entries")
 def write() -> dict[str, Any]:
     """Write an entry down, and only then say so."""
-    connection = database()
-    cursor = connection.execute("INSERT INTO entries (text) VALUES (?)", (request.form["text"],))
-    connection.close()
+    cursor = database().execute("INSERT INTO entries (text) VALUES (?)", (request.form["text"],))
     return answer(id=cursor.lastrowid)

@@ -31,7 +31,7 @@ def back_up(site: Site, now: datetime.datetime | None = None) -> dict[str, Any]:
     :returns: C(name), C(files), C(bytes), C(databases), C(removed).
     :raises OperationError: where the backup is not one; what was there before stays.
     """
-    with locked(site):
+    with locked(site, "backup"):
         root = site.path("backups")
         name = (now or datetime.datetime.now(datetime.UTC)).strftime(NAME_FORMAT)
         aside = root / f".incomplete-{name}"

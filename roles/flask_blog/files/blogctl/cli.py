@@ -12,47 +12,54 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from . import backup, maintenance, release, rollback, services, status, transaction
+from . import backup, completion, grammar, maintenance, release, rollback, services, status, transaction
+from .operations import History
 from .site import OperationError, Site, app_folder, live_target, load, release_manifest, starts_held
 
-EPILOG = """exit status:
-  0  done
-  1  the operation failed; what was live before is live still, or the message says otherwise
-  2  the command line is wrong
-  130  interrupted; what was begun was undone
+#: Exit statuses beside those that an OperationError carries (grammar.py says what each means).
+WRONG_COMMAND_LINE, NOT_SERVING, INTERRUPTED = 2, 6, 130
 
-examples:
-  blogctl status
-  blogctl rollback
-  blogctl --site travel-blog run -- flask create-admin ada
-"""
+#: Seconds for which a start waits at most for what a killed operation had started.
+ORPHANS = 15.0
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a command has to say: a mapping for programs, words for people."""
+    """What a command has to say: a mapping for programs, words for people, and the exit status."""
 
     values: dict[str, Any]
     words: str
+    status: int = 0
 
 
 def _activate(site: Site, options: argparse.Namespace) -> Result:
+    problem = History.of(site).failed.get(options.release)
+    if problem is not None and not options.retry:
+        raise OperationError(
+            f"{options.release} failed when it was activated last: {problem}\n"
+            f"Where the cause is gone, try it again with 'blogctl activate --retry {options.release}'."
+        )
     outcome = release.activate(site, options.release)
     words = f"{outcome.release} is served"
     if outcome.initialised:
         words += ", with new data"
     if outcome.waited:
         words += f"; requests waited {outcome.waited:.1f} s while the data changed"
+    if maintenance.is_on(site):
+        words += "; visitors still get the maintenance page (blogctl maintenance off)"
     return Result(release.summary(outcome), words)
 
 
 def _rollback(site: Site, options: argparse.Namespace) -> Result:
-    found = rollback.rollback(site, options.release, options.restore_data, options.keep_data)
+    found = rollback.rollback(site, options.release, options.restore_data, options.keep_data, options.dry_run)
+    if options.dry_run:
+        words = f"would go back from {found['previous']} to {found['release']}"
+        words += f", to the data from then; that loses {rollback.in_words(found['lost'])}" if found["restored"] else ""
+        return Result(found, words)
     words = f"{found['release']} is served again"
     if found["restored"]:
-        rows = ", ".join(f"{count} rows in {table}" for table, count in found["lost"].items()) or "no rows"
         kept = transaction.snapshot_folder(site, f"{transaction.LEFT}{found['previous']}")
-        words += f", on the data from then; left behind: {rows} (kept in {kept})"
+        words += f", on the data from then; left behind: {rollback.in_words(found['lost'])} (kept in {kept})"
     return Result(found, words)
 
 
@@ -62,14 +69,22 @@ def _backup(site: Site, _: argparse.Namespace) -> Result:
 
 
 def _maintenance(site: Site, options: argparse.Namespace) -> Result:
-    changed = maintenance.turn(site, options.state == "on")
-    words = f"the maintenance page is {options.state}" + ("" if changed else " already")
-    return Result({"maintenance": options.state == "on", "changed": changed}, words)
+    if options.state is None:
+        is_on = maintenance.is_on(site)
+        return Result({"maintenance": is_on}, f"the maintenance page is {'on' if is_on else 'off'}")
+    wanted = options.state == "on"
+    if options.dry_run:
+        changed = maintenance.is_on(site) != wanted
+        words = f"the maintenance page would be {options.state}" if changed else f"it is {options.state} already"
+    else:
+        changed = maintenance.turn(site, wanted)
+        words = f"the maintenance page is {options.state}" + ("" if changed else " already")
+    return Result({"maintenance": wanted, "changed": changed, "dry_run": options.dry_run}, words)
 
 
 def _status(site: Site, _: argparse.Namespace) -> Result:
     found = status.status(site)
-    return Result(found, status.status_words(found))
+    return Result(found, status.status_words(found), 0 if found["serves"] else NOT_SERVING)
 
 
 def _releases(site: Site, _: argparse.Namespace) -> Result:
@@ -78,88 +93,95 @@ def _releases(site: Site, _: argparse.Namespace) -> Result:
 
 
 def _logs(site: Site, options: argparse.Namespace) -> Result:
-    arguments = ["journalctl", f"--unit={site.name}*", f"--lines={options.lines}"]
+    arguments = ["journalctl", *(f"--unit={unit}" for unit in services.units_of(site))]
+    if options.since is not None:
+        arguments.append(f"--since={options.since}")
+    if options.lines is not None or options.since is None:
+        arguments.append(f"--lines={100 if options.lines is None else options.lines}")
     arguments += ["--follow"] if options.follow else ["--no-pager"]
+    arguments += ["--output=json"] if options.json else []
+    sys.stdout.flush()
     os.execvp(arguments[0], arguments)  # noqa: S606  (it replaces this process, so that Ctrl-C ends it)
 
 
 def _run(site: Site, options: argparse.Namespace) -> Result:
-    current = release.release_of(site, live_target(site))
-    if current is None:
-        raise OperationError(f"{site.name} has no live release to run a command in")
-    root = release_manifest(site, current).get("source_root", "")
     words = options.words[1:] if options.words[:1] == ["--"] else options.words
     if not words:
         raise OperationError("name a command after --, such as: blogctl run -- flask shell")
+    current = release.release_of(site, live_target(site))
+    if current is None:
+        raise OperationError(
+            f"{site.name} has no live release to run a command in; activate one (blogctl releases lists them)"
+        )
+    root = release_manifest(site, current).get("source_root", "")
     raise SystemExit(services.attach_as_app(site, app_folder(site, current), root, words))
 
 
 def _prepare_start(site: Site, _: argparse.Namespace) -> Result:
     """Called by systemd before the app starts: wait while an operation holds starts back, undo one that was killed."""
     with starts_held(site, wait=float("inf")):
+        if transaction.is_open(site):
+            services.end_orphans(site, ORPHANS)
         undone = transaction.undo(site)
     return Result({"undone": undone}, "an interrupted change of the data was undone" if undone else "")
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the command line's grammar."""
-    top = argparse.ArgumentParser(
-        prog="blogctl",
-        description="Operate the blogs of this host.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    top.add_argument("--site", metavar="NAME", help="the site to work on; needed where the host has several")
-    top.add_argument("--json", action="store_true", help="say the result as JSON, for programs")
-    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+def _recover(site: Site, _: argparse.Namespace) -> Result:
+    """Called by systemd beside each operation and at boot: see to one that was killed."""
+    done = release.recover(site)
+    return Result({"done": done}, f"an operation was killed: {done}" if done else "")
 
-    def command(name: str, run: Callable[[Site, argparse.Namespace], Result], text: str) -> argparse.ArgumentParser:
-        one = commands.add_parser(name, help=text, description=text)
-        one.set_defaults(run=run)
-        return one
 
-    command("status", _status, "what is served, whether it answers, what happened last")
-    command("releases", _releases, "the releases on this host, and the journal of operations")
-    one = command("activate", _activate, "rehearse a release and serve it; where that fails, nothing changes")
-    one.add_argument("release", metavar="ID", help="the release's id, a folder in /opt/SITE/releases")
-    one = command("rollback", _rollback, "go back to the good release before, or to the one named")
-    one.add_argument("release", metavar="ID", nargs="?", help="the release to go back to")
-    flags = one.add_mutually_exclusive_group()
-    flags.add_argument(
-        "--restore-data", action="store_true", help="go back to the data from then as well, and lose rows"
-    )
-    flags.add_argument("--keep-data", action="store_true", help="run the older release on the newer schema")
-    command("backup", _backup, "back the site's data up, verify the copy, remove old ones")
-    one = command("maintenance", _maintenance, "show a maintenance page to everybody but the listed addresses")
-    one.add_argument("state", choices=["on", "off"])
-    one = command("logs", _logs, "what the app wrote to the journal")
-    one.add_argument("-f", "--follow", action="store_true", help="go on as lines come in")
-    one.add_argument("-n", "--lines", type=int, default=100, help="how many of the last lines (100)")
-    one = command("run", _run, "run a command as the app does, such as: blogctl run -- flask shell")
-    one.add_argument("words", nargs=argparse.REMAINDER, metavar="-- COMMAND")
-    one = commands.add_parser("prepare-start")  # for systemd alone, so --help does not list it
-    one.set_defaults(run=_prepare_start)
-    return top
+RUN: dict[str, Callable[[Site, argparse.Namespace], Result]] = {
+    "status": _status,
+    "releases": _releases,
+    "activate": _activate,
+    "rollback": _rollback,
+    "backup": _backup,
+    "maintenance": _maintenance,
+    "logs": _logs,
+    "run": _run,
+    "prepare-start": _prepare_start,
+    "recover": _recover,
+}
 
 
 def _interrupt(number: int, _: Any) -> None:
     raise KeyboardInterrupt(signal.Signals(number).name)
 
 
+def _fail(words: str, status: int, as_json: bool, details: dict[str, Any] | None = None, before: str = "") -> int:
+    """Say what went wrong on the error output, and return the exit status."""
+    text = json.dumps({"error": words, "status": status, **(details or {})}) if as_json else f"{before}blogctl: {words}"
+    print(text, file=sys.stderr)
+    return status
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return the exit status."""
-    options = parser().parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["complete"]:  # called by the shells' completion: what follows is no command line of ours
+        print("\n".join(completion.complete(arguments[1:] or [""])))
+        return 0
+    top = grammar.parser(hidden=[name for name in grammar.HIDDEN if name in arguments])
+    try:
+        options = top.parse_args(arguments)
+    except grammar.BadCommandLine as error:
+        return _fail(str(error), WRONG_COMMAND_LINE, "--json" in arguments, before=error.usage)
+    if options.command == "help":
+        (grammar.subparsers(top)[options.topic] if options.topic else top).print_help()
+        return 0
     # A connection that breaks, or a kill that leaves time for it, puts back what was begun, like Ctrl-C does.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
-        result = options.run(load(options.site), options)
-    except (OperationError, OSError, sqlite3.Error) as error:
-        print(json.dumps({"error": str(error)}) if options.json else f"blogctl: {error}", file=sys.stderr)
-        return 1
+        result = RUN[options.command](load(options.site or os.environ.get("BLOGCTL_SITE")), options)
+    except OperationError as error:
+        return _fail(str(error), error.status, options.json, error.details)
+    except (OSError, sqlite3.Error) as error:
+        return _fail(str(error), OperationError.status, options.json)
     except KeyboardInterrupt:
-        print("blogctl: interrupted", file=sys.stderr)
-        return 130
+        return _fail("interrupted", INTERRUPTED, options.json)
     if options.json or result.words:
         print(json.dumps(result.values) if options.json else result.words)
-    return 0
+    return result.status

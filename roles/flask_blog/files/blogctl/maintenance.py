@@ -24,7 +24,7 @@ def turn(site: Site, on: bool) -> bool:
 
     :returns: whether that changed anything.
     """
-    with locked(site):
+    with locked(site, f"maintenance {'on' if on else 'off'}"):
         if is_on(site) == on:
             return False
         release = release_of(site, live_target(site))

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .services import claimed
 from .site import OperationError, Site
 
 #: One JSON object a line, in the site's root. A line is written when an operation begins, and another when it ends.
@@ -21,6 +22,8 @@ FILE = "operations.jsonl"
 KEEP = 2000
 
 BEGUN, DONE, FAILED = "begun", "done", "failed"
+#: Killed on its way; what it had begun was ended or undone afterwards.
+INTERRUPTED = "interrupted"
 
 
 @dataclass
@@ -39,6 +42,11 @@ class Operation:
     #: what else is worth knowing: seconds that requests waited, the snapshot taken, why it failed
     details: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def has_arrived(self) -> bool:
+        """Whether it serves what it was to serve: it came to its end, or was killed so late that it was ended."""
+        return self.result == DONE or (self.result == INTERRUPTED and self.details.get("serves") == self.release)
+
 
 def journal_path(site: Site) -> Path:
     """Return where the journal lies."""
@@ -48,7 +56,8 @@ def journal_path(site: Site) -> Path:
 def read(site: Site) -> list[Operation]:
     """Return all operations, oldest first, each in the state that it reached last.
 
-    One that is still C(begun) is under way, or was interrupted. A line cut off by a full disk is passed over.
+    One that is still C(begun) is under way, or was killed and nobody has looked after it yet. A line cut off by a full
+    disk is passed over.
     """
     try:
         lines = journal_path(site).read_text(encoding="utf-8").splitlines()
@@ -84,6 +93,25 @@ def _shorten(site: Site) -> None:
         temporary.replace(path)
 
 
+def unfinished(site: Site) -> list[Operation]:
+    """Return the operations that have no end, oldest first.
+
+    Whoever holds the site's lock knows that they were killed: each of them had it until its end was written.
+    """
+    return [entry for entry in read(site) if entry.result == BEGUN]
+
+
+def close(site: Site, entry: Operation, serves: str | None, words: str) -> None:
+    """Write an end for an operation that was killed.
+
+    :param serves: the release that serves since; None where none does.
+    :param words: what was done about it.
+    """
+    entry.result = INTERRUPTED
+    entry.details |= {"serves": serves, "recovery": words}
+    _append(site, entry)
+
+
 def who() -> str:
     """Return the person behind the operation, as far as sudo says."""
     return os.environ.get("SUDO_USER") or getpass.getuser()
@@ -104,7 +132,8 @@ def recorded(site: Site, operation: str, origin: str | None, release: str | None
     _append(site, entry)
     began = time.monotonic()
     try:
-        yield entry
+        with claimed(site):
+            yield entry
         entry.result = DONE
     except BaseException as problem:
         entry.result = FAILED
@@ -138,7 +167,7 @@ class History:
         for entry in read(site):
             if entry.operation not in ("activate", "rollback") or entry.release is None:
                 continue
-            if entry.result == DONE:
+            if entry.has_arrived:
                 failed.pop(entry.release, None)
                 left.discard(entry.release)
                 if entry.operation == "rollback" and entry.origin:

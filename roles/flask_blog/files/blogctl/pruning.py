@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from pathlib import Path
 
 from . import services, transaction
 from .operations import History
 from .site import MANIFEST, Site, live_target
+
+#: Seconds for which a release that was never activated stays.
+NEW = 3600
+#: Ends the name of a release that is being removed.
+DOOMED = ".removed"
 
 
 def in_use(site: Site) -> set[str]:
@@ -32,7 +38,8 @@ def _readlink(path: Path) -> str | None:
 def prune(site: Site, history: History) -> list[str]:
     """Keep the newest good releases, as many as the site keeps, and what is in use; remove the others.
 
-    A release that was never activated goes too, unless it came after the last activation: a playbook may be about to.
+    A release that was never activated goes too, unless it is new: a playbook may be about to activate it, or another
+    one to unpack it.
 
     :returns: the releases removed.
     """
@@ -40,17 +47,20 @@ def prune(site: Site, history: History) -> list[str]:
     kept = set(history.good[-site.settings["keep_releases"] :]) | in_use(site)
     live = releases / (history.good[-1] if history.good else "")
     newer_than = live.stat().st_mtime if history.good and live.exists() else 0.0
+    newer_than = min(newer_than, time.time() - NEW)
     removed = []
     for folder in sorted(releases.iterdir()):
         is_new = folder.stat().st_mtime > newer_than and folder.name not in history.failed
-        if folder.name in kept or (is_new and folder.name not in history.good):
-            continue
-        doomed = folder.with_name(f"{folder.name}.incomplete")
-        if not folder.name.endswith(".incomplete"):
+        doomed = folder
+        if not folder.name.endswith(DOOMED):
+            if folder.name in kept or (is_new and folder.name not in history.good):
+                continue
+            # Renamed first: an interrupted removal must not leave half a release under a good name.
+            doomed = folder.with_name(f"{folder.name}{DOOMED}")
             shutil.rmtree(doomed, ignore_errors=True)
             folder.rename(doomed)
             removed.append(folder.name)
-        shutil.rmtree(doomed if doomed.exists() else folder)
+        shutil.rmtree(doomed, ignore_errors=True)
     _prune_venvs(site)
     transaction.forget_snapshots(site, {path.name for path in releases.iterdir()})
     return removed

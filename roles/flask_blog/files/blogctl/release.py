@@ -13,10 +13,13 @@ from . import assets, health, operations, sandbox, services, transaction
 from .initialise import initialise
 from .pruning import prune
 from .site import (
+    FollowUpFailed,
+    HostError,
     OperationError,
     Site,
     app_folder,
     forget_pending,
+    link_aside,
     live_target,
     locked,
     point_link,
@@ -30,6 +33,24 @@ FAILURES = (OperationError, OSError, ValueError, sqlite3.Error)
 
 #: Seconds that requests in flight may take to end, beyond what a start may take (gunicorn.conf.py: graceful_timeout).
 DRAIN = 60.0
+
+#: Seconds after its start within which a process has said what it serves.
+SAYING = 5.0
+
+#: What programs say when the host has failed them (strerror(3), https://www.sqlite.org/rescode.html, systemctl).
+HOST_FAILURES = (
+    "No space left on device",
+    "database or disk is full",
+    "Disk quota exceeded",
+    "Read-only file system",
+    "Input/output error",
+    "disk I/O error",
+    "Cannot allocate memory",
+    "Too many open files in system",
+    "Failed to connect to bus",
+    "Failed to connect to system scope bus",
+    "Failed to get D-Bus connection",
+)
 
 
 @dataclass
@@ -59,7 +80,8 @@ def activate(site: Site, release: str, operation: str = "activate", commands: bo
     :param commands: run the release's commands; going back does not.
     :raises OperationError: saying what is served then.
     """
-    with locked(site):
+    with locked(site, f"{operation} {release}"):
+        services.watch(site)
         return activate_locked(site, release, operation, commands)
 
 
@@ -76,8 +98,8 @@ def activate_locked(site: Site, release: str, operation: str, commands: bool) ->
             outcome.initialised = initialise(site, release)
             replace(site, release, previous, outcome, commands)
         except FAILURES as error:
-            # A release that failed is not to be chosen by a rollback.
-            entry.details["voids"] = release != outcome.previous
+            # A release that failed is not to be chosen by a rollback; where the host failed, it may be a good one.
+            entry.details["voids"] = release != outcome.previous and not is_of_host(error)
             if isinstance(error, OperationError):
                 raise
             # A full disk or a damaged database is a failure in words like any other.
@@ -145,24 +167,104 @@ def _settings_put_back(site: Site) -> str:
     return "\nThe settings from before were put back as well."
 
 
-def finish_interrupted(site: Site) -> None:
-    """Undo, or end, what an operation that was killed has begun."""
+def is_of_host(error: BaseException | None) -> bool:
+    """Say whether the host failed, and not the release: a file, a database of ours, systemd, or a full disk.
+
+    An app that met a full disk says so in its output or its journal, which are part of the message.
+    """
+    while error is not None:
+        if isinstance(error, HostError | OSError | sqlite3.Error):
+            return True
+        if any(words in str(error) for words in HOST_FAILURES):
+            return True
+        error = error.__cause__
+    return False
+
+
+def recover(site: Site) -> str:
+    """Wait until no operation is under way, and see to one that was killed; say in words what was done.
+
+    It runs beside each operation that changes what serves (NAME-recovery.service), and at boot.
+    """
+    with locked(site, "recover", wait=float("inf")):
+        return finish_interrupted(site)
+
+
+def finish_interrupted(site: Site) -> str:
+    """Undo, or end, what an operation that was killed has begun, and say in words what was done.
+
+    An operation is in the journal before it touches anything, and its end is there before the lock is free.
+    """
+    killed = operations.unfinished(site)
     service = site.settings["service_unit"]
+    if killed:
+        services.end_orphans(site, site.settings["activation_timeout"] + DRAIN)
     with starts_held(site):
         # While starts are held, a service that is up stays up: an open transaction means that it is down or starting.
         pending = transaction.is_open(site)
         if pending:
             services.systemctl("stop", next_unit(site), service)
             transaction.undo(site)
-    # Outside the hold: a start waits for it.
-    services.stop_transient(sandbox.instance_unit(site))
-    services.stop_transient(services.command_unit(site))
-    sandbox.forget_copy(site)
+    if killed or pending:
+        sandbox.forget_copy(site)
+        transaction.forget_unbegun(site)
+        for link in (site.path("link"), site.path("root") / "next"):
+            link_aside(link).unlink(missing_ok=True)
     if pending:
         with contextlib.suppress(OperationError):  # a release that cannot start is one more reason to go on
             services.systemctl("start", service)
+    said = "what it had begun with the data was undone; " if pending else ""
+    changing = [entry for entry in killed if entry.operation in ("activate", "rollback")]
+    if changing:
+        said += settle(site, changing[-1])
     if services.is_active(next_unit(site)) and services.is_active(service):
         services.systemctl("stop", next_unit(site))
+    serves = release_of(site, live_target(site))
+    for entry in killed:
+        operations.close(site, entry, serves, said)
+    return said
+
+
+def settle(site: Site, killed: operations.Operation) -> str:
+    """See that the release that the link names serves, and say in words what was done.
+
+    The link moves once the release has answered, if only where no visitor reaches it. Where it does not answer now, the
+    one before it is put back, unless visitors may have written to data that only the newer one knows.
+    """
+    service, seconds = site.settings["service_unit"], site.settings["activation_timeout"]
+    target = live_target(site)
+    release = release_of(site, target)
+    if target is None or release is None:
+        return "nothing was served before it, and nothing is now"
+    try:
+        if not services.is_active(site.settings["socket_unit"]) or site.pending("socket").exists():
+            start(site)
+        else:
+            services.systemctl("start", service)  # one that is under way comes to its end first
+            if running_release(site) != release:
+                services.systemctl("restart", service)
+            elif release == killed.origin:
+                return f"{release} serves on"
+        problem = health.wait_for_instance(site, "main", release, seconds)
+    except FAILURES as error:
+        problem = str(error)
+    if not problem:
+        return f"{release} serves"
+    changed = [killed.release or "", f"{transaction.LEFT}{killed.origin}"]
+    may_go_back = killed.origin not in (None, release)
+    if may_go_back and not any(transaction.snapshot_folder(site, name).exists() for name in changed):
+        with contextlib.suppress(OperationError):
+            before = str(app_folder(site, killed.origin or ""))
+            return f"{release} does not answer: {problem}. {take_back(site, before, target)}"
+    return f"{release} does not answer, and systemd goes on trying: {problem}"
+
+
+def running_release(site: Site) -> str | None:
+    """Return the release of the running process, which says so a moment after systemd calls it started."""
+    deadline = time.monotonic() + SAYING
+    while (found := health.served_release(site)) is None and time.monotonic() < deadline:
+        time.sleep(health.PAUSE)
+    return found
 
 
 def next_unit(site: Site) -> str:
@@ -377,7 +479,7 @@ def run_afterwards(site: Site, release: str) -> None:
     try:
         sandbox.run_commands(site, release, site.settings["after_release_commands"], site.path("data"))
     except OperationError as error:
-        raise OperationError(f"The release {release} is served, but a command after it failed: {error}") from error
+        raise FollowUpFailed(f"The release {release} is served, but a command after it failed: {error}") from error
 
 
 def summary(outcome: Outcome) -> dict[str, Any]:

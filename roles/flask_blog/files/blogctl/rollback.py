@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from . import data, health, sandbox, services, transaction
-from .operations import BEGUN, DONE, FAILED, History, Operation, read, recorded
+from .operations import BEGUN, FAILED, INTERRUPTED, History, Operation, read, recorded
 from .release import (
     FAILURES,
     Outcome,
@@ -19,7 +20,17 @@ from .release import (
     stop_and_hold,
     undo_change,
 )
-from .site import OperationError, Site, app_folder, forget_pending, live_target, locked, point_link, starts_held
+from .site import (
+    OperationError,
+    Site,
+    Undecided,
+    app_folder,
+    forget_pending,
+    live_target,
+    locked,
+    point_link,
+    starts_held,
+)
 
 
 def choose(site: Site, wanted: str | None) -> str:
@@ -32,7 +43,7 @@ def choose(site: Site, wanted: str | None) -> str:
     if wanted in history.failed:
         raise OperationError(
             f"{wanted} failed when it was activated: {history.failed[wanted]}\n"
-            f"Where the cause is gone, try it again with 'blogctl activate {wanted}'."
+            f"Where the cause is gone, try it again with 'blogctl activate --retry {wanted}'."
         )
     if wanted == current:
         raise OperationError(f"{wanted} is live already")
@@ -43,7 +54,7 @@ def choose(site: Site, wanted: str | None) -> str:
     earlier = [release for release in history.good if release != current and release not in history.left]
     earlier = [release for release in earlier if (site.path("releases") / release).is_dir()]
     if not earlier:
-        raise OperationError("there is no good release before the live one")
+        raise OperationError("there is no good release before the live one; 'blogctl releases' lists what there is")
     return earlier[-1]
 
 
@@ -55,41 +66,80 @@ def snapshot_before(site: Site, target: str) -> Path | None:
     entries = [entry for entry in read(site) if entry.operation in ("activate", "rollback") and entry.result != FAILED]
     after: list[Operation] = []
     for entry in entries:
-        after = [] if entry.release == target and entry.result == DONE else [*after, entry]
+        after = [] if entry.release == target and entry.has_arrived else [*after, entry]
     for entry in after:
         folder = transaction.snapshot_folder(site, entry.release or "")
-        if (entry.result == BEGUN or entry.details.get("data_changed")) and folder.is_dir():
+        may_have_changed = entry.result == BEGUN or (entry.result == INTERRUPTED and entry.has_arrived)
+        if (may_have_changed or entry.details.get("data_changed")) and folder.is_dir():
             return folder
     return None
 
 
-def schema(database: Path) -> list[tuple[str, str]]:
-    """Return a database's schema: each table's, index's and trigger's name and definition."""
-    with contextlib.closing(data.connect(database, read_only=True)) as connection:
-        rows = connection.execute("SELECT name, coalesce(sql, '') FROM sqlite_schema ORDER BY name").fetchall()
-    return [(str(name), str(sql)) for name, sql in rows]
-
-
-def rows_since(before: Path, now: Path) -> dict[str, int]:
-    """Count, by table, the rows that are new or different since a snapshot, in the columns that both have."""
-    lost = {}
+@contextlib.contextmanager
+def _both(before: Path, now: Path) -> Iterator[sqlite3.Connection]:
+    """Open the present database, and a snapshot beside it as C(before); root alone reaches that one."""
     with contextlib.closing(data.connect(now, read_only=True)) as connection:
         connection.execute("ATTACH DATABASE ? AS before", (f"{before.absolute().as_uri()}?mode=ro",))
+        yield connection
+
+
+def schema_changed(before: Path, now: Path) -> bool:
+    """Say whether two databases differ in a table's, an index's or a trigger's definition."""
+    query = "SELECT name, coalesce(sql, '') FROM {}.sqlite_schema ORDER BY name, sql"
+    with _both(before, now) as connection:
+        ours, theirs = (connection.execute(query.format(where)).fetchall() for where in ("main", "before"))
+    return bool(ours != theirs)
+
+
+def rows_since(before: Path, now: Path) -> dict[str, tuple[int, int]]:
+    """Count, by table, the rows written or changed since a snapshot, and those deleted since.
+
+    Compared are the columns that both have. A row is known by its primary key; in a table without one, a changed row
+    counts as written and as deleted.
+    """
+    counted = {}
+    with _both(before, now) as connection:
         tables, known = _tables(connection, "main"), _tables(connection, "before")
-        for table in sorted(tables):
-            quoted = _quoted(table)
-            if table not in known:
-                query = f"SELECT count(*) FROM main.{quoted}"  # noqa: S608  (a name cannot be a parameter; it is quoted)
-                (count,) = connection.execute(query).fetchone()
+        for table in sorted(tables | known):
+            if table in tables and table in known:
+                columns, keys = _common_columns(connection, table)
+                counts = (
+                    _count_only_in(connection, "main", "before", table, columns, distinct=bool(keys)),
+                    _count_only_in(connection, "before", "main", table, keys or columns, distinct=bool(keys)),
+                )
             else:
-                ours = [row[1] for row in connection.execute(f"PRAGMA main.table_info({quoted})")]
-                theirs = {row[1] for row in connection.execute(f"PRAGMA before.table_info({quoted})")}
-                columns = ", ".join(_quoted(name) for name in ours if name in theirs) or "NULL"
-                only_now = f"SELECT {columns} FROM main.{quoted} EXCEPT SELECT {columns} FROM before.{quoted}"  # noqa: S608
-                (count,) = connection.execute(f"SELECT count(*) FROM ({only_now})").fetchone()  # noqa: S608
-            if count:
-                lost[table] = count
-    return lost
+                where = "main" if table in tables else "before"
+                # A name cannot be a parameter; it is quoted.
+                query = f"SELECT count(*) FROM {where}.{_quoted(table)}"  # noqa: S608
+                (count,) = connection.execute(query).fetchone()
+                counts = (count, 0) if table in tables else (0, count)
+            if any(counts):
+                counted[table] = counts
+    return counted
+
+
+def _common_columns(connection: sqlite3.Connection, table: str) -> tuple[list[str], list[str]]:
+    """Return the columns that a table has in both databases, and its primary key where it is the same in both."""
+    quoted = _quoted(table)
+    now, before = (
+        {str(row[1]): int(row[5]) for row in connection.execute(f"PRAGMA {where}.table_info({quoted})")}
+        for where in ("main", "before")
+    )
+    keys = {name for name, place in now.items() if place}
+    same = keys == {name for name, place in before.items() if place}
+    return [name for name in now if name in before], sorted(keys) if same else []
+
+
+def _count_only_in(
+    connection: sqlite3.Connection, where: str, other: str, table: str, columns: list[str], *, distinct: bool
+) -> int:
+    """Count a table's rows that the other database has not, equal ones as often as they are there."""
+    names = ", ".join(_quoted(name) for name in columns) or "NULL"
+    if not distinct:
+        names += f", row_number() OVER (PARTITION BY {names})"
+    rows = [f"SELECT {names} FROM {one}.{_quoted(table)}" for one in (where, other)]  # noqa: S608
+    (count,) = connection.execute(f"SELECT count(*) FROM ({rows[0]} EXCEPT {rows[1]})").fetchone()  # noqa: S608
+    return int(count)
 
 
 def _tables(connection: sqlite3.Connection, database: str) -> set[str]:
@@ -107,54 +157,86 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def losses(site: Site, snapshot: Path) -> tuple[bool, dict[str, int]]:
-    """Say whether the schema changed since a snapshot, and how many rows of which table were written since."""
-    changed, rows = False, dict[str, int]()
+def losses(site: Site, snapshot: Path) -> tuple[bool, list[dict[str, Any]]]:
+    """Say whether the schema changed since a snapshot, and what happened to how many rows of which table since.
+
+    :returns: for each table in which something did: C(database), C(table), C(written) (or changed), C(deleted).
+    """
+    changed, rows = False, list[dict[str, Any]]()
     for relative in data.databases_of(snapshot):
         before, now = snapshot / relative, site.path("data") / relative
         if now.exists():
-            changed |= schema(before) != schema(now)
-            rows |= {f"{relative}: {table}": count for table, count in rows_since(before, now).items()}
+            changed |= schema_changed(before, now)
+            rows += [
+                {"database": str(relative), "table": table, "written": written, "deleted": deleted}
+                for table, (written, deleted) in rows_since(before, now).items()
+            ]
     return changed, rows
 
 
-def rollback(site: Site, wanted: str | None, restore_data: bool = False, keep_data: bool = False) -> dict[str, Any]:
+def in_words(lost: list[dict[str, Any]]) -> str:
+    """Return what happened to rows for people."""
+
+    def number(count: int, what: str) -> list[str]:
+        return [f"{count} row{'' if count == 1 else 's'} {what}"] if count else []
+
+    tables = (
+        " and ".join(number(one["written"], "written or changed") + number(one["deleted"], "deleted"))
+        + f" in table {one['table']} of {one['database']}"
+        for one in lost
+    )
+    return "; ".join(tables) or "no row was written, changed or deleted"
+
+
+def rollback(
+    site: Site, wanted: str | None, restore_data: bool = False, keep_data: bool = False, dry_run: bool = False
+) -> dict[str, Any]:
     """Go back to a release.
 
     Where the schema changed since, the older code may not understand the data: then it takes one of the two flags.
 
+    :param dry_run: find out what would be done, and do nothing.
     :returns: C(release), C(previous), C(waited), C(restored), and C(lost) rows by table.
-    :raises OperationError: saying what restoring the data would lose, where no flag was given.
+    :raises Undecided: saying what restoring the data would lose, where no flag was given.
     """
-    with locked(site):
-        finish_interrupted(site)
+    with locked(site, f"rollback {wanted or ''}".strip()):
+        if not dry_run:
+            services.watch(site)
+            finish_interrupted(site)
         target = choose(site, wanted)
         snapshot = snapshot_before(site, target)
         try:
-            changed, rows = losses(site, snapshot) if snapshot else (False, {})
+            changed, rows = losses(site, snapshot) if snapshot else (False, [])
         except sqlite3.Error as error:
             if not (restore_data or keep_data):
-                raise OperationError(
+                raise Undecided(
                     f"the data cannot be compared with that of {target}: {error}\n"
                     "Choose: --restore-data goes back to the data from then, --keep-data keeps the present one."
                 ) from error
-            changed, rows = True, {}
-        if snapshot and restore_data:
-            outcome = restore(site, target, snapshot)
-            return {**vars(outcome), "restored": True, "lost": rows}
-        if restore_data:
+            changed, rows = True, []
+        if restore_data and not snapshot:
             raise OperationError(
                 f"no release since {target} changed the data, so there is none to restore; leave the flag out"
             )
-        if changed and not keep_data:
-            words = ", ".join(f"{count} rows in {table}" for table, count in rows.items()) or "no rows"
-            raise OperationError(
-                f"the database's schema changed since {target}. Going back with the data from then would lose what was"
-                f" written or changed since: {words}.\nChoose: --restore-data loses that, --keep-data runs the older"
-                " code on the newer schema."
+        if changed and not (restore_data or keep_data):
+            raise Undecided(
+                f"the database's schema changed since {target}. Going back with the data from then would lose"
+                f" what happened since: {in_words(rows)}.\nChoose: --restore-data loses that, --keep-data runs the"
+                " older code on the newer schema.",
+                release=target,
+                lost=rows,
             )
-        outcome = activate_locked(site, target, "rollback", commands=False)
-        return {**vars(outcome), "restored": False, "lost": {}}
+        restored = restore_data and snapshot is not None
+        lost = rows if restored else []
+        if dry_run:
+            current = release_of(site, live_target(site))
+            return {"release": target, "previous": current, "restored": restored, "lost": lost, "dry_run": True}
+        if restored:
+            assert snapshot is not None
+            outcome = restore(site, target, snapshot)
+        else:
+            outcome = activate_locked(site, target, "rollback", commands=False)
+        return {**vars(outcome), "restored": restored, "lost": lost, "dry_run": False}
 
 
 def restore(site: Site, target: str, snapshot: Path) -> Outcome:

@@ -30,11 +30,6 @@ def run_commands(site: Site, release: str, commands: list[str], place: Path) -> 
         services.run_as_app(site, folder, root, command, place)
 
 
-def instance_unit(site: Site) -> str:
-    """Return the transient unit of the instance that no visitor reaches, without its ending."""
-    return f"{site.name}-rehearsal"
-
-
 def forget_copy(site: Site) -> None:
     """Remove the copy of the data that a rehearsal worked on."""
     shutil.rmtree(_copy(site), ignore_errors=True)
@@ -52,7 +47,7 @@ def private_instance(site: Site, release: str, place: Path) -> Iterator[Path]:
     :param place: what it finds in the place of the data folder.
     :returns: the socket's path.
     """
-    unit = instance_unit(site)
+    unit = services.instance_unit(site)
     socket = Path("/run") / unit / "app.sock"
     folder = app_folder(site, release)
     properties = {"PrivateNetwork": "yes", "RuntimeDirectory": unit, "RuntimeDirectoryMode": "0750"}
@@ -92,7 +87,7 @@ def prove(site: Site, release: str, place: Path) -> None:
     :raises OperationError: with what it answered and the last lines of its journal.
     """
     since = services.cursor()
-    unit = instance_unit(site)
+    unit = services.instance_unit(site)
     with private_instance(site, release, place) as socket:
         problem = health.wait_for_socket(site, socket, unit, site.settings["activation_timeout"])
         if problem is None and (answer := health.ask_socket(site, socket, HOME, 10.0)).status not in health.ANSWERED:

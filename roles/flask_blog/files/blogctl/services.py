@@ -2,11 +2,60 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
+import socket
 import subprocess
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
-from .site import OperationError, Site
+from .site import HostError, OperationError, Site, calls_path, open_lock
+
+#: What the programs of an operation inherit from it: the lock that says that one of them still runs.
+_inherited: tuple[int, ...] = ()
+
+
+@contextlib.contextmanager
+def claimed(site: Site) -> Iterator[None]:
+    """Share a lock with every program that is started meanwhile.
+
+    A program outlives a blogctl that is killed: "systemctl restart" may reach systemd a moment later. Whoever finishes
+    what was begun waits for this lock first (C(end_orphans)).
+    """
+    global _inherited
+    handle = open_lock(calls_path(site))
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH)
+        _inherited = (handle,)
+        yield
+    finally:
+        _inherited = ()
+        os.close(handle)
+
+
+def end_orphans(site: Site, seconds: float) -> None:
+    """End what a killed operation runs as the app, and wait until none of the programs that it started is left.
+
+    :param seconds: to wait at most, for one that waits for a unit that does not come up.
+    """
+    deadline = time.monotonic() + seconds
+    handle = open_lock(calls_path(site))
+    try:
+        gone = False
+        while not gone:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                gone = True
+            except BlockingIOError:
+                gone = time.monotonic() >= deadline
+            # After the question: one that was there a moment ago may have started its unit since the last round.
+            for unit in (command_unit(site), instance_unit(site)):
+                stop_transient(unit)
+            time.sleep(0.0 if gone else 0.05)
+    finally:
+        os.close(handle)
 
 
 def systemctl(*arguments: str) -> None:
@@ -14,14 +63,39 @@ def systemctl(*arguments: str) -> None:
 
     :raises OperationError: with what it said, where it fails.
     """
-    result = subprocess.run(["systemctl", *arguments], capture_output=True, text=True, check=False)
+    result = subprocess.run(["systemctl", *arguments], capture_output=True, text=True, check=False, pass_fds=_inherited)
     if result.returncode:
         raise OperationError(f"'systemctl {' '.join(arguments)}' failed: {(result.stderr or result.stdout).strip()}")
 
 
 def is_active(unit: str) -> bool:
-    """Say whether a unit is running."""
-    return subprocess.run(["systemctl", "is-active", "--quiet", unit], check=False).returncode == 0
+    """Say whether a unit is running.
+
+    :raises HostError: where systemd does not say: that is not the unit's fault.
+    """
+    command = ["systemctl", "is-active", unit]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if not result.stdout.strip():
+        raise HostError(f"'{' '.join(command)}' failed: {result.stderr.strip()}")
+    return result.returncode == 0
+
+
+def recovery_unit(site: Site) -> str:
+    """Return the unit that ends, or undoes, an operation whose blogctl was killed."""
+    return f"{site.name}-recovery.service"
+
+
+def watch(site: Site) -> None:
+    """Have an operation ended by the host itself, should this process be killed. The site's lock is held.
+
+    The unit waits for the lock, which the kernel drops with this process. Started anew, not just started: one that
+    waited for the operation before, and is about to end, would be taken for one that waits for this.
+    """
+    result = subprocess.run(
+        ["systemctl", "restart", "--no-block", recovery_unit(site)], capture_output=True, text=True, check=False
+    )
+    if result.returncode:
+        log(site, f"nothing watches over this operation: {result.stderr.strip()}")
 
 
 def main_pid(unit: str) -> str:
@@ -114,15 +188,34 @@ def _as_app(
     ]
 
 
+#: Seconds that a command has to end after its time is up.
+END = 10
+
+
+def units_of(site: Site) -> list[str]:
+    """Return all units of a site whose journal tells of it. A pattern would take in those of a site called NAME-two."""
+    kinds = ("-next", "-rehearsal", "-command", "-recovery", "-backup")
+    return [
+        site.settings["service_unit"],
+        site.settings["socket_unit"],
+        *(f"{site.name}{one}.service" for one in kinds),
+    ]
+
+
 def command_unit(site: Site) -> str:
     """Return the transient unit of a command of the site, without its ending."""
     return f"{site.name}-command"
 
 
+def instance_unit(site: Site) -> str:
+    """Return the transient unit of the instance that no visitor reaches, without its ending."""
+    return f"{site.name}-rehearsal"
+
+
 def run_as_app(site: Site, folder: Path, source_root: str, command: str, data: Path) -> str:
     """Run a shell command the way the app runs: its account, environment, release and limits.
 
-    What it says is returned, and goes to the journal as well.
+    What it says is returned, and goes to the journal as well, line by line as it comes.
 
     :param folder: the folder of the release's app.
     :param data: what the command finds in the place of the data folder.
@@ -133,45 +226,77 @@ def run_as_app(site: Site, folder: Path, source_root: str, command: str, data: P
         site,
         folder,
         data,
-        {"RuntimeMaxSec": str(seconds)},
+        # One that does not heed SIGTERM is killed.
+        {"RuntimeMaxSec": str(seconds), "TimeoutStopSec": str(END)},
         {"PYTHONPATH": os.path.normpath(folder / source_root)},
     )
     unit = command_unit(site)
     # It has a name, as it outlives a blogctl that is killed: whoever undoes what it did stops it first.
     stop_transient(unit)
     words = ["systemd-run", "--quiet", "--collect", "--wait", "--pipe", "--service-type=exec", f"--unit={unit}"]
+    log(site, f"runs the command: {command}")
+    said = []
+    began = time.monotonic()
     try:
-        result = subprocess.run(
+        with subprocess.Popen(
             [*words, *options, "/bin/sh", "-c", command],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            check=False,
-        )
+            pass_fds=_inherited,
+        ) as process:
+            for line in process.stdout or ():
+                said.append(line.rstrip("\n"))
+                log(site, said[-1])
     except BaseException:
         stop_transient(unit)
         raise
-    said = result.stdout.strip()
-    log(site, f"{command}\n{said}")
-    if result.returncode:
-        last = "\n".join(said.splitlines()[-30:])
-        raise OperationError(f"the command '{command}' failed (status {result.returncode}):\n{last}")
-    return said
+    took = time.monotonic() - began
+    if process.returncode:
+        why = f"failed (status {process.returncode})"
+        if took >= seconds:
+            why = f"took longer than flask_blog_command_timeout, {seconds} s, and was ended"
+        log(site, f"the command {why}: {command}")
+        last = "\n".join(said[-30:]) or "(it said nothing)"
+        raise OperationError(f"the command '{command}' {why}:\n{last}")
+    log(site, f"the command ended well after {took:.1f} s: {command}")
+    return "\n".join(said)
 
 
 def attach_as_app(site: Site, folder: Path, source_root: str, words: list[str]) -> int:
     """Run a command as the app does, on this terminal, and return its exit status."""
     terminal = "--pty" if os.isatty(0) and os.isatty(1) else "--pipe"
     options = _as_app(site, folder, site.path("data"), {}, {"PYTHONPATH": os.path.normpath(folder / source_root)})
-    command = ["systemd-run", "--quiet", "--collect", "--wait", terminal, "--service-type=exec", *options]
-    return subprocess.run([*command, "/usr/bin/env", *words], check=False).returncode
+    unit = f"{site.name}-run-{os.getpid()}"
+    command = ["systemd-run", "--quiet", "--collect", "--wait", terminal, "--service-type=exec", f"--unit={unit}"]
+    try:
+        return subprocess.run([*command, *options, "/usr/bin/env", *words], check=False).returncode
+    except BaseException:
+        # Without a terminal that goes away with us, it would outlive whoever started it.
+        stop_transient(unit)
+        raise
+
+
+#: Where the journal takes entries with fields of their own (https://systemd.io/JOURNAL_NATIVE_PROTOCOL/).
+JOURNAL = "/run/systemd/journal/socket"
 
 
 def log(site: Site, text: str) -> None:
-    """Write to the journal under the site's name."""
-    subprocess.run(["systemd-cat", f"--identifier={site.name}"], input=text, text=True, errors="replace", check=False)
+    """Write a line to the journal under the site's name, so that C(journalctl -u NAME) shows it among the app's own.
+
+    The journal takes it from root alone that an entry is about a unit. Without a journal nothing is written.
+    """
+    fields = {
+        "MESSAGE": text.replace("\n", " | ")[:32000],
+        "PRIORITY": "6",
+        "SYSLOG_IDENTIFIER": site.name,
+        "OBJECT_SYSTEMD_UNIT": str(site.settings["service_unit"]),
+    }
+    entry = "".join(f"{name}={value}\n" for name, value in fields.items())
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journald:
+        journald.sendto(entry.encode(errors="replace"), JOURNAL)
 
 
 def start_transient(
@@ -190,6 +315,7 @@ def start_transient(
         capture_output=True,
         text=True,
         check=False,
+        pass_fds=_inherited,
     )
     if result.returncode:
         raise OperationError(f"'{command[0]}' cannot be started: {result.stderr.strip()}")
@@ -198,4 +324,5 @@ def start_transient(
 def stop_transient(unit: str) -> None:
     """Stop a transient unit, if it is there, and forget that it failed."""
     for verb in ("stop", "reset-failed"):
-        subprocess.run(["systemctl", verb, f"{unit}.service"], capture_output=True, check=False)
+        command = ["systemctl", verb, f"{unit}.service"]
+        subprocess.run(command, capture_output=True, check=False, pass_fds=_inherited)

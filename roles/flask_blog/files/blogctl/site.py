@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import fcntl
+import getpass
 import json
 import os
-import secrets
 import shutil
 import time
 from collections.abc import Iterator
@@ -24,6 +25,46 @@ MANIFEST = ".release.json"
 
 class OperationError(Exception):
     """An operation could not be done; the message says what failed, and what was done about it."""
+
+    #: the exit status of blogctl (grammar.py says what each means)
+    status = 1
+
+    def __init__(self, *words: object, **details: Any) -> None:
+        super().__init__(*words)
+        #: what programs get beside the message
+        self.details = details
+
+
+class Busy(OperationError):
+    """Another operation is under way; nothing was done."""
+
+    status = 3
+
+
+class Undecided(OperationError):
+    """Somebody has to choose what happens to the data; nothing was done."""
+
+    status = 4
+
+
+class FollowUpFailed(OperationError):
+    """The release is served; a command that follows it failed."""
+
+    status = 5
+
+
+class Settings(dict[str, Any]):
+    """The settings of a site; what an older role did not write is said in words."""
+
+    def __missing__(self, key: str) -> Any:
+        """Say what to do."""
+        raise OperationError(
+            f"{CONFIGURATION}/{self.get('name', '')}/site.json lacks {key!r}; run playbooks/site.yml to write it anew"
+        )
+
+
+class HostError(OperationError):
+    """The host failed, and not what runs on it: systemd cannot be reached, or a disk is full."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +93,8 @@ def load(name: str | None) -> Site:
     :raises OperationError: where it does not exist, or where a name is needed.
     """
     found = {path.parent.name: path for path in CONFIGURATION.glob("*/site.json")}
+    if not (found if name is None else name in found) and os.geteuid() != 0:
+        raise OperationError(f"{getpass.getuser()} may not read the settings of the sites; use sudo")
     if name is None and len(found) == 1:
         (name,) = found
     if name is None:
@@ -61,33 +104,54 @@ def load(name: str | None) -> Site:
     if name not in found:
         raise OperationError(f"this host has no site {name!r}; it has {', '.join(sorted(found)) or 'none'}")
     try:
-        return Site(json.loads(found[name].read_text(encoding="utf-8")))
+        settings = json.loads(found[name].read_text(encoding="utf-8"))
     except PermissionError:
         raise OperationError(f"{found[name]} is readable for root alone; use sudo") from None
+    except ValueError as error:
+        raise OperationError(f"{found[name]} is damaged ({error}); run playbooks/site.yml to write it anew") from error
+    if not isinstance(settings, dict) or settings.get("name") != name:
+        raise OperationError(f"{found[name]} is not that of {name}; run playbooks/site.yml to write it anew")
+    return Site(Settings(settings))
 
 
 @contextlib.contextmanager
-def locked(site: Site, wait: float = 60.0) -> Iterator[None]:
+def locked(site: Site, operation: str = "an operation", wait: float = 60.0) -> Iterator[None]:
     """Hold the site's lock for one operation.
 
     The kernel drops it with the process, so it is never stale.
 
-    :param wait: seconds to wait for an operation that is under way.
-    :raises OperationError: where it is still under way then.
+    :param operation: what others are told while they wait, such as C(activate 1a2b3c).
+    :param wait: seconds to wait for an operation that is under way; without an end where it is infinite.
+    :raises OperationError: where it is still under way then, saying who holds the lock.
     """
-    with _flock(LOCKS / f"flask-blog-hosting-{site.name}.lock", wait) as held:
+    with _flock(LOCKS / f"flask-blog-hosting-{site.name}.lock", wait) as (handle, held):
         if not held:
-            raise OperationError(f"another operation on {site.name} is under way; try again when it is done")
-        yield
+            holder = os.pread(handle, 1000, 0).decode(errors="replace").strip()
+            raise Busy(
+                f"another operation on {site.name} is under way ({holder or 'it has just begun'}); waited {wait:.0f} s"
+                " for it. Try again when it is done."
+            )
+        began = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        os.truncate(handle, 0)
+        os.pwrite(handle, f"{operation}, process {os.getpid()}, since {began}\n".encode(), 0)
+        try:
+            yield
+        finally:
+            os.truncate(handle, 0)
 
 
 @contextlib.contextmanager
 def starts_held(site: Site, wait: float = 60.0) -> Iterator[None]:
     """Hold back every start of the service: it waits in C(blogctl prepare-start) until this is over."""
-    with _flock(hold_path(site), wait) as held:
+    with _flock(hold_path(site), wait) as (_, held):
         if not held:
-            raise OperationError(f"{site.name} is being started; try again when that is done")
+            raise Busy(f"{site.name} is being started; try again when that is done")
         yield
+
+
+def calls_path(site: Site) -> Path:
+    """Return the lock that the programs of an operation share with it (C(services.claimed))."""
+    return LOCKS / f"flask-blog-hosting-{site.name}.calls"
 
 
 def hold_path(site: Site) -> Path:
@@ -95,22 +159,34 @@ def hold_path(site: Site) -> Path:
     return LOCKS / f"flask-blog-hosting-{site.name}.hold"
 
 
-@contextlib.contextmanager
-def _flock(path: Path, wait: float) -> Iterator[bool]:
+def open_lock(path: Path) -> int:
+    """Open a file to lock, and make it where it is missing.
+
+    Everybody may write to its folder, so a link is not followed. Only root opens the file, as reading it is enough to
+    lock it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+
+@contextlib.contextmanager
+def _flock(path: Path, wait: float) -> Iterator[tuple[int, bool]]:
     deadline = time.monotonic() + wait
-    with open(path, "w", encoding="utf-8") as handle:
+    handle = open_lock(path)
+    try:
         while True:
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait == float("inf") else fcntl.LOCK_NB))
             except BlockingIOError:
                 if time.monotonic() >= deadline:
-                    yield False
+                    yield handle, False
                     return
                 time.sleep(0.05)
             else:
-                yield True
+                yield handle, True
                 return
+    finally:
+        os.close(handle)
 
 
 def release_manifest(site: Site, release: str) -> dict[str, Any]:
@@ -118,11 +194,16 @@ def release_manifest(site: Site, release: str) -> dict[str, Any]:
 
     :raises OperationError: for a release that is not on this host.
     """
+    known = sorted(path.parent.name for path in site.path("releases").glob(f"*/{MANIFEST}"))
+    if release not in known:
+        raise OperationError(f"there is no release {release!r}; there are {', '.join(known) or 'none'}")
+    path = site.path("releases") / release / MANIFEST
     try:
-        return dict(json.loads((site.path("releases") / release / MANIFEST).read_text(encoding="utf-8")))
-    except OSError:
-        known = sorted(path.parent.name for path in site.path("releases").glob(f"*/{MANIFEST}"))
-        raise OperationError(f"there is no release {release!r}; there are {', '.join(known) or 'none'}") from None
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise OperationError(
+            f"{path} is damaged ({error}); run the playbook again to bring the release anew"
+        ) from error
 
 
 def app_folder(site: Site, release: str) -> Path:
@@ -145,9 +226,15 @@ def point_link(site: Site, target: str) -> None:
     point_link_at(link, target)
 
 
+def link_aside(link: Path) -> Path:
+    """Return where a link is made before it takes the place of the one before."""
+    return link.with_name(f".{link.name}.new")
+
+
 def point_link_at(link: Path, target: str) -> None:
     """Point a link somewhere in one step: at no moment is it missing."""
-    temporary = link.with_name(f".{link.name}.{secrets.token_hex(4)}")
+    temporary = link_aside(link)
+    temporary.unlink(missing_ok=True)  # left by a process that was killed
     temporary.symlink_to(target)
     try:
         temporary.replace(link)
@@ -172,13 +259,17 @@ def previous_settings(site: Site) -> dict[Path, Path]:
     return {Path(path): kept / path.replace("/", "%") for path in site.settings["settings_files"]}
 
 
+def _settings_aside(place: Path) -> Path:
+    return place.with_name(f".{place.name}.restored")
+
+
 def restore_settings(site: Site) -> bool:
     """Put back the settings from before the change that failed; False where none were kept."""
     restored = False
     for place, copy in previous_settings(site).items():
         if copy.is_file():
             status = copy.stat()
-            temporary = place.with_name(f".{place.name}.restored")
+            temporary = _settings_aside(place)
             shutil.copy2(copy, temporary)
             os.chown(temporary, status.st_uid, status.st_gid)
             temporary.replace(place)
@@ -190,4 +281,6 @@ def forget_pending(site: Site) -> None:
     """Forget the notes of changes, once the running process has loaded them."""
     for what in ("activate", "socket"):
         site.pending(what).unlink(missing_ok=True)
+    for place in previous_settings(site):
+        _settings_aside(place).unlink(missing_ok=True)
     shutil.rmtree(site.pending("previous"), ignore_errors=True)

@@ -26,6 +26,17 @@ def _note(site: Site) -> Path:
     return site.path("root") / FILE
 
 
+def _note_aside(site: Site) -> Path:
+    return _note(site).with_suffix(".new")
+
+
+def forget_unbegun(site: Site) -> None:
+    """Remove what a change leaves that was killed before it began."""
+    _note_aside(site).unlink(missing_ok=True)
+    for folder in (site.path("backups") / SNAPSHOTS).glob("*.incomplete"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def snapshot_folder(site: Site, release: str) -> Path:
     """Return where the data from before a release is kept."""
     return site.path("backups") / SNAPSHOTS / release
@@ -70,7 +81,7 @@ def _write_note(site: Site, release: str, previous: str | None, snapshot: Path) 
         "databases": [str(path) for path in data.databases_of(site.path("data"))],
     }
     note = _note(site)
-    temporary = note.with_suffix(".new")
+    temporary = _note_aside(site)
     with temporary.open("w", encoding="utf-8") as handle:
         json.dump(entry, handle)
         handle.flush()
@@ -98,7 +109,7 @@ def undo(site: Site) -> bool:
     except FileNotFoundError:
         return False
     # They outlive a blogctl that was killed, and would write beside the data that is put back.
-    for unit in (f"{site.name}-command", f"{site.name}-rehearsal"):
+    for unit in (services.command_unit(site), services.instance_unit(site)):
         services.stop_transient(unit)
     place = site.path("data")
     for relative in data.databases_of(place):

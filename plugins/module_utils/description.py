@@ -5,17 +5,30 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import posixpath
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.flaskblog.hosting.plugins.module_utils.releases import Entry, digest, is_below
-from ansible_collections.flaskblog.hosting.plugins.plugin_utils import source
-from ansible_collections.flaskblog.hosting.plugins.plugin_utils.layout import INSTANCE, clean
+from ansible_collections.flaskblog.hosting.plugins.module_utils import source
+from ansible_collections.flaskblog.hosting.plugins.module_utils.releases import Entry, clean, digest, is_below
+
+#: Flask's own place for what belongs to one installation; a release never contains it.
+INSTANCE = "instance"
+
+
+@dataclass(frozen=True)
+class Commit:
+    """Where Git had a source from."""
+
+    #: 40 hexadecimal digits
+    identity: str
+    #: the branch or tag that led there, such as C(refs/heads/main); the commit itself where none did
+    ref: str
+    #: the repository, without credentials
+    repository: str
 
 
 @dataclass(frozen=True)
@@ -30,23 +43,25 @@ class Description:
     sample: dict[str, str] | None
 
 
-@contextlib.contextmanager
-def described(path: str, wanted: Mapping[str, Any], site: Mapping[str, Any]) -> Iterator[Description]:
+def describe(
+    folder: Path,
+    wanted: Mapping[str, Any],
+    site: Mapping[str, Any],
+    leaves_out: source.LeavesOut = lambda *_: False,
+    commit: Commit | None = None,
+) -> Description:
     """Read a source and describe the release that it makes.
 
-    :param path: the folder or archive on the controller.
     :param wanted: C(app_dir), C(wsgi), C(requirements), C(packages), C(static), C(links), C(served), C(left_out),
         C(venv_link), as the role derives them.
     :param site: C(releases) and C(data).
+    :param leaves_out: what a folder's own rules leave out.
+    :param commit: where Git had it from.
     :raises source.SourceError: where the source cannot become a release.
     """
-    with source.opened(path) as folder:
-        yield describe(folder, wanted, site)
-
-
-def describe(folder: Path, wanted: Mapping[str, Any], site: Mapping[str, Any]) -> Description:
-    """Describe the release that a folder makes; see P(described)."""
     app_dir = wanted["app_dir"]
+    if not (folder / app_dir).is_dir():
+        raise source.SourceError(f"it has no folder {app_dir!r} (flask_blog_app_dir)")
     root = source.source_root(folder, app_dir, wanted["wsgi"])
     moved = package_folders(folder, wanted, root or "")
     links = {below(link, moved): target for link, target in wanted["links"].items()}
@@ -55,15 +70,20 @@ def describe(folder: Path, wanted: Mapping[str, Any], site: Mapping[str, Any]) -
         links[posixpath.join(app_dir, root, INSTANCE)] = f"{site['data']}/{INSTANCE}"
     left_out = [*wanted["left_out"], *(below(path, moved) for path in wanted["left_out"]), wanted["venv_link"], *links]
     served = sorted({below(path, moved) for path in wanted["served"]})
-    entries = source.read(folder, left_out)
+    entries = source.read(folder, left_out, leaves_out)
     tree = source.identity(entries)
     file = source.find_requirements(folder, app_dir, wanted["requirements"])
     if file is None:
-        raise source.SourceError("it holds no requirements")
+        looked_for = wanted["requirements"] or "requirements.txt or pyproject.toml"
+        raise source.SourceError(f"it holds no {looked_for} (flask_blog_requirements)")
+    if not any(entry.path == clean(posixpath.join(app_dir, file)) for entry in entries):
+        raise source.SourceError(
+            f"its {file} is left out by a .gitignore, and the host would lack it. Name it in flask_blog_include"
+        )
     needs = source.read_requirements(folder, app_dir, file, tree, importable=root is not None)
     requirements = digest(needs.identity, wanted["packages"], needs.is_project)
     links |= {link: posixpath.relpath(target, posixpath.dirname(link)) for link, target in moved.items()}
-    identity = digest(tree, app_dir, root, links, served, requirements)
+    identity = digest(tree, app_dir, root, links, served, requirements, *([commit.identity] if commit else []))
     path = f"{site['releases']}/{identity}"
     app_path = f"{path}/{app_dir}".rstrip("/")
     release = {
@@ -85,6 +105,8 @@ def describe(folder: Path, wanted: Mapping[str, Any], site: Mapping[str, Any]) -
         "keep_source": needs.local,
         "packages": list(wanted["packages"]),
     }
+    if commit:
+        release |= {"commit": commit.identity, "ref": commit.ref, "repository": commit.repository, "left_out": left_out}
     folders = {prefix: below(posixpath.join(app_dir, clean(to)), moved) for prefix, to in wanted["static"].items()}
     return Description(folder, entries, release, source.sample(entries, folders))
 

@@ -1,26 +1,21 @@
 # Copyright (c) the flaskblog.hosting maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""The source of a blog on the controller: a folder or an archive, read, named and packed."""
+"""The source of a blog as a folder: what of it belongs in a release, what that needs, what it is called.
+
+Shared by the controller, which reads folders and archives, and by the host, which reads what Git has fetched.
+"""
 
 from __future__ import annotations
 
 import codecs
-import contextlib
-import lzma
 import os
 import re
-import sqlite3
 import stat
-import tarfile
-import tempfile
 import tomllib
-import urllib.parse
-import zipfile
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from ansible_collections.flaskblog.hosting.plugins.module_utils.releases import (
     Entry,
@@ -29,11 +24,6 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils.releases import 
     is_below,
     tree_digest,
 )
-
-ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
-
-#: What Python raises for an archive that is damaged, or cut off.
-UNREADABLE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError)
 
 #: Names that never belong in a release, wherever they stand.
 NEVER = frozenset(
@@ -83,52 +73,15 @@ class Requirements:
     identity: str
 
 
-@contextlib.contextmanager
-def opened(path: str) -> Iterator[Path]:
-    """Give the source as a folder; an archive is unpacked into a temporary one.
-
-    :raises SourceError: where it is missing, is of another kind, or would write outside its folder.
-    """
-    source = Path(path)
-    if source.is_dir():
-        yield source
-    elif not source.exists():
-        raise SourceError("there is no such folder or archive on the controller")
-    elif not source.name.endswith(ARCHIVES):
-        raise SourceError(f"a file must be an archive ({', '.join(ARCHIVES)})")
-    else:
-        with tempfile.TemporaryDirectory(prefix="flask-blog-") as folder:
-            try:
-                _unpack(source, folder)
-            except UNREADABLE as error:
-                # tarfile lists what each decompressor said, line by line; the first line says enough.
-                words = str(error).partition("\n")[0].rstrip(":")
-                raise SourceError(f"the archive cannot be unpacked: {words}") from error
-            yield _only_folder(Path(folder))
+#: Says of a path relative to the source, and of whether it is a folder, that it does not belong in the release.
+LeavesOut = Callable[[str, bool], bool]
 
 
-def _unpack(archive: Path, folder: str) -> None:
-    if archive.suffix == ".zip":
-        with zipfile.ZipFile(archive) as zipped:
-            for name in zipped.namelist():
-                if name.startswith("/") or ".." in PurePosixPath(name).parts:
-                    raise SourceError(f"the archive would write outside its folder: {name}")
-            zipped.extractall(folder)  # noqa: S202  (the names have just been checked)
-    else:
-        with tarfile.open(archive) as tar:
-            tar.extractall(folder, filter="data")
-
-
-def _only_folder(folder: Path) -> Path:
-    """Step into the one folder that archives of a repository usually have at the top."""
-    entries = [entry for entry in folder.iterdir() if entry.name not in NEVER]
-    return entries[0] if len(entries) == 1 and entries[0].is_dir() else folder
-
-
-def read(source: Path, left_out: Sequence[str] = ()) -> list[Entry]:
+def read(source: Path, left_out: Sequence[str] = (), leaves_out: LeavesOut = lambda *_: False) -> list[Entry]:
     """List what belongs into a release, with each file's identity.
 
     :param left_out: relative paths that a link takes the place of.
+    :param leaves_out: what the folder's own rules say (C(.gitignore)).
     :raises SourceError: for a link that leaves the source, or a file that is no file.
     """
     entries: list[Entry] = []
@@ -139,11 +92,12 @@ def read(source: Path, left_out: Sequence[str] = ()) -> list[Entry]:
             name
             for name in directories
             if not _is_left_out(Path(folder, name), f"{prefix}{name}", left_out)
+            and not leaves_out(f"{prefix}{name}", not os.path.islink(os.path.join(folder, name)))
             and not _take_link(Path(folder, name), f"{prefix}{name}", source, entries)
         )
         for name in sorted(files):
             path, full = f"{prefix}{name}", Path(folder, name)
-            if _is_left_out(full, path, left_out) or _take_link(full, path, source, entries):
+            if _is_left_out(full, path, left_out) or leaves_out(path, False) or _take_link(full, path, source, entries):
                 continue
             mode = full.stat().st_mode
             if not stat.S_ISREG(mode):
@@ -172,74 +126,15 @@ def _take_link(full: Path, path: str, source: Path, entries: list[Entry]) -> boo
     return True
 
 
-def pack(source: Path, entries: Sequence[Entry], archive: str) -> None:
-    """Write the entries into a tar archive, compressed lightly: most of a deployment's time is not the network."""
-    with tarfile.open(archive, "w:gz", compresslevel=1) as tar:
-        for entry in entries:
-            tar.add(source / entry.path, arcname=entry.path, recursive=False)
-
-
-def pack_data(source: Path, places: Mapping[str, str], archive: str) -> list[str]:
-    """Write a blog's databases and writable folders into a tar archive; return the paths taken.
-
-    A database is copied by SQLite itself, so that what its write-ahead log holds comes along.
-
-    :param places: files and folders of the source, and where each lies in the data folder.
-    :raises SourceError: for a database that cannot be read.
-    """
-    taken: list[str] = []
-    with tarfile.open(archive, "w:gz", compresslevel=1) as tar, tempfile.TemporaryDirectory() as temporary:
-        for path, place in _data_files(source, places):
-            full = source / path
-            if place in taken or not full.is_file() or path.endswith(("-wal", "-shm", "-journal")):
-                continue
-            if _is_sqlite(full):
-                copy = Path(temporary, "copy.db")
-                copy.unlink(missing_ok=True)
-                try:
-                    _copy_database(full, copy)
-                except sqlite3.Error as error:
-                    raise SourceError(f"the database {path} cannot be read: {error}") from error
-                full = copy
-            tar.add(full, arcname=place, recursive=False)
-            taken.append(place)
-    return taken
-
-
-def holds_data(source: Path, places: Mapping[str, str]) -> bool:
-    """Say whether there is anything to take."""
-    return any((source / path).is_file() for path, _ in _data_files(source, places))
-
-
-def _data_files(source: Path, places: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    for path, place in sorted(places.items()):
-        if not (source / path).is_dir():
-            yield path, place
-        for parent, directories, names in os.walk(source / path):
-            directories.sort()
-            for name in sorted(names):
-                full = Path(parent, name)
-                if not full.is_symlink():
-                    relative = full.relative_to(source / path)
-                    yield os.path.normpath(f"{path}/{relative}"), os.path.normpath(f"{place}/{relative}")
-
-
-def _is_sqlite(path: Path) -> bool:
+def is_sqlite(path: Path) -> bool:
+    """Say whether a file is a SQLite database, by its first bytes."""
     with path.open("rb") as handle:
         return handle.read(len(SQLITE_MAGIC)) == SQLITE_MAGIC
 
 
-def _copy_database(source: Path, target: Path) -> None:
-    with (
-        contextlib.closing(sqlite3.connect(f"file:{urllib.parse.quote(str(source))}?mode=ro", uri=True)) as original,
-        contextlib.closing(sqlite3.connect(target)) as copy,
-    ):
-        original.backup(copy)
-
-
 def databases(source: Path, entries: Sequence[Entry]) -> list[str]:
     """Return the SQLite databases among the entries: in a release, the app can read them and not write."""
-    return [entry.path for entry in entries if entry.kind != "link" and _is_sqlite(source / entry.path)]
+    return [entry.path for entry in entries if entry.kind != "link" and is_sqlite(source / entry.path)]
 
 
 def find_requirements(source: Path, app_dir: str, wanted: str) -> str | None:

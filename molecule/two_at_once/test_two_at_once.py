@@ -1,0 +1,186 @@
+"""Two operations at the same time: they come one after the other, no visitor notices, and the end is one of both."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ledger import Book
+from load import Client, Load
+
+NAME = "book.example.com"
+LEDGER = Path(__file__).parents[2] / "tests" / "blogs" / "ledger"
+VISITORS = (Client("GET", "/", False), Client("POST", "/entries", True))
+#: Every operation writes its beginning and its end; nothing else may stand between the two.
+JOURNAL = "import pathlib; print(json.dumps(pathlib.Path('/opt/flask-blog/operations.jsonl').read_text()))"
+
+
+def edition(folder: Path, name: str) -> Path:
+    """Make a copy of the blog with a style sheet of its own."""
+    source = Path(shutil.copytree(LEDGER, folder / name))
+    (source / "static" / "edition.css").write_text(name)
+    return source
+
+
+def served(visit: Callable[..., Any]) -> str:
+    """Return the edition that visitors get: the only release that answers, by its style sheet."""
+    releases = {visit(NAME).ask("/healthz").json()["release"] for _ in range(8)}
+    assert len(releases) == 1, "one whole release answers"
+    return str(visit(NAME).ask("/static/edition.css").text)
+
+
+def live(visit: Callable[..., Any]) -> str:
+    """Return the id of the release that visitors get."""
+    return str(visit(NAME).ask("/healthz").json()["release"])
+
+
+def rows(operator: Any) -> set[int]:
+    """Return the ids of all rows in the book."""
+    return set(Book.read(operator).entries)
+
+
+def at_once(*runs: Callable[[], Any]) -> list[Any]:
+    """Run functions at the same time and return what each returned."""
+    results: list[Any] = [None] * len(runs)
+
+    def run(index: int) -> None:
+        results[index] = runs[index]()
+
+    threads = [threading.Thread(target=run, args=(index,)) for index in range(len(runs))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
+
+
+def blogctl(operator: Any, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run blogctl on the machine."""
+    command = ["docker", "exec", operator.machine, "blogctl", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def load(operator: Any) -> Iterator[Load]:
+    """Visitors during the whole test, none of whom may notice anything, and whose rows are all there afterwards."""
+    with Load(operator.address(), NAME, fast=VISITORS, slow=(), pause=0.03) as visitors:
+        yield visitors
+        time.sleep(0.5)
+    assert visitors.total > 20
+    assert visitors.failures == []
+    assert set(visitors.acknowledged) <= rows(operator)
+
+
+@pytest.fixture
+def two(operator: Any, visit: Callable[..., Any], tmp_path: Path) -> tuple[str, str]:
+    """The ids of two releases on the machine; the second one is live."""
+    ids = []
+    for name in ("one", "two"):
+        run = operator.play("--extra-vars", f"source={edition(tmp_path, name)}")
+        assert run.returncode == 0, run.output
+        ids.append(live(visit))
+    return ids[0], ids[1]
+
+
+def assert_one_after_the_other(operator: Any) -> None:
+    """Each operation's end follows its beginning in the journal: none began while another was under way."""
+    import json
+
+    lines = [json.loads(line) for line in operator.python(JOURNAL).splitlines()]
+    assert [line["id"] for line in lines[0::2]] == [line["id"] for line in lines[1::2]]
+
+
+def test_two_playbooks_with_different_releases_come_one_after_the_other(
+    operator: Any, visit: Callable[..., Any], tmp_path: Path, load: Load
+) -> None:
+    sources = [edition(tmp_path, name) for name in ("left", "right")]
+    runs = at_once(*(lambda source=source: operator.play("--extra-vars", f"source={source}") for source in sources))
+    for run in runs:
+        assert run.returncode == 0 or "another operation on flask-blog is under way" in run.output, run.output
+    assert any(run.returncode == 0 for run in runs)
+    assert served(visit) in ("left", "right")
+    assert_one_after_the_other(operator)
+
+
+def test_two_activations_come_one_after_the_other(
+    operator: Any, visit: Callable[..., Any], two: tuple[str, str], load: Load
+) -> None:
+    results = at_once(*(lambda one=one: blogctl(operator, "activate", one) for one in two))
+    assert [result.returncode for result in results] == [0, 0], [result.stderr for result in results]
+    assert served(visit) in ("one", "two")
+    assert_one_after_the_other(operator)
+
+
+def test_a_backup_and_an_activation_come_one_after_the_other(
+    host: Any, operator: Any, visit: Callable[..., Any], two: tuple[str, str], load: Load
+) -> None:
+    before = len(host.check_output("ls -d /var/backups/flask-blog/2*/ || true").split())
+    activated, backed_up = at_once(
+        lambda: blogctl(operator, "activate", two[0]),
+        lambda: host.run("systemctl start flask-blog-backup.service"),
+    )
+    assert activated.returncode == 0, activated.stderr
+    assert backed_up.rc == 0, host.run("journalctl -u flask-blog-backup --no-pager").stdout
+    assert served(visit) == "one"
+    assert len(host.check_output("ls -d /var/backups/flask-blog/2*/").split()) == before + 1
+
+
+def test_a_rollback_while_a_playbook_activates_comes_after_it_or_before_it(
+    operator: Any, visit: Callable[..., Any], two: tuple[str, str], tmp_path: Path, load: Load
+) -> None:
+    source = edition(tmp_path, "three")
+
+    def roll_back() -> subprocess.CompletedProcess[str]:
+        # Once the playbook's activation holds the lock.
+        wait = "until grep -q activate /run/lock/flask-blog-hosting-flask-blog.lock; do sleep 0.02; done"
+        command = ["docker", "exec", operator.machine, "sh", "-c", f"{wait}; exec blogctl rollback"]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    run, rolled_back = at_once(lambda: operator.play("--extra-vars", f"source={source}"), roll_back)
+    assert rolled_back.returncode == 0, rolled_back.stderr
+    assert f"{two[1]} is served again" in rolled_back.stdout, "it went back from what the playbook had brought"
+    # The playbook asks for its own release at the end, and may find the other one.
+    assert run.returncode == 0 or "verify |" in run.output, run.output
+    assert served(visit) == "two"
+    assert_one_after_the_other(operator)
+
+
+def test_whoever_waits_in_vain_is_told_who_holds_the_lock_and_a_killed_holder_frees_it_at_once(
+    host: Any, operator: Any, visit: Callable[..., Any], two: tuple[str, str], load: Load
+) -> None:
+    tool = "import sys, time; sys.path.insert(0, '/usr/local/lib/flask-blog-hosting'); from blogctl import site\n"
+    holder = "with site.locked(site.load('flask-blog'), 'a test'):\n    print('held', flush=True); time.sleep(600)"
+    command = ["docker", "exec", operator.machine, "python3", "-c", tool + holder]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        pid = host.check_output("sed 's/.*process \\([0-9]*\\).*/\\1/' /run/lock/flask-blog-hosting-flask-blog.lock")
+        code = tool + (
+            "try:\n    with site.locked(site.load('flask-blog'), 'second', wait=0.5): pass\n"
+            "except site.OperationError as error:\n    print(error)"
+        )
+        said = host.check_output("python3 -c %s", code)
+        assert f"(a test, process {pid}, since 20" in said
+        # One that waits already gets it the moment that the holder dies.
+        waiting = subprocess.Popen(
+            ["docker", "exec", operator.machine, "blogctl", "activate", two[0]],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        time.sleep(1)
+        assert waiting.poll() is None
+        host.check_output("kill -KILL %s", pid)
+        killed = time.monotonic()
+        output, errors = waiting.communicate(timeout=60)
+        process.wait()
+    assert waiting.returncode == 0, errors
+    assert time.monotonic() - killed < 30
+    assert "is served" in output
+    assert served(visit) == "one"

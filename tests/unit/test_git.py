@@ -1,0 +1,385 @@
+"""Git as a source: which commit is meant, how it is fetched and kept, and what of it becomes files.
+
+The repositories are real ones on this computer; systemd's sandbox around Git is the scenario's to show.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from ansible_collections.flaskblog.hosting.plugins.module_utils import git, source
+
+pytestmark = pytest.mark.skipif(not os.path.exists(git.GIT), reason="it is about what Git does")
+
+BLOG = {"app.py": "app\n", "requirements.txt": "flask\n"}
+
+
+def run(folder: Path, *arguments: str) -> str:
+    """Run Git with no settings but the repository's own."""
+    command = ["git", "-c", "user.name=x", "-c", "user.email=x@x.test", "-c", "protocol.file.allow=always", *arguments]
+    done = subprocess.run(command, cwd=folder, env=git.environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def commit(upstream: Path, files: Mapping[str, str]) -> str:
+    """Commit some files; return the commit."""
+    for name, text in files.items():
+        (upstream / name).parent.mkdir(parents=True, exist_ok=True)
+        (upstream / name).write_text(text)
+    run(upstream, "add", "--all")
+    run(upstream, "commit", "--quiet", "--allow-empty", "--message=x")
+    return run(upstream, "rev-parse", "HEAD")
+
+
+@pytest.fixture
+def upstream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Somebody's repository, with a branch main."""
+    for name in ("run", "large"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setattr(git, "PRIVATE", str(tmp_path / "run"))
+    monkeypatch.setattr(git, "LARGE", str(tmp_path / "large"))
+    monkeypatch.setattr(git, "sandbox", lambda *_: [])
+    folder = tmp_path / "upstream"
+    folder.mkdir()
+    run(folder, "init", "--quiet", "--initial-branch=main")
+    commit(folder, BLOG)
+    return folder
+
+
+def access(upstream: Path, version: str = "", timeout: int = 20, **more: str) -> git.Access:
+    return git.Access(f"file://{upstream}", version, timeout, **more)
+
+
+def get(upstream: Path, version: str = "", keep: bool = True) -> tuple[str, str]:
+    """Return the commit that is found, and the ref that led to it."""
+    with git.wanted(access(upstream, version), str(upstream.parent / "git"), keep) as (found, repository):
+        assert git.holds(repository, found.identity)
+        return found.identity, found.ref
+
+
+# -- which commit ---------------------------------------------------------------------------------------------------
+
+REFS = {"->": "refs/heads/main", "HEAD": "1", "refs/heads/main": "1", "refs/heads/both": "2", "refs/tags/both": "3"}
+
+
+@pytest.mark.parametrize(
+    ("version", "ref", "identity"),
+    [
+        ("", "refs/heads/main", "1"),
+        ("main", "refs/heads/main", "1"),
+        ("refs/heads/both", "refs/heads/both", "2"),
+        ("refs/tags/both", "refs/tags/both", "3"),
+    ],
+)
+def test_a_version_means_one_commit(version: str, ref: str, identity: str) -> None:
+    assert git.resolve(REFS, version) == (ref, identity)
+
+
+@pytest.mark.parametrize(
+    ("refs", "version", "words"),
+    [
+        (REFS, "both", "a branch and a tag of this name. Write 'refs/heads/both' or 'refs/tags/both'"),
+        (REFS, "mian", "no such branch, tag or commit. It has both, main, both"),
+        (REFS, "0123abc", "A commit is named by all of its 40 digits. It has"),
+        ({}, "main", "It has no branches and no tags"),
+        ({}, "", "it is empty"),
+        (
+            {f"refs/heads/b{number}": "1" for number in range(30)},
+            "x",
+            "b0, b1, b10, b11, b12, b13, b14, b15 and 22 more",
+        ),
+    ],
+)
+def test_a_version_that_is_not_there_is_refused_with_some_that_are(
+    refs: dict[str, str], version: str, words: str
+) -> None:
+    with pytest.raises(git.GitError) as refused:
+        git.resolve(refs, version)
+    assert words in str(refused.value)
+
+
+def test_the_newest_tags_are_named_beside_the_branches() -> None:
+    refs = {f"refs/heads/b{number}": "1" for number in range(30)} | {f"refs/tags/v{number}": "1" for number in range(9)}
+    assert git.some_of(refs) == "It has b0, b1, b10, b11, v8, v7, v6, v5 and 31 more"
+
+
+def test_branches_tags_and_commits_are_found(upstream: Path) -> None:
+    first = run(upstream, "rev-parse", "HEAD")
+    run(upstream, "tag", "light")
+    run(upstream, "tag", "--annotate", "--message=x", "v1.0")
+    second = commit(upstream, {"app.py": "2\n"})
+    assert get(upstream) == (second, "refs/heads/main")
+    assert get(upstream, "main") == (second, "refs/heads/main")
+    assert get(upstream, "light") == (first, "refs/tags/light")
+    assert get(upstream, "v1.0") == (first, "refs/tags/v1.0")
+    assert get(upstream, first) == (first, first)
+
+
+def test_a_branch_that_moved_is_another_commit(upstream: Path) -> None:
+    before, _ = get(upstream, "main")
+    after = commit(upstream, {"app.py": "2\n"})
+    assert get(upstream, "main")[0] == after != before
+    run(upstream, "reset", "--quiet", "--hard", before)
+    assert get(upstream, "main")[0] == before
+
+
+@pytest.mark.parametrize("version", ["0" * 40, "mian"])
+def test_what_is_not_in_the_repository_is_the_versions_fault(upstream: Path, version: str) -> None:
+    with pytest.raises(git.VersionError, match="It has main"):
+        get(upstream, version)
+
+
+def test_the_object_of_a_tag_is_no_commit(upstream: Path) -> None:
+    run(upstream, "tag", "--annotate", "--message=x", "v1.0")
+    with pytest.raises(git.VersionError, match="it is no commit"):
+        get(upstream, run(upstream, "rev-parse", "v1.0"))
+
+
+def test_a_commit_that_is_there_already_is_not_asked_for(upstream: Path) -> None:
+    identity, _ = get(upstream, "main")
+    upstream.rename(upstream.with_name("gone"))
+    assert get(upstream, identity)[0] == identity
+    with pytest.raises(git.GitError, match=r"Git cannot read the repository: .*does not"):
+        get(upstream, "main")
+
+
+# -- what is kept ---------------------------------------------------------------------------------------------------
+
+
+def test_only_the_wanted_commit_is_kept(upstream: Path) -> None:
+    mirror = upstream.parent / "git" / "repository"
+    for number in range(6):
+        commit(upstream, {"noise.bin": os.urandom(50_000).hex(), "app.py": f"{number}\n"})
+        get(upstream, "main")
+    size = sum(path.stat().st_size for path in mirror.rglob("*") if path.is_file())
+    assert size < 2 * 60_000
+    assert run(mirror, "rev-list", "--all", "--count") == "1"
+    assert not any((mirror / "hooks").glob("*"))
+
+
+@pytest.mark.parametrize("version", ["main", "commit"])
+def test_a_commit_without_its_past_is_fetched_by_each_name(upstream: Path, version: str) -> None:
+    old = run(upstream, "rev-parse", "HEAD")
+    new = commit(upstream, {"app.py": "2\n"})
+    get(upstream, "main" if version == "commit" else new)
+    wanted = old if version == "commit" else "main"
+    assert get(upstream, wanted)[0] == (old if version == "commit" else new)
+
+
+def test_a_server_that_gives_no_single_commits_is_asked_for_all(
+    upstream: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = run(upstream, "rev-parse", "HEAD")
+    commit(upstream, {"app.py": "2\n"})
+    fetch = git.Remote.fetch
+
+    def like_an_old_server(remote: git.Remote, repository: Path, *refs: str, whole: bool = False) -> None:
+        if any(ref.startswith(f"+{old}") for ref in refs):
+            raise git.GitError("Server does not allow request for unadvertised object")
+        fetch(remote, repository, *refs, whole=whole)
+
+    monkeypatch.setattr(git.Remote, "fetch", like_an_old_server)
+    assert get(upstream, old)[0] == old
+    mirror = upstream.parent / "git" / "repository"
+    assert run(mirror, "for-each-ref", "--format=%(refname)") == git.WANTED
+    assert run(mirror, "rev-list", "--all", "--count") == "1"
+
+
+@pytest.mark.parametrize("end", ["check mode", "a refusal"])
+def test_nothing_is_kept_where_nothing_may_change(upstream: Path, end: str) -> None:
+    kept = upstream.parent / "git"
+    if end == "check mode":
+        get(upstream, keep=False)
+    else:
+        with pytest.raises(RuntimeError), git.wanted(access(upstream), str(kept), True):
+            raise RuntimeError("the host is refused")
+    assert not kept.exists()
+    assert [*(upstream.parent / "run").iterdir(), *(upstream.parent / "large").iterdir()] == []
+
+
+def test_a_damaged_repository_is_fetched_anew(upstream: Path) -> None:
+    get(upstream)
+    mirror = upstream.parent / "git" / "repository"
+    for pack in (mirror / "objects").rglob("*.pack"):
+        pack.chmod(0o600)
+        pack.write_bytes(b"damage")
+    assert get(upstream)[0] == run(upstream, "rev-parse", "HEAD")
+
+
+# -- what opens it --------------------------------------------------------------------------------------------------
+
+
+def test_a_key_is_private_and_gone_afterwards(upstream: Path) -> None:
+    private = upstream.parent / "run"
+    opened = access(upstream, key="the key\r\nof two lines", credentials="https://me:hunter2@git.test")
+    with git.wanted(opened, str(upstream.parent / "git"), True):
+        (folder,) = private.iterdir()
+        assert (folder / "key").read_text() == "the key\nof two lines\n"
+        assert (folder / "credentials").read_text() == "https://me:hunter2@git.test\n"
+        modes = {path.name: path.stat().st_mode & 0o777 for path in [folder, *folder.iterdir()]}
+        assert {modes.pop(folder.name), *modes.values()} == {0o700, 0o600}
+    assert list(private.iterdir()) == []
+    kept = [path.read_bytes() for path in (upstream.parent / "git").rglob("*") if path.is_file()]
+    assert not any(b"hunter2" in content or b"the key" in content for content in kept)
+    assert "hunter2" not in repr(opened)
+    assert "the key" not in repr(opened)
+
+
+@pytest.mark.parametrize(("lines", "checking"), [((), "accept-new"), (("git.test ssh-ed25519 AAAA",), "yes")])
+def test_ssh_never_takes_any_host(tmp_path: Path, lines: tuple[str, ...], checking: str) -> None:
+    remote = git.Remote(git.Access("git@git.test:x", "", 20, "key", "", lines), tmp_path, tmp_path)
+    command = remote._environment["GIT_SSH_COMMAND"]
+    assert f"-o StrictHostKeyChecking={checking} " in command
+    assert "-o BatchMode=yes " in command
+    assert f"-o IdentityFile={tmp_path}/key " in command
+    assert "-o IdentitiesOnly=yes " in command
+
+
+def test_git_takes_a_token_from_its_file_and_it_is_on_no_command_line(tmp_path: Path) -> None:
+    opened = git.Access("https://git.test/blog", "", 20, "", "https://me:hunt%40er2@git.test")
+    remote = git.Remote(opened, tmp_path, tmp_path)
+    asked = "protocol=https\nhost=git.test\n\n"
+    done = subprocess.run(
+        [git.GIT, "credential", "fill"],
+        input=asked,
+        env=remote._environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert {"username=me", "password=hunt@er2"} <= set(done.stdout.splitlines())
+    command = git.sandbox(opened, [tmp_path], list(remote._environment))
+    assert not any("er2" in word for word in [*command, *remote._environment.values()])
+
+
+@pytest.fixture
+def git_says(upstream: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A program in Git's place: a test writes what it does."""
+    program = upstream.parent / "git.sh"
+    program.touch(0o755)
+    monkeypatch.setattr(git, "GIT", str(program))
+    return program
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (
+            "fatal: repository 'https://me:hunter2@git.test/x/' not found",
+            "https://********@git.test/x/' not found. Try",
+        ),
+        (
+            "git@git.test: Permission denied (publickey).\nfatal: Could not read from remote repository.\n\n"
+            "Please make sure you have the correct access rights\nand the repository exists.",
+            "Permission denied (publickey). Add the public half of flask_blog_deploy_key to the repository",
+        ),
+        (
+            "No ED25519 host key is known\nHost key verification failed.",
+            "Host key verification failed. Name the key that",
+        ),
+        ("fatal: could not read Username for 'https://x': terminal prompts disabled", "use its SSH address with"),
+        ("", "Git failed without a word"),
+    ],
+)
+def test_a_failure_has_gits_own_words_and_a_remedy(git_says: Path, upstream: Path, said: str, words: str) -> None:
+    git_says.write_text(f"#!/bin/sh\ncat >&2 <<'EOF'\n{said}\nEOF\nexit 128\n")
+    with pytest.raises(git.GitError) as refused:
+        get(upstream)
+    assert words in str(refused.value)
+    assert "hunter2" not in str(refused.value)
+
+
+def test_a_repository_that_does_not_answer_is_given_up(git_says: Path, upstream: Path) -> None:
+    git_says.write_text("#!/bin/sh\nsleep 1.1; exit 1\n")
+    with (
+        pytest.raises(git.GitError, match=r"did not answer within 1 s \(flask_blog_git_timeout\)"),
+        git.wanted(access(upstream, timeout=1), str(upstream.parent / "git"), True),
+    ):
+        pass
+
+
+# -- what becomes files ---------------------------------------------------------------------------------------------
+
+
+def exported(upstream: Path) -> Path:
+    """Export the last commit."""
+    folder = upstream.parent / "exported"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    with git.wanted(access(upstream), str(upstream.parent / "git"), True) as (found, repository):
+        git.export(repository, found.identity, folder)
+    return folder
+
+
+def test_a_commit_is_written_as_it_was_committed(upstream: Path) -> None:
+    (upstream / "manage").write_text("#!/bin/sh\n")
+    (upstream / "manage").chmod(0o755)
+    (upstream / "main.py").symlink_to("app.py")
+    files = {"static/a b é.css": "body {}\r\n", "static/deep/er/x.css": "", "large.txt": "x" * 3_000_000}
+    # What "git archive" and a checkout would heed.
+    files[".gitattributes"] = "* text eol=lf export-subst ident\n*.css export-ignore\n"
+    files["version.txt"] = "$Format:%H$ $Id$\n"
+    commit(upstream, {})
+    run(upstream, "config", "core.autocrlf", "false")
+    (upstream / ".git" / "info" / "attributes").write_text("* -text\n")
+    commit(upstream, files)
+    folder = exported(upstream)
+    assert {entry.path: entry.kind for entry in source.read(folder) if entry.kind != "file"} == {
+        "main.py": "link",
+        "manage": "program",
+    }
+    for name in files:
+        assert (folder / name).read_bytes() == (upstream / name).read_bytes(), name
+
+
+def test_a_submodule_is_refused_as_the_app_would_lack_it(upstream: Path) -> None:
+    other = upstream.parent / "other"
+    other.mkdir()
+    run(other, "init", "--quiet")
+    commit(other, {"x": "x"})
+    run(upstream, "submodule", "--quiet", "add", str(other), "themes/other")
+    commit(upstream, {})
+    with pytest.raises(git.GitError, match="themes/other is a submodule, which is not fetched"):
+        exported(upstream)
+
+
+def test_a_file_of_git_lfs_is_refused_as_it_would_be_served_as_text(upstream: Path) -> None:
+    commit(upstream, {"static/cat.jpg": f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 9\n"})
+    with pytest.raises(git.GitError, match=r"static/cat\.jpg lies in Git LFS"):
+        exported(upstream)
+
+
+@pytest.mark.parametrize("path", ["../evil", "a/../../evil", "/evil"])
+def test_a_commit_that_would_write_outside_is_refused(
+    upstream: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """Git makes no such tree; somebody else's program can."""
+    local = git.local
+    lie = f"100644 blob {'0' * 40}\t{path}\0"
+    monkeypatch.setattr(git, "local", lambda *words: lie if "ls-tree" in words else local(*words))
+    with pytest.raises(git.GitError, match="would write outside its folder"):
+        exported(upstream)
+
+
+def test_a_file_is_never_written_through_a_link(upstream: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    outside = upstream.parent / "outside"
+    outside.mkdir()
+    (upstream / "evil").symlink_to(outside)
+    commit(upstream, {})
+    local = git.local
+    blob = run(upstream, "rev-parse", "HEAD:app.py")
+
+    def with_a_file_below_the_link(repository: Path, *words: str) -> str:
+        said = local(repository, *words)
+        return said + f"100644 blob {blob}\tevil/written\0" if "ls-tree" in words else said
+
+    monkeypatch.setattr(git, "local", with_a_file_below_the_link)
+    with pytest.raises(git.GitError, match="cannot be written"):
+        exported(upstream)
+    assert list(outside.iterdir()) == []

@@ -1,0 +1,168 @@
+"""What .gitignore files leave out: the same as Git itself says, and what Git tracks or the user includes stays."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from ansible_collections.flaskblog.hosting.plugins.module_utils import source
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils.gitignore import Ignored, tracked
+
+needs_git = pytest.mark.skipif(not shutil.which("git"), reason="Git itself is the judge here")
+
+
+def make(folder: Path, files: Mapping[str, str]) -> Path:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+def git(folder: Path, *arguments: str, text: str = "") -> str:
+    """Run Git with no settings but the repository's own."""
+    command = ["git", "-C", str(folder), "-c", "user.name=x", "-c", "user.email=x@x.test", *arguments]
+    environment = {"PATH": os.environ["PATH"], "GIT_CONFIG_NOSYSTEM": "1", "HOME": "/nonexistent"}
+    done = subprocess.run(command, input=text, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode in (0, 1), done.stderr
+    return done.stdout
+
+
+def left_out(folder: Path, paths: list[str], include: tuple[str, ...] = ()) -> set[str]:
+    ignored = Ignored(folder, include)
+    return {path for path in paths if ignored.leaves_out(path, (folder / path).is_dir())}
+
+
+#: Lines, and paths that some of them match. The corpus below combines them at random.
+LINES = [
+    *("*.log", "!keep.log", "/build", "build/", "build", "static/dist", "static/dist/", "/static/*.css", "**/cache"),
+    *("a/**/b", "a/**", "**/b/c.txt", "logs/**/*.log", "***/x", "a**b", "foo**", "**", "*", "!*/", "!/a", "# comment"),
+    *("\\#file", "\\!file", "trailing   ", "trailing\\ ", "[ab].txt", "[!a].txt", "[^a-c].txt", "[a-", "x[]]y", "[]-]"),
+    *("x\\", "[[:digit:]]*", "[[:nonsense:]]", "?.py", "a?b", "/", "//", "!", "", "dir//", "/a/", "a/b", "!a/b/c.txt"),
+    *("*.py[co]", "sub/", "/*", "!/sub", "é.txt", "?.txt", "??.txt", "[a-c]", "[c-a]", "[\\]]x", "a\\*b", "*/b", "b/*"),
+]
+PATHS = [
+    *(
+        "app.py",
+        "keep.log",
+        "other.log",
+        "build/out.txt",
+        "static/dist/app.css",
+        "static/site.css",
+        "cache/x",
+        "a/b/c.txt",
+    ),
+    *("a/cache/y", "a/x/y/b/z.txt", "logs/one.log", "logs/deep/er/two.log", "#file", "!file", "trailing", "trailing "),
+    *(
+        "a.txt",
+        "b.txt",
+        "d.txt",
+        "x]y",
+        "]",
+        "-",
+        "x",
+        "1file",
+        "q.py",
+        "a/foo",
+        "foobar/x",
+        "sub/build",
+        "sub/a/b/c.txt",
+    ),
+    *("é.txt", "b/c.txt", "a/b/keep.log", "module.pyc", "a*b", "aXb", "]x", "c/c", "sub/dir/file"),
+]
+
+
+@needs_git
+@pytest.mark.parametrize("seed", range(40))
+def test_git_itself_leaves_out_the_same(tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)  # noqa: S311  (the same corpus each time)
+    make(tmp_path, dict.fromkeys(PATHS, "x"))
+    for folder in ("", "a", "sub", "logs/deep"):
+        lines = chance.sample(LINES, chance.randint(1, 6))
+        # What ends a line, as some editors leave it.
+        text = chance.choice(["\n", "\r\n"]).join(lines) + chance.choice(["", "\n"])
+        (tmp_path / folder / ".gitignore").write_bytes((b"\xef\xbb\xbf" if seed % 5 == 0 else b"") + text.encode())
+    git(tmp_path, "init", "--quiet")
+    paths = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if ".git" not in path.parts)
+    said = git(tmp_path, "check-ignore", "--no-index", "--stdin", "-z", text="\0".join(paths) + "\0")
+    texts = {str(path): path.read_bytes() for path in tmp_path.rglob(".gitignore")}
+    assert left_out(tmp_path, paths) == set(said.split("\0")) - {""}, texts
+
+
+@pytest.mark.parametrize(
+    "line", ["*.css", "/static", "static/dist/", "**/site.css", "static/**", "!x\nstatic/dist/*.css"]
+)
+def test_a_line_of_each_kind_leaves_its_files_out(tmp_path: Path, line: str) -> None:
+    make(tmp_path, {"app.py": "", "static/dist/site.css": "", ".gitignore": f"{line}\n"})
+    entries = source.read(tmp_path, leaves_out=Ignored(tmp_path).leaves_out)
+    assert {entry.path for entry in entries} == {"app.py", ".gitignore"}
+
+
+@pytest.mark.parametrize("include", ["static/dist", "static/dist/site.css", "static"])
+def test_what_the_user_includes_belongs_in_the_release(tmp_path: Path, include: str) -> None:
+    make(tmp_path, {"static/dist/site.css": "", "static/junk/site.css": "", ".gitignore": "/static\n*.css\n"})
+    entries = source.read(tmp_path, leaves_out=Ignored(tmp_path, [include]).leaves_out)
+    found = {entry.path for entry in entries}
+    assert "static/dist/site.css" in found
+    assert ("static/junk/site.css" in found) == (include == "static")
+
+
+@needs_git
+@pytest.mark.parametrize("version", ["2", "3", "4"])
+def test_what_git_tracks_although_a_line_matches_stays(tmp_path: Path, version: str) -> None:
+    make(tmp_path, {"app.py": "", "dist/a.css": "", "dist/deep/b.css": "", "dist/c.css": "", "é/d.css": ""})
+    make(tmp_path, {".gitignore": "dist/\n*.css\n"})
+    git(tmp_path, "init", "--quiet")
+    git(tmp_path, "add", "--force", "app.py", "dist/a.css", "dist/deep/b.css", "é/d.css")
+    if version == "3":
+        make(tmp_path, {"later.py": ""})
+        git(tmp_path, "add", "--intent-to-add", "later.py")  # its flag is what version 3 is for
+    git(tmp_path, "update-index", "--index-version", version)
+    assert (tmp_path / ".git" / "index").read_bytes()[7] == int(version)
+    assert {"app.py", "dist/a.css", "dist/deep/b.css", "é/d.css"} <= set(tracked(tmp_path / ".git" / "index"))
+    entries = source.read(tmp_path, leaves_out=Ignored(tmp_path).leaves_out)
+    assert {"dist/a.css", "dist/deep/b.css", "é/d.css"} <= {entry.path for entry in entries}
+    assert "dist/c.css" not in {entry.path for entry in entries}
+
+
+@needs_git
+def test_a_worktrees_index_is_found(tmp_path: Path) -> None:
+    make(tmp_path / "main", {"dist/a.css": "", ".gitignore": "dist\n"})
+    git(tmp_path / "main", "init", "--quiet")
+    git(tmp_path / "main", "add", "--force", ".")
+    git(tmp_path / "main", "commit", "--quiet", "--message=x")
+    git(tmp_path / "main", "worktree", "add", "--quiet", str(tmp_path / "other"))
+    assert left_out(tmp_path / "other", ["dist", "dist/a.css"]) == set()
+
+
+@pytest.mark.parametrize("content", [b"", b"DIRC", b"DIRC\0\0\0\x02\0\0\0\x09short", b"nothing of the kind"])
+def test_an_index_that_cannot_be_read_tracks_nothing(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "index").write_bytes(content)
+    assert tracked(tmp_path / "index") == []
+
+
+def test_the_lines_above_a_source_in_its_checkout_count(tmp_path: Path) -> None:
+    make(
+        tmp_path, {".git/HEAD": "", ".gitignore": "*.log\n/web/tmp/\n!web/keep.log\n", "web/tmp/x": "", "web/a.log": ""}
+    )
+    make(tmp_path, {"web/keep.log": "", "web/app.py": ""})
+    assert left_out(tmp_path / "web", ["tmp", "tmp/x", "a.log", "keep.log", "app.py"]) == {"tmp", "tmp/x", "a.log"}
+
+
+@pytest.mark.parametrize("line", ["build", "/build/", "build/web", "*"])
+def test_a_source_that_its_checkout_leaves_out_is_what_was_named_all_the_same(tmp_path: Path, line: str) -> None:
+    make(
+        tmp_path,
+        {".git/HEAD": "", ".gitignore": f"{line}\n", "build/web/app.py": "", "build/web/.gitignore": "*.log\n"},
+    )
+    make(tmp_path, {"build/web/a.log": ""})
+    assert left_out(tmp_path / "build" / "web", ["app.py", "a.log"]) == {"a.log"}
+
+
+def test_lines_above_the_checkout_do_not_count(tmp_path: Path) -> None:
+    make(tmp_path, {".gitignore": "*\n", "blog/.git/HEAD": "", "blog/app.py": ""})
+    assert left_out(tmp_path / "blog", ["app.py"]) == set()
