@@ -14,6 +14,8 @@ from .site import Site
 
 #: Seconds between two questions.
 PAUSE = 0.05
+#: Seconds between two questions where another instance may answer instead of the one that is meant.
+IN_TURN = 0.02
 #: Seconds between two looks at whether a unit still runs.
 LOOK = 0.5
 
@@ -133,7 +135,7 @@ def wait_for_instance(site: Site, instance: str, release: str, seconds: float, u
             last = answer.reason
         if time.monotonic() >= deadline:
             return f"{site.settings['health_path']}: {last}"
-        time.sleep(PAUSE)
+        time.sleep(IN_TURN)
 
 
 def served_release(site: Site) -> str | None:
