@@ -321,8 +321,11 @@ def start_transient(
         raise OperationError(f"'{command[0]}' cannot be started: {result.stderr.strip()}")
 
 
-def stop_transient(unit: str) -> None:
-    """Stop a transient unit, if it is there, and forget that it failed."""
-    for verb in ("stop", "reset-failed"):
-        command = ["systemctl", verb, f"{unit}.service"]
+def stop_transient(unit: str, *, wait: bool = True) -> None:
+    """Stop a transient unit, if it is there, and forget that it failed.
+
+    :param wait: until it is gone.
+    """
+    for verb in (["stop"] if wait else ["stop", "--no-block"], ["reset-failed"]):
+        command = ["systemctl", *verb, f"{unit}.service"]
         subprocess.run(command, capture_output=True, check=False, pass_fds=_inherited)
