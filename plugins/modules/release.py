@@ -80,14 +80,14 @@ def unpack(archive: str, folder: str) -> None:
             if member.issym():
                 os.symlink(member.linkname, path)
             elif member.isreg():
-                source = tar.extractfile(member)
-                if source is None:
+                content = tar.extractfile(member)
+                if content is None:
                     raise ValueError(f"{member.name} cannot be read from the archive")
                 descriptor = os.open(
                     path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o700 if member.mode & 0o100 else 0o600
                 )
-                with source, os.fdopen(descriptor, "wb") as target:
-                    shutil.copyfileobj(source, target)
+                with content, os.fdopen(descriptor, "wb") as target:
+                    shutil.copyfileobj(content, target)
             else:
                 raise ValueError(f"{member.name} is neither a file nor a link")
 

@@ -34,6 +34,7 @@ def releases(site: Site, add_release: Add) -> Site:
             pass
     add_release("three")
     (site.path("releases") / "four.incomplete").mkdir()
+    (site.path("releases") / "five.removed").mkdir()
     return site
 
 

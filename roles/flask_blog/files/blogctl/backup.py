@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from . import data as data_files
-from .site import OperationError, Site, locked
+from .site import OperationError, Site, fsync, locked
 
 #: A backup's name is the moment at which it was begun, in UTC, so that names sort by age.
 NAME_FORMAT = "%Y%m%dT%H%M%SZ"
@@ -45,7 +45,7 @@ def back_up(site: Site, now: datetime.datetime | None = None) -> dict[str, Any]:
             _write(aside / MANIFEST, json.dumps({"site": site.name, "name": name, **manifest}, indent=1))
             _sync_folders(aside)
             aside.rename(root / name)
-            _sync(root)
+            fsync(root)
         except (OSError, sqlite3.Error) as error:
             shutil.rmtree(aside, ignore_errors=True)
             raise OperationError(f"The backup of {site.name} failed, earlier ones are untouched: {error}") from error
@@ -97,7 +97,7 @@ def _copy_database(source: Path, target: Path) -> dict[str, Any]:
     journal_mode = data_files.snapshot(source, target)
     with contextlib.closing(sqlite3.connect(f"file:{target}?mode=ro", uri=True)) as copy:
         tables = [name for (name,) in copy.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
-    _sync(target)
+    fsync(target)
     return {**_identity(target), "tables": len(tables), "journal_mode": journal_mode}
 
 
@@ -116,7 +116,7 @@ def _copy_file(source: Path, target: Path, earlier: Path | None, known: Mapping[
         shutil.copy2(source, target, follow_symlinks=False)
         found = source.stat()
         os.chown(target, found.st_uid, found.st_gid)
-        _sync(target)
+        fsync(target)
         written_meanwhile = (begun.st_size, begun.st_mtime_ns) != (found.st_size, found.st_mtime_ns)
         if not written_meanwhile and _identity(target)["sha256"] != _identity(source)["sha256"]:
             raise OperationError(
@@ -207,17 +207,9 @@ def retained(names: Iterable[str], keep: Mapping[str, int]) -> set[str]:
 
 def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
-    _sync(path)
+    fsync(path)
 
 
 def _sync_folders(folder: Path) -> None:
     for parent, _, _ in os.walk(folder):
-        _sync(Path(parent))
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        fsync(Path(parent))

@@ -33,12 +33,8 @@ class Result:
 
 
 def _activate(site: Site, options: argparse.Namespace) -> Result:
-    problem = History.of(site).failed.get(options.release)
-    if problem is not None and not options.retry:
-        raise OperationError(
-            f"{options.release} failed when it was activated last: {problem}\n"
-            f"Where the cause is gone, try it again with 'blogctl activate --retry {options.release}'."
-        )
+    if not options.retry:
+        History.of(site).refuse_failed(options.release)
     outcome = release.activate(site, options.release)
     words = f"{outcome.release} is served"
     if outcome.initialised:

@@ -14,7 +14,7 @@ from . import site as site_module
 from .grammar import COMMANDS, parser, subparsers
 from .operations import History
 from .release import release_of
-from .site import OperationError, Site, app_folder, live_target, load
+from .site import OperationError, Site, app_folder, is_whole, live_target, load
 
 #: Each site has its releases in /opt/NAME/releases; the names are readable for everybody.
 RELEASES = Path("/opt")
@@ -103,7 +103,7 @@ class _Read:
     def _releases(self) -> list[str]:
         found = self._open()
         history, live = History.of(found), release_of(found, live_target(found))
-        folders = [path.name for path in found.path("releases").iterdir() if not path.name.endswith(".incomplete")]
+        folders = [path.name for path in found.path("releases").iterdir() if is_whole(path.name)]
         if self.command == "rollback":
             folders = [name for name in folders if name in history.good]
         return [name for name in folders if name != live]

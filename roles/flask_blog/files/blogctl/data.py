@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .initialise import OWN
-from .site import fsync_folder
+from .site import fsync
 
 SQLITE_MAGIC = b"SQLite format 3\0"
 #: What SQLite keeps beside a database (https://www.sqlite.org/tempfiles.html). A snapshot holds what is in it.
@@ -172,12 +172,6 @@ def remove_database(database: Path) -> None:
     database.unlink()
 
 
-def fsync_file(path: Path) -> None:
-    """See that a file's content outlives a power cut."""
-    with path.open("rb") as handle:
-        os.fsync(handle.fileno())
-
-
 def put_back(snapshot_folder: Path, data: Path) -> None:
     """Put a snapshot's files back, while nothing has them open.
 
@@ -190,11 +184,11 @@ def put_back(snapshot_folder: Path, data: Path) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, aside)
         keep_attributes(path, aside)
-        fsync_file(aside)
+        fsync(aside)
         if is_sqlite(path):
             remove_companions(place)
         aside.replace(place)
-        fsync_folder(place.parent)
+        fsync(place.parent)
 
 
 def snapshot_databases(data: Path, target: Path) -> None:
@@ -203,4 +197,4 @@ def snapshot_databases(data: Path, target: Path) -> None:
         twin = target / relative
         twin.parent.mkdir(parents=True, exist_ok=True)
         set_journal_mode(twin, snapshot(data / relative, twin))
-        fsync_file(twin)
+        fsync(twin)

@@ -158,6 +158,17 @@ class History:
     #: releases that a rollback left and nothing activated since
     left: set[str] = field(default_factory=set)
 
+    def refuse_failed(self, release: str | None) -> None:
+        """Refuse a release that failed last time.
+
+        :raises OperationError: with the reason and the remedy.
+        """
+        if release in self.failed:
+            raise OperationError(
+                f"{release} failed when it was activated: {self.failed[release]}\n"
+                f"Where the cause is gone, try it again with 'blogctl activate --retry {release}'."
+            )
+
     @classmethod
     def of(cls, site: Site) -> History:
         """Read a site's history."""

@@ -9,12 +9,10 @@ from pathlib import Path
 
 from . import services, transaction
 from .operations import History
-from .site import MANIFEST, Site, live_target
+from .site import DOOMED, MANIFEST, Site, live_target
 
 #: Seconds for which a release that was never activated stays.
 NEW = 3600
-#: Ends the name of a release that is being removed.
-DOOMED = ".removed"
 
 
 def in_use(site: Site) -> set[str]:

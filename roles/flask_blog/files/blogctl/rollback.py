@@ -40,11 +40,7 @@ def choose(site: Site, wanted: str | None) -> str:
     """
     history = History.of(site)
     current = release_of(site, live_target(site))
-    if wanted in history.failed:
-        raise OperationError(
-            f"{wanted} failed when it was activated: {history.failed[wanted]}\n"
-            f"Where the cause is gone, try it again with 'blogctl activate --retry {wanted}'."
-        )
+    history.refuse_failed(wanted)
     if wanted == current:
         raise OperationError(f"{wanted} is live already")
     if wanted:
@@ -226,17 +222,15 @@ def rollback(
                 release=target,
                 lost=rows,
             )
-        restored = restore_data and snapshot is not None
-        lost = rows if restored else []
+        lost = rows if restore_data else []
         if dry_run:
             current = release_of(site, live_target(site))
-            return {"release": target, "previous": current, "restored": restored, "lost": lost, "dry_run": True}
-        if restored:
-            assert snapshot is not None
+            return {"release": target, "previous": current, "restored": restore_data, "lost": lost, "dry_run": True}
+        if restore_data and snapshot:
             outcome = restore(site, target, snapshot)
         else:
             outcome = activate_locked(site, target, "rollback", commands=False)
-        return {**vars(outcome), "restored": restored, "lost": lost, "dry_run": False}
+        return {**vars(outcome), "restored": restore_data, "lost": lost, "dry_run": False}
 
 
 def restore(site: Site, target: str, snapshot: Path) -> Outcome:

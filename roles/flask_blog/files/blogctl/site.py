@@ -21,6 +21,8 @@ LOCKS = Path("/run/lock")
 #: Notes of changes that a running process has not loaded yet (plugins/module_utils/site.py writes them).
 PENDING = Path("/run/flask-blog-hosting")
 MANIFEST = ".release.json"
+#: Ends the name of a release that is being removed.
+DOOMED = ".removed"
 
 
 class OperationError(Exception):
@@ -189,12 +191,23 @@ def _flock(path: Path, wait: float) -> Iterator[tuple[int, bool]]:
         os.close(handle)
 
 
+def is_whole(release: str) -> bool:
+    """Say whether a folder among the releases is one, from its name, and not one that is being unpacked or removed."""
+    return not release.endswith((".incomplete", DOOMED))
+
+
+def release_names(site: Site) -> list[str]:
+    """Return the ids of all whole releases on this host."""
+    found = (path.parent.name for path in site.path("releases").glob(f"*/{MANIFEST}"))
+    return sorted(filter(is_whole, found))
+
+
 def release_manifest(site: Site, release: str) -> dict[str, Any]:
     """Return what a release says of itself.
 
     :raises OperationError: for a release that is not on this host.
     """
-    known = sorted(path.parent.name for path in site.path("releases").glob(f"*/{MANIFEST}"))
+    known = release_names(site)
     if release not in known:
         raise OperationError(f"there is no release {release!r}; there are {', '.join(known) or 'none'}")
     path = site.path("releases") / release / MANIFEST
@@ -241,12 +254,12 @@ def point_link_at(link: Path, target: str) -> None:
     except BaseException:
         temporary.unlink()
         raise
-    fsync_folder(link.parent)
+    fsync(link.parent)
 
 
-def fsync_folder(folder: Path) -> None:
-    """See that a folder's names outlive a power cut."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def fsync(path: Path) -> None:
+    """See that a file's content, or a folder's names, outlive a power cut."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

@@ -8,7 +8,7 @@ from typing import Any
 from . import health, maintenance, rollback, services
 from .operations import DONE, FAILED, History, read
 from .release import release_of
-from .site import MANIFEST, OperationError, Site, live_target, release_manifest
+from .site import OperationError, Site, live_target, release_manifest, release_names
 
 
 def status(site: Site) -> dict[str, Any]:
@@ -99,10 +99,11 @@ def releases(site: Site) -> dict[str, Any]:
             found["problem"] = history.failed[release]
         return found
 
-    names = [path.parent.name for path in site.path("releases").glob(f"*/{MANIFEST}")]
-    names.sort(key=lambda name: (activated[name].id if name in activated else float("inf"), name))
+    names = sorted(
+        release_names(site), key=lambda name: (activated[name].id if name in activated else float("inf"), name)
+    )
     return {
-        "releases": [describe(name) for name in names if not name.endswith(".incomplete")],
+        "releases": [describe(name) for name in names],
         "operations": [asdict(entry) for entry in entries],
     }
 

@@ -13,7 +13,7 @@ import sqlite3
 from pathlib import Path
 
 from . import data, services
-from .site import OperationError, Site, fsync_folder, point_link
+from .site import OperationError, Site, fsync, point_link
 
 FILE = "transaction.json"
 #: Snapshots that were taken before a release changed the data, by release. Kept for a rollback of the data.
@@ -63,7 +63,7 @@ def begin(site: Site, release: str, previous: str | None) -> Path:
         data.snapshot_databases(site.path("data"), aside)
         shutil.rmtree(folder, ignore_errors=True)
         aside.rename(folder)
-        fsync_folder(folder.parent)
+        fsync(folder.parent)
         _write_note(site, release, previous, folder)
     except BaseException as problem:
         shutil.rmtree(aside, ignore_errors=True)
@@ -87,13 +87,13 @@ def _write_note(site: Site, release: str, previous: str | None, snapshot: Path) 
         handle.flush()
         os.fsync(handle.fileno())
     temporary.replace(note)
-    fsync_folder(note.parent)
+    fsync(note.parent)
 
 
 def commit(site: Site) -> None:
     """Let the change stand: from here on the new release may take writes that must not be lost."""
     _note(site).unlink()
-    fsync_folder(_note(site).parent)
+    fsync(_note(site).parent)
 
 
 def undo(site: Site) -> bool:
