@@ -77,6 +77,15 @@ def test_code_that_does_not_work_never_serves(operator: Any, visit: Callable[...
             refused(operator, source, words, "the live site was not touched", **patience)
 
 
+def test_code_that_does_not_work_on_the_live_data_alone_meets_no_visitor(
+    operator: Any, visit: Callable[..., Any], source: Path
+) -> None:
+    """What no rehearsal can find: the instance that would join the one that serves has to find it by itself."""
+    (source / "behaviour").write_text("answers 500 on the live data")
+    with unnoticed(operator, visit):
+        refused(operator, source, "does not serve: /healthz: answered 500", "The release before it serves on")
+
+
 def test_a_migration_that_fails_half_way_leaves_the_data_as_it_was(
     host: Any, operator: Any, visit: Callable[..., Any], source: Path
 ) -> None:

@@ -510,25 +510,46 @@ def test_the_socket_moves_where_it_has_to_even_when_the_data_changes(
     assert not site.pending("socket").exists()
 
 
-def test_without_a_rehearsal_a_sick_release_still_never_meets_a_visitor(
-    site: Site, machine: Machine, old: Path, add_release: Add
+def test_without_a_rehearsal_a_sick_release_refuses_itself_before_it_joins(
+    site: Site, machine: Machine, old: Path, add_release: Add, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add_release("new")
     site.settings["rehearse"] = False
+    said = "gunicorn[7]: [2026-01-01] [8] [ERROR] takes no request: /: answered 502\ngunicorn[7]: Shutting down"
+    monkeypatch.setattr(services, "journal", lambda *_, **__: said)
+    machine.sick = {("next", "new")}
+    with pytest.raises(OperationError, match=r"^The release new does not serve: /: answered 502\nThe release before"):
+        module.activate(site, "new")
+    assert "restart blog.service" not in machine.commands
+    assert live_target(site) == str(old)
+    assert History.of(site).failed == {"new": "The release new does not serve: /: answered 502"}
+
+
+@pytest.mark.parametrize("reason", ["the service is down", "the socket moves"])
+def test_a_release_that_joins_nobody_is_tried_apart_before_anything_is_touched(
+    site: Site, machine: Machine, old: Path, add_release: Add, reason: str
+) -> None:
+    add_release("new")
+    site.settings["rehearse"] = False
+    if reason == "the socket moves":
+        site.pending("socket").touch()
+    else:
+        machine.active = {"blog.socket"}
     machine.sick = {("rehearsal", "new")}
-    with pytest.raises(OperationError):
+    with pytest.raises(OperationError, match="answered 500"):
         module.activate(site, "new")
     assert machine.commands == []
     assert live_target(site) == str(old)
 
 
-def test_going_back_copies_no_data_and_still_shows_no_visitor_a_sick_release(
+def test_going_back_copies_no_data_and_starts_nothing_but_the_two_instances(
     site: Site, machine: Machine, old: Path, add_release: Add, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(data, "copy", lambda *_: pytest.fail("a blog may have more uploads than there is time"))
+    monkeypatch.setattr(sandbox, "prove", lambda *_: pytest.fail("the second instance tries itself"))
     add_release("good")
     assert module.activate(site, "good", "rollback", commands=False).release == "good"
-    machine.sick.add(("rehearsal", "sick"))
+    machine.sick.add(("next", "sick"))
     add_release("sick")
     with pytest.raises(OperationError, match="answered 500"):
         module.activate(site, "sick", "rollback", commands=False)

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import sys
+import wsgiref.validate
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.flaskblog.hosting.plugins.module_utils import site as live
+from blogctl import health
 
 Load = Callable[[Path], Any]
 
@@ -170,3 +172,90 @@ def test_an_instance_says_who_it_is_to_who_asks_for_it_alone(
     worker.wsgi(environ, lambda _, headers: sent.append(headers))
     assert ("X-Flask-Blog-Instance" in dict(sent[0])) == asked
     assert not asked or dict(sent[0])["X-Flask-Blog-Instance"].startswith("next ")
+
+
+class Blog:
+    """An app that answers each path as it is told, and notes what it was asked."""
+
+    def __init__(self, **pages: Any) -> None:
+        self.pages = {f"/{name}": page for name, page in pages.items()}
+        self.asked: list[dict[str, Any]] = []
+        self.closed = 0
+
+    def __call__(self, environ: dict[str, Any], start: Any) -> Any:
+        self.asked.append(environ)
+        page = self.pages.get(environ["PATH_INFO"], "200 OK")
+        if isinstance(page, Exception):
+            raise page
+        start(page, [("Content-Type", "text/plain")])("written the old way")
+        return self
+
+    def __iter__(self) -> Any:
+        yield b"a page"
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+@pytest.fixture
+def tried(tmp_path: Path, load: Load, monkeypatch: pytest.MonkeyPatch) -> Callable[[Blog], list[str]]:
+    """Start a worker of an instance that tries itself, and return what it says of it."""
+
+    def start(blog: Blog, health_path: str = "/healthz") -> list[str]:
+        monkeypatch.setitem(sys.modules, "werkzeug.middleware.proxy_fix", None)
+        monkeypatch.setenv("FLASK_BLOG_TRY_AS", "blog.test")
+        monkeypatch.setenv("FLASK_BLOG_HEALTH_PATH", health_path)
+        said: list[str] = []
+        log = SimpleNamespace(warning=lambda _: None, error=lambda text, *values: said.append(text % values))
+        try:
+            load(tmp_path).post_worker_init(SimpleNamespace(wsgi=blog, log=log))
+        except SystemExit as end:
+            said.append(f"status {end.code}")
+        return said
+
+    return start
+
+
+def test_an_instance_that_joins_tries_its_pages_first(tried: Any) -> None:
+    blog = Blog()
+    assert tried(blog, "/a%20b?deep=1") == []
+    assert [(one["PATH_INFO"], one["QUERY_STRING"]) for one in blog.asked] == [("/a b", "deep=1"), ("/", "")]
+    assert {one["HTTP_HOST"] for one in blog.asked} == {"blog.test"}
+    assert blog.closed == 2
+
+
+@pytest.mark.parametrize(
+    ("pages", "problem"),
+    [
+        ({"healthz": "500 INTERNAL SERVER ERROR"}, "/healthz: answered 500"),
+        ({"healthz": "401 UNAUTHORIZED"}, "/healthz: answered 401"),
+        ({"": "404 NOT FOUND"}, "/: answered 404"),
+        ({"": RuntimeError("no\nnews")}, "/: RuntimeError: no news"),
+    ],
+)
+def test_one_whose_pages_are_not_there_takes_no_request(tried: Any, pages: dict[str, Any], problem: str) -> None:
+    said = tried(Blog(**pages))
+    assert said == [f"takes no request: {problem}", "status 3"]
+    found = health.REFUSAL.search(f"12:00 gunicorn[1]: [ERROR] {said[0]}\n12:00 gunicorn[1]: Worker failed to boot")
+    assert found is not None
+    assert found[1] == problem, "blogctl finds the reason"
+
+
+@pytest.mark.parametrize("status", ["302 FOUND", "401 UNAUTHORIZED", "403 FORBIDDEN"])
+def test_a_home_page_may_want_to_know_who_asks(tried: Any, status: str) -> None:
+    assert tried(Blog(**{"": status})) == []
+
+
+def test_blogctl_and_an_instance_mean_the_same_by_an_answer(tmp_path: Path, load: Load) -> None:
+    settings = load(tmp_path)
+    assert settings.ANSWERED == health.ANSWERED
+    assert {status for status in range(100, 600) if health.Answer(status, "").is_healthy} == settings.HEALTHY
+
+
+def test_an_app_hears_of_the_same_request_from_both(tmp_path: Path, load: Load) -> None:
+    """What an app sees of the question is what gunicorn makes of blogctl's."""
+    blog = Blog()
+    assert load(tmp_path).ask(blog, "blog.test", "/healthz") == 200
+    wsgiref.validate.check_environ(blog.asked[0])
+    assert blog.asked[0]["HTTP_X_FORWARDED_HOST"] == "blog.test"
+    assert blog.asked[0]["HTTP_X_FORWARDED_PROTO"] == "http"

@@ -1,8 +1,8 @@
 # Managed by Ansible (flaskblog.hosting). The same file for every site: what differs comes from systemd.
-"""Gunicorn's settings that are not numbers, and three things that only the serving process can do.
+"""Gunicorn's settings that are not numbers, and four things that only the serving process can do.
 
-It says what it serves (release, virtual environment, settings), it stays on its release when the link moves on, and it
-gives the app exactly one hop of ProxyFix.
+It says what it serves (release, virtual environment, settings), it stays on its release when the link moves on, it
+gives the app exactly one hop of ProxyFix, and an instance that joins others on their socket tries its pages first.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import os
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote_to_bytes
+from wsgiref.util import setup_testing_defaults
 
 # -- settings (https://docs.gunicorn.org/en/stable/settings.html) --
 
@@ -109,11 +111,67 @@ class Probe:
         return self.app(environ, start)
 
 
-def post_worker_init(worker: Any) -> None:
-    """Give the app exactly one hop of ProxyFix, outside whatever it does by itself.
+def ask(app: Any, host: str, url: str) -> int:
+    """Ask the app for a page the way nginx does, in this process (PEP 3333), and return the status."""
+    path, _, query = url.partition("?")
+    environ: dict[str, Any] = {
+        "SCRIPT_NAME": "",
+        "PATH_INFO": unquote_to_bytes(path).decode("latin-1"),
+        "QUERY_STRING": query,
+        "RAW_URI": url,
+        "REMOTE_ADDR": "127.0.0.1",
+        "HTTP_HOST": host,
+        "HTTP_X_FORWARDED_HOST": host,
+        "HTTP_X_FORWARDED_FOR": "127.0.0.1",
+        "HTTP_X_FORWARDED_PROTO": "http",
+        "HTTP_CONNECTION": "close",
+        "SERVER_NAME": host,
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+    }
+    setup_testing_defaults(environ)
+    statuses = [0]
 
-    nginx sends one value in each header, so an app that has a ProxyFix reads the same values once more and comes to
-    the same result; one that counts more hops than there are finds nothing to read and keeps ours.
+    def start(status: str, *_: Any) -> Any:
+        statuses.append(int(status.split(" ", 1)[0]))
+        return lambda _: None
+
+    pages = app(environ, start)
+    try:
+        for _ in pages:
+            pass
+    finally:
+        if hasattr(pages, "close"):
+            pages.close()
+    return statuses[-1]
+
+
+#: A page or a redirect; and a home page may want to know who asks (blogctl's health.py has the same).
+HEALTHY = frozenset(range(200, 400))
+ANSWERED = HEALTHY | {401, 403}
+
+
+def what_is_wrong(app: Any, host: str, health_path: str) -> str:
+    """Ask the app for its health path and its home page; return what is wrong with them, empty where nothing is."""
+    for path, good in ((health_path, HEALTHY), ("/", ANSWERED)):
+        try:
+            status = ask(app, host, path)
+        except Exception as error:  # whatever the app raises is an answer
+            return f"{path}: {type(error).__name__}: {error}"
+        if status not in good:
+            return f"{path}: answered {status}"
+    return ""
+
+
+def post_worker_init(worker: Any) -> None:
+    """Give the app exactly one hop of ProxyFix, and try its pages where that was asked for, before it takes a request.
+
+    The hop is outside whatever the app does by itself. nginx sends one value in each header, so an app that has a
+    ProxyFix reads the same values once more and comes to the same result; one that counts more hops than there are
+    finds nothing to read and keeps ours.
+
+    An instance that joins on a socket gets visitors from its first moment. So it takes none until its pages are there.
     """
     try:
         from werkzeug.middleware.proxy_fix import ProxyFix
@@ -122,3 +180,8 @@ def post_worker_init(worker: Any) -> None:
     else:
         worker.wsgi = ProxyFix(worker.wsgi, x_for=1, x_proto=1, x_host=1, x_port=0, x_prefix=0)
     worker.wsgi = Probe(worker.wsgi, f"{os.environ.get('FLASK_BLOG_INSTANCE', 'main')} {release}")
+    host = os.environ.get("FLASK_BLOG_TRY_AS", "")
+    if host and (problem := what_is_wrong(worker.wsgi, host, os.environ["FLASK_BLOG_HEALTH_PATH"])):
+        # In these words, on one line: blogctl looks for them in the journal.
+        worker.log.error("takes no request: %s", problem.replace("\n", " "))
+        sys.exit(3)  # "worker failed to boot": gunicorn does not try again

@@ -13,6 +13,8 @@ from flask import Flask, request
 
 FOLDER = Path(__file__).parent
 BEHAVIOUR = (FOLDER / "behaviour").read_text().strip() if (FOLDER / "behaviour").exists() else ""
+#: Whether this runs on a copy of the data, which is mounted in the data's place.
+REHEARSED = "/rehearsal" in Path("/proc/self/mountinfo").read_text()
 
 if BEHAVIOUR == "cannot be imported":
     raise ImportError("this release cannot be imported")
@@ -55,7 +57,7 @@ def broken(error: sqlite3.Error) -> tuple[dict[str, Any], int]:
 @app.get("/healthz")
 def page() -> tuple[dict[str, Any], int]:
     """Count the entries."""
-    if BEHAVIOUR == "answers 500":
+    if BEHAVIOUR == "answers 500" or (BEHAVIOUR == "answers 500 on the live data" and not REHEARSED):
         return answer(), 500
     (count,) = database().execute("SELECT count(*) FROM entries").fetchone()
     return answer(entries=count), 200

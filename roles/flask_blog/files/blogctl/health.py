@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import socket
 import time
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ LOOK = 0.5
 
 #: Statuses of a home page that is there, if only for somebody else: a blog may ask for a login.
 ANSWERED = frozenset(range(200, 400)) | {401, 403}
+
+#: What an instance says that does not like its own pages (gunicorn.conf.py).
+REFUSAL = re.compile(r"takes no request: (.+)")
 
 #: Asked for with this header, an instance says who it is (gunicorn.conf.py). nginx lets it through from nobody.
 PROBE = "X-Flask-Blog-Probe"

@@ -119,10 +119,11 @@ def replace(site: Site, release: str, previous: str | None, outcome: Outcome, co
     """Replace what serves: rehearse, change the data if there is something to change, switch."""
     wanted = site.settings["release_commands"] if commands and release != outcome.previous else []
     is_up = previous is not None and services.is_active(site.settings["service_unit"])
+    joins = is_up and not site.pending("socket").exists()
     if previous is not None:
         # One that is gone back to has shown what it can do; it need not be seen to work on a copy.
         on_a_copy = site.settings["rehearse"] and commands
-        outcome.data_changed = try_out(site, release, wanted, on_a_copy=on_a_copy)
+        outcome.data_changed = try_out(site, release, wanted, on_a_copy=on_a_copy, joins=joins)
     if wanted and (outcome.data_changed or not is_up):
         outcome.data_changed = True
         outcome.waited = switch_with_data(site, release, previous, wanted, is_up=is_up)
@@ -136,22 +137,23 @@ def replace(site: Site, release: str, previous: str | None, outcome: Outcome, co
                 f"The commands of {release} changed nothing on a copy of the data and failed on the live data: {error}"
                 f"\nThe release before it serves on.{_settings_put_back(site)}"
             ) from error
-    if previous is None or not is_up or site.pending("socket").exists():
+    if previous is None or not joins:
         start_first(site, release, previous)
     else:
         switch(site, release, previous)
 
 
-def try_out(site: Site, release: str, commands: list[str], *, on_a_copy: bool) -> bool:
+def try_out(site: Site, release: str, commands: list[str], *, on_a_copy: bool, joins: bool) -> bool:
     """Try a release where no visitor reaches it, and say whether its commands change the data.
 
     :param on_a_copy: of the data; otherwise on the data itself, which takes no time however much there is of it.
+    :param joins: whether it is to join on the socket of the one that serves: then it tries itself on the data.
     :raises OperationError: where it fails; the live site was not touched.
     """
     try:
         if on_a_copy:
             return sandbox.rehearse(site, release, commands)
-        if not commands:
+        if not commands and not joins:
             sandbox.prove(site, release, site.path("data"))
     except FAILURES as error:
         raise OperationError(f"{error}{_settings_put_back(site)}") from error
@@ -338,8 +340,8 @@ def take_back(site: Site, previous: str | None, failed: str) -> str:
 def switch(site: Site, release: str, previous: str) -> None:
     """Change what serves without a pause.
 
-    A second instance joins on the same socket with the new release; the first one finishes its requests, starts anew
-    with the new release, and takes over again.
+    A second instance with the new release tries its pages on the live data (gunicorn.conf.py) and joins on the same
+    socket; the first one finishes its requests, starts anew with the new release, and takes over again.
 
     :raises OperationError: when the release before serves alone again.
     """
@@ -357,7 +359,8 @@ def switch(site: Site, release: str, previous: str) -> None:
         # The first instance was not touched: without the second one, everything is as it was.
         journal = services.journal(next_unit(site), since=since)
         outcome = f"The release before it serves on.{_stop_next(site)}{_settings_put_back(site)}"
-        raise _refusal(release, error, outcome, journal) from error
+        refusal = health.REFUSAL.search(journal) if isinstance(error, FAILURES) else None
+        raise _refusal(release, OperationError(refusal[1]) if refusal else error, outcome, journal) from error
     try:
         point_link(site, folder)
         services.systemctl("restart", service)
