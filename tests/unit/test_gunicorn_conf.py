@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
+import sqlite3
+import subprocess
 import sys
 import wsgiref.validate
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -259,3 +262,96 @@ def test_an_app_hears_of_the_same_request_from_both(tmp_path: Path, load: Load) 
     wsgiref.validate.check_environ(blog.asked[0])
     assert blog.asked[0]["HTTP_X_FORWARDED_HOST"] == "blog.test"
     assert blog.asked[0]["HTTP_X_FORWARDED_PROTO"] == "http"
+
+
+@pytest.fixture
+def start(tmp_path: Path, load: Load, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], tuple[Any, Any]]]:
+    """Start a worker whose blog has a data folder; return its settings, and what it logged."""
+    started = []
+
+    def worker(data: Path) -> tuple[Any, list[str]]:
+        monkeypatch.setitem(sys.modules, "werkzeug.middleware.proxy_fix", None)
+        monkeypatch.setenv("FLASK_BLOG_DATA", str(data))
+        settings = load(tmp_path)
+        started.append(settings)
+        said: list[str] = []
+        log = SimpleNamespace(warning=lambda text, *values: said.append(text % values))
+        settings.post_worker_init(SimpleNamespace(wsgi="app", log=log))
+        return settings, said[1:]  # the first one is about werkzeug
+
+    yield worker
+    for settings in started:
+        for connection in settings.held:
+            connection.close()
+
+
+def blog_database(path: Path, mode: str = "wal") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute(f"PRAGMA journal_mode = {mode}")
+        connection.execute("CREATE TABLE post (id)")
+    return path
+
+
+def descriptors(database: Path) -> int:
+    """Count this process's descriptors of a file."""
+    found = [os.path.realpath(link) for link in Path("/proc/self/fd").iterdir()]
+    return found.count(str(database))
+
+
+@pytest.mark.parametrize("is_held", [True, False])
+def test_a_worker_never_closes_a_descriptor_of_its_database(tmp_path: Path, start: Any, is_held: bool) -> None:
+    """Closing any of them would drop the lock that another thread has just taken."""
+    database = blog_database(tmp_path / "data" / "database.db")
+    if is_held:
+        start(tmp_path / "data")
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        connection.execute("SELECT * FROM post").fetchall()
+        before = descriptors(database)
+    assert descriptors(database) == (before if is_held else 0)
+
+
+def test_nobody_else_removes_the_log_of_a_database_that_a_worker_holds(tmp_path: Path, start: Any) -> None:
+    database = blog_database(tmp_path / "data" / "database.db")
+    log = Path(f"{database}-wal")
+    visit = (
+        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT * FROM post').fetchall(); c.close()"
+    )
+    subprocess.run([sys.executable, "-c", visit, database], check=True)
+    assert not log.exists(), "the last one removes it"
+    start(tmp_path / "data")
+    subprocess.run([sys.executable, "-c", visit, database], check=True)
+    assert log.exists()
+
+
+def test_a_held_database_takes_writers_checkpoints_and_snapshots(tmp_path: Path, start: Any) -> None:
+    database = blog_database(tmp_path / "data" / "database.db")
+    start(tmp_path / "data")
+    with contextlib.closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        connection.execute("INSERT INTO post VALUES (1)")
+        assert connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone() == (0, 0, 0)
+        connection.execute("ALTER TABLE post ADD COLUMN title")
+        connection.execute("VACUUM")
+        connection.execute("VACUUM INTO ?", (str(tmp_path / "snapshot.db"),))
+
+
+def test_databases_are_found_wherever_they_lie_and_whatever_they_are_called(tmp_path: Path, start: Any) -> None:
+    data = tmp_path / "data"
+    blog_database(data / "database.db")
+    blog_database(data / "instance" / "no suffix?#%", "delete")
+    (data / "linked.db").symlink_to(data / "database.db")
+    (data / "picture.png").write_bytes(b"SQLite format 3\0 and more")
+    (data / "page.html").write_bytes(b" " * 1024)
+    (data / "empty.db").touch()
+    settings, said = start(data)
+    assert sorted(settings.databases) == sorted([str(data / "database.db"), str(data / "instance" / "no suffix?#%")])
+    assert (len(settings.held), said) == (2, [])
+
+
+def test_a_blog_whose_database_is_damaged_is_served_all_the_same(tmp_path: Path, start: Any) -> None:
+    damaged = tmp_path / "data" / "database.db"
+    damaged.parent.mkdir()
+    damaged.write_bytes(b"SQLite format 3\0".ljust(1024, b"?"))
+    _, said = start(tmp_path / "data")
+    assert len(said) == 1
+    assert f"{damaged} is not held open: file is not a database" in said[0]

@@ -1,8 +1,9 @@
 # Managed by Ansible (flaskblog.hosting). The same file for every site: what differs comes from systemd.
-"""Gunicorn's settings that are not numbers, and four things that only the serving process can do.
+"""Gunicorn's settings that are not numbers, and five things that only the serving process can do.
 
 It says what it serves (release, virtual environment, settings), it stays on its release when the link moves on, it
-gives the app exactly one hop of ProxyFix, and an instance that joins others on their socket tries its pages first.
+gives the app exactly one hop of ProxyFix, it keeps SQLite from losing its locks, and an instance that joins others on
+their socket tries its pages first.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote_to_bytes
+from urllib.parse import quote, unquote_to_bytes
 from wsgiref.util import setup_testing_defaults
 
 # -- settings (https://docs.gunicorn.org/en/stable/settings.html) --
@@ -93,6 +96,67 @@ def when_ready(server: Any) -> None:
     temporary.replace(Path(folder, "served.json"))
 
 
+# -- locks that a process must not lose --
+
+#: Starts an SQLite database; a page of one is 512 bytes or a multiple of that (https://www.sqlite.org/fileformat.html).
+SQLITE_MAGIC = b"SQLite format 3\0"
+PAGE = 512
+#: A worker's idle connections, one for each database, for as long as it lives.
+held: list[Any] = []
+
+
+def find_databases(folder: str) -> Iterator[str]:
+    """Yield the SQLite databases below a folder, the blog's data, whatever they are called.
+
+    This reads files as files, and closing them would drop the locks that SQLite has on them: so it is only for a
+    process in which nobody uses SQLite, the master before it has workers.
+    """
+    for place, _, names in os.walk(folder):
+        for name in names:
+            path = os.path.join(place, name)
+            try:
+                found = os.lstat(path)
+                # Few pictures are a multiple of a page long: nearly none of many uploads has to be opened.
+                if stat.S_ISREG(found.st_mode) and found.st_size and found.st_size % PAGE == 0:
+                    with open(path, "rb") as handle:
+                        if handle.read(len(SQLITE_MAGIC)) == SQLITE_MAGIC:
+                            yield path
+            except OSError:
+                continue  # gone meanwhile, or not for the app
+
+
+databases = list(find_databases(os.environ.get("FLASK_BLOG_DATA", "")))
+
+
+def hold(path: str) -> None:
+    """Keep a connection to a database open, which has a lock on it where it has a write-ahead log.
+
+    POSIX drops all locks that a process has on a file when it closes any descriptor of it. SQLite puts off closing
+    while the process has a lock; but it looks before it closes (unixClose in its os_unix.c, as in 3.40 and 3.46), and
+    a thread that takes the first lock in that moment loses it. The next process that closes the database then removes
+    the log that this one writes to: "disk I/O error" for its visitors, and entries that were acknowledged are gone.
+    Apps that open a connection for each request, as Flask's own tutorial does, get there under load. A process that
+    always has a lock never closes a descriptor.
+    """
+    import sqlite3
+
+    connection = sqlite3.connect(f"file:{quote(path)}?mode=rw", uri=True)
+    held.append(connection)
+    connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+
+
+def hold_databases(worker: Any) -> None:
+    """Hold all databases of the blog; one that cannot be read is the app's to complain about."""
+    for path in databases:
+        try:
+            hold(path)
+        except Exception as error:  # without a module sqlite3, with a damaged file: the app is served all the same
+            worker.log.warning("the database %s is not held open: %s", path, error)
+
+
+# -- the app, behind the proxy --
+
+
 class Probe:
     """Tell who asks from this machine which instance and release answers; nginx lets nobody else ask."""
 
@@ -165,7 +229,7 @@ def what_is_wrong(app: Any, host: str, health_path: str) -> str:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Give the app exactly one hop of ProxyFix, and try its pages where that was asked for, before it takes a request.
+    """Give the app one hop of ProxyFix, hold its databases, and try its pages where that is wanted, before any request.
 
     The hop is outside whatever the app does by itself. nginx sends one value in each header, so an app that has a
     ProxyFix reads the same values once more and comes to the same result; one that counts more hops than there are
@@ -180,6 +244,7 @@ def post_worker_init(worker: Any) -> None:
     else:
         worker.wsgi = ProxyFix(worker.wsgi, x_for=1, x_proto=1, x_host=1, x_port=0, x_prefix=0)
     worker.wsgi = Probe(worker.wsgi, f"{os.environ.get('FLASK_BLOG_INSTANCE', 'main')} {release}")
+    hold_databases(worker)
     host = os.environ.get("FLASK_BLOG_TRY_AS", "")
     if host and (problem := what_is_wrong(worker.wsgi, host, os.environ["FLASK_BLOG_HEALTH_PATH"])):
         # In these words, on one line: blogctl looks for them in the journal.

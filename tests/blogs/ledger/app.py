@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import threading
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -26,19 +26,16 @@ if BEHAVIOUR == "misses a package":
 app = Flask(__name__)
 
 
-#: Each thread keeps its connection, as a pool does.
-_mine = threading.local()
-
-
 def database() -> sqlite3.Connection:
-    """Open the book, durable and patient: what it has acknowledged is on the disk."""
-    if not hasattr(_mine, "connection"):
-        connection = sqlite3.connect(FOLDER / "database.db", timeout=30, isolation_level=None)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("CREATE TABLE IF NOT EXISTS entries (id INTEGER PRIMARY KEY, text TEXT NOT NULL)")
-        _mine.connection = connection
-    return _mine.connection
+    """Open the book, durable and patient: what it has acknowledged is on the disk.
+
+    For each request, as Flask's tutorial does: it is the hardest use of SQLite that threads can make.
+    """
+    connection = sqlite3.connect(FOLDER / "database.db", timeout=30, isolation_level=None)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("CREATE TABLE IF NOT EXISTS entries (id INTEGER PRIMARY KEY, text TEXT NOT NULL)")
+    return connection
 
 
 def answer(**values: Any) -> dict[str, Any]:
@@ -59,7 +56,8 @@ def page() -> tuple[dict[str, Any], int]:
     """Count the entries."""
     if BEHAVIOUR == "answers 500" or (BEHAVIOUR == "answers 500 on the live data" and not REHEARSED):
         return answer(), 500
-    (count,) = database().execute("SELECT count(*) FROM entries").fetchone()
+    with closing(database()) as connection:
+        (count,) = connection.execute("SELECT count(*) FROM entries").fetchone()
     return answer(entries=count), 200
 
 
@@ -73,5 +71,6 @@ def slow() -> dict[str, Any]:
 @app.post("/entries")
 def write() -> dict[str, Any]:
     """Write an entry down, and only then say so."""
-    cursor = database().execute("INSERT INTO entries (text) VALUES (?)", (request.form["text"],))
+    with closing(database()) as connection:
+        cursor = connection.execute("INSERT INTO entries (text) VALUES (?)", (request.form["text"],))
     return answer(id=cursor.lastrowid)
