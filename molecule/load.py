@@ -20,6 +20,8 @@ class Tally:
     #: (when it began, seconds it took) of each request
     times: list[tuple[float, float]] = field(default_factory=list)
     releases: Counter[str] = field(default_factory=Counter)
+    #: when the last request that a release answered began
+    last: dict[str, float] = field(default_factory=dict)
     #: what the site said it had written: texts by their ids; no two are the same
     written: dict[int, str] = field(default_factory=dict)
 
@@ -96,6 +98,7 @@ class Load:
                 if response.status == 200:
                     answer = json.loads(content)
                     tally.releases[answer["release"]] += 1
+                    tally.last[answer["release"]] = began
                     if "id" in answer:
                         tally.written[answer["id"]] = text
                 else:
@@ -136,6 +139,10 @@ class Load:
     def releases(self) -> Counter[str]:
         """How many answers came from which release."""
         return sum((tally.releases for tally in [*self._fast, *self._slow]), Counter())
+
+    def last_answered_by(self, release: str) -> float:
+        """Return when the last request began that a release answered."""
+        return max(tally.last.get(release, 0.0) for tally in [*self._fast, *self._slow])
 
     def slowest(self, since: float = 0.0, until: float = float("inf")) -> float:
         """Return the seconds that the slowest quick request took, of those begun between two moments."""

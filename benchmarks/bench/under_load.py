@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 
@@ -20,6 +21,8 @@ QUIET = 20.0
 MOST_DELAY = 150.0
 #: Seconds from the command to go back to the end of it.
 MOST_ROLLBACK = 3.0
+#: Seconds that the slow page takes (tests/blogs/ledger).
+SLOW_PAGE = 1.5
 
 
 def under_load(place: Workplace, rounds: int) -> None:
@@ -37,13 +40,16 @@ def under_load(place: Workplace, rounds: int) -> None:
                 _wait_for_requests(load, (number + 1) * REQUESTS // RELEASES)
             released = time.monotonic()
             total = load.total
+            left = _live(target)
+            going = time.monotonic()
             target.execute("blogctl", "rollback")
-            back = time.monotonic() - released
+            back = time.monotonic() - going
             (role.code / "migrations.sql").write_text("ALTER TABLE entries ADD COLUMN written TEXT\n")
             changing = time.monotonic()
             _release(role, target, RELEASES)
             changed = time.monotonic()
         during, held = load.slowest(began, released), load.slowest(changing, changed)
+        gone = max(0.0, load.last_answered_by(left) - going)
         lost = set(load.acknowledged) - _rows(target)
     delay = (during - quiet) * 1000
     lines = [
@@ -55,7 +61,8 @@ def under_load(place: Workplace, rounds: int) -> None:
         f"| Slowest quick request without a release, ms | {quiet * 1000:.0f} |",
         f"| Slowest quick request during the releases, ms | {during * 1000:.0f} |",
         f"| Slowest quick request while a release changed the data, ms | {held * 1000:.0f} |",
-        f"| `blogctl rollback`, s | {back:.1f} |",
+        f"| `blogctl rollback`, until the last request that the release it left answered, s | {gone:.1f} |",
+        f"| `blogctl rollback`, to its end; it waits for slow pages in flight, {SLOW_PAGE} s each, s | {back:.1f} |",
         "",
         f"Cores, for the visitors, the controller and the container together: {os.cpu_count()}.",
         "",
@@ -75,6 +82,10 @@ def _release(role: RoleWithLedger, target: Machine, number: int) -> None:
     if not done.changed:
         raise BenchmarkError("the role did not see that the code had changed")
     print(f"  release {number + 1}: {done.seconds:.1f} s", flush=True)
+
+
+def _live(target: Machine) -> str:
+    return str(json.loads(target.execute("blogctl", "status", "--json"))["served"])
 
 
 def _wait_for_requests(load: Load, wanted: int, seconds: float = 60) -> None:

@@ -107,10 +107,11 @@ def activate_locked(site: Site, release: str, operation: str, commands: bool) ->
         entry.details |= {"waited": outcome.waited, "data_changed": outcome.data_changed}
     # It serves. Whatever goes wrong from here on is reported, and makes it no failed release.
     forget_pending(site)
-    try:
-        prune(site, operations.History.of(site))
-    except OSError as error:
-        services.log(site, f"old releases could not be removed: {error}")
+    if commands:  # going back brings nothing that could be one too many
+        try:
+            prune(site, operations.History.of(site))
+        except OSError as error:
+            services.log(site, f"old releases could not be removed: {error}")
     run_afterwards(site, release)
     return outcome
 
@@ -365,9 +366,7 @@ def switch(site: Site, release: str, previous: str) -> None:
         point_link(site, folder)
         services.systemctl("restart", service)
         # The second instance is healthy and would answer for the first: that one is asked by its name.
-        problem = health.wait_for_instance(site, "main", release, seconds)
-        problem = problem or health.wait_until_served(site, release, seconds)
-        if problem:
+        if problem := health.wait_for_instance(site, "main", release, seconds):
             raise OperationError(problem)
     except BaseException as error:
         journal = services.journal(service, since=since)
