@@ -18,6 +18,7 @@ BEHAVIOURS = {
     "12": {
         "cannot be imported": "this release cannot be imported",
         "misses a package": "No module named 'a_package_that_nobody_installed'",
+        "asks the kernel about its network": "Address family not supported by protocol",
     },
     "13": {
         "answers 500": "answered 500",

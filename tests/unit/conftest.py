@@ -144,6 +144,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, me: Account) -> Site:
         "command_timeout": 5,
         "activation_timeout": 0,
         "backup_keep": {"daily": 7, "weekly": 4, "monthly": 6},
+        "sandbox": {"ProtectSystem": "strict", "RestrictAddressFamilies": "AF_INET AF_UNIX"},
     }
     for key in ("data", "config", "backups", "run_directory", "releases", "venvs"):
         Path(settings[key]).mkdir(parents=True)

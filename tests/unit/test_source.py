@@ -3,23 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from ansible_collections.flaskblog.hosting.plugins.module_utils import releases, source
-
-
-def make(folder: Path, files: Mapping[str, str]) -> Path:
-    """Lay out a source from relative paths and texts."""
-    for name, text in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    return folder
-
-
-BLOG = {"app.py": "app\n", "requirements.txt": "flask\n", "static/css/blog.css": "body {}\n", "templates/a.html": "a\n"}
+from laid_out import BLOG, make
 
 
 @pytest.fixture

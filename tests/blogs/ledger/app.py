@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sqlite3
 import time
 from contextlib import closing
@@ -22,6 +23,8 @@ if BEHAVIOUR == "hangs at start":
     time.sleep(3600)
 if BEHAVIOUR == "misses a package":
     import a_package_that_nobody_installed  # noqa: F401
+if BEHAVIOUR == "asks the kernel about its network":
+    socket.socket(socket.AF_NETLINK)  # the unit's RestrictAddressFamilies= knows no such thing
 
 app = Flask(__name__)
 

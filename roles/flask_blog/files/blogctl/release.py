@@ -87,9 +87,7 @@ def activate(site: Site, release: str, operation: str = "activate", commands: bo
 
 def activate_locked(site: Site, release: str, operation: str, commands: bool) -> Outcome:
     """Make a release the live one, while the site's lock is held."""
-    folder = app_folder(site, release)
-    if not sandbox.has_gunicorn(site, release):
-        raise OperationError(f"the release {release} has no gunicorn in {folder}/venv; run the playbook again")
+    sandbox.refuse_without_gunicorn(site, release)
     finish_interrupted(site)
     previous = live_target(site)
     outcome = Outcome(release, release_of(site, previous))

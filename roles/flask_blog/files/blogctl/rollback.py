@@ -241,8 +241,7 @@ def restore(site: Site, target: str, snapshot: Path) -> Outcome:
     previous = live_target(site)
     if previous is None:
         raise OperationError("nothing is live that could be left")
-    if not sandbox.has_gunicorn(site, target):
-        raise OperationError(f"the release {target} has no environment to run in any more")
+    sandbox.refuse_without_gunicorn(site, target)
     current = release_of(site, previous)
     outcome = Outcome(target, current, data_changed=True)
     is_up = services.is_active(site.settings["service_unit"])

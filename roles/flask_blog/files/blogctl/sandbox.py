@@ -124,6 +124,11 @@ def rehearse(site: Site, release: str, commands: list[str]) -> bool:
         forget_copy(site)
 
 
-def has_gunicorn(site: Site, release: str) -> bool:
-    """Say whether a release has an environment that it could start in."""
-    return os.access(app_folder(site, release) / "venv" / "bin" / "gunicorn", os.X_OK)
+def refuse_without_gunicorn(site: Site, release: str) -> None:
+    """Refuse a release without an environment that it could start in, before anything is touched.
+
+    :raises OperationError: with the remedy.
+    """
+    venv = app_folder(site, release) / "venv"
+    if not os.access(venv / "bin" / "gunicorn", os.X_OK):
+        raise OperationError(f"the release {release} has no gunicorn in {venv}; bring its code with the playbook again")

@@ -140,34 +140,20 @@ def journal(unit: str, lines: int = 120, since: str = "") -> str:
     return result.stdout.strip() or "(the journal holds nothing)"
 
 
-#: What the app's own unit has, for everything else that runs the app.
-SANDBOX = {
-    "ProtectSystem": "strict",
-    "ProtectHome": "yes",
-    "PrivateTmp": "yes",
-    "PrivateDevices": "yes",
-    "NoNewPrivileges": "yes",
-    "CapabilityBoundingSet": "",
-    "RestrictSUIDSGID": "yes",
-    "RestrictNamespaces": "yes",
-    "LockPersonality": "yes",
-    "SystemCallArchitectures": "native",
-    "UMask": "0027",
-}
-
-
 def _as_app(
     site: Site, folder: Path, place: Path, properties: dict[str, str], environment: dict[str, str]
 ) -> list[str]:
-    """Return the options of systemd-run for something that runs as the app does, on the data in C(place)."""
+    """Return the options of systemd-run for something that runs as the app does, on the data in C(place).
+
+    It has the sandbox of the app's own service: what works here, works there.
+    """
     settings = site.settings
     all_properties = {
-        **SANDBOX,
+        **settings["sandbox"],
         "User": settings["user"],
         "Group": settings["group"],
         "WorkingDirectory": str(folder),
         "EnvironmentFile": f"{settings['config']}/environment",
-        "ReadWritePaths": settings["data"],
         "SyslogIdentifier": settings["name"],
         **properties,
     }
