@@ -9,8 +9,10 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 import wsgiref.validate
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -183,10 +185,12 @@ class Blog:
     def __init__(self, **pages: Any) -> None:
         self.pages = {f"/{name}": page for name, page in pages.items()}
         self.asked: list[dict[str, Any]] = []
+        self.threads: set[int] = set()
         self.closed = 0
 
     def __call__(self, environ: dict[str, Any], start: Any) -> Any:
         self.asked.append(environ)
+        self.threads.add(threading.get_ident())
         page = self.pages.get(environ["PATH_INFO"], "200 OK")
         if isinstance(page, Exception):
             raise page
@@ -209,11 +213,15 @@ def tried(tmp_path: Path, load: Load, monkeypatch: pytest.MonkeyPatch) -> Callab
         monkeypatch.setenv("FLASK_BLOG_TRY_AS", "blog.test")
         monkeypatch.setenv("FLASK_BLOG_HEALTH_PATH", health_path)
         said: list[str] = []
-        log = SimpleNamespace(warning=lambda _: None, error=lambda text, *values: said.append(text % values))
-        try:
-            load(tmp_path).post_worker_init(SimpleNamespace(wsgi=blog, log=log))
-        except SystemExit as end:
-            said.append(f"status {end.code}")
+        log = SimpleNamespace(
+            warning=lambda _: None, info=lambda *_: None, error=lambda text, *values: said.append(text % values)
+        )
+        with ThreadPoolExecutor(1) as threads:
+            try:
+                load(tmp_path).post_worker_init(SimpleNamespace(wsgi=blog, log=log, tpool=threads))
+            except SystemExit as end:
+                said.append(f"status {end.code}")
+            blog.threads.add(threads.submit(threading.get_ident).result())
         return said
 
     return start
@@ -225,6 +233,7 @@ def test_an_instance_that_joins_tries_its_pages_first(tried: Any) -> None:
     assert [(one["PATH_INFO"], one["QUERY_STRING"]) for one in blog.asked] == [("/a b", "deep=1"), ("/", "")]
     assert {one["HTTP_HOST"] for one in blog.asked} == {"blog.test"}
     assert blog.closed == 2
+    assert len(blog.threads) == 1, "the one that serves requests later"
 
 
 @pytest.mark.parametrize(
@@ -262,25 +271,46 @@ def test_what_an_instance_asks_itself_is_a_request_like_any_other(tmp_path: Path
     assert blog.asked[0]["HTTP_X_FORWARDED_PROTO"] == "http"
 
 
+#: A process that does what a gunicorn master does with the settings' file, and lives until its input ends.
+MASTER = """
+import importlib.util, sys
+from types import SimpleNamespace
+spec = importlib.util.spec_from_file_location("gunicorn_conf", sys.argv[1])
+settings = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(settings)
+settings.on_starting(SimpleNamespace(log=SimpleNamespace(warning=lambda text, *values: print(text % values))))
+print(*settings.held, "ready", sep="\\n", flush=True)
+sys.stdin.read()
+"""
+#: A visitor from another process, such as a backup: it closes the database, perhaps as the last one.
+VISIT = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); print(c.execute('SELECT id FROM post').fetchall())"
+
+
 @pytest.fixture
-def start(tmp_path: Path, load: Load, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], tuple[Any, Any]]]:
-    """Start a worker whose blog has a data folder; return its settings, and what it logged."""
-    started = []
+def start(role: Path, tmp_path: Path) -> Iterator[Callable[[], list[str]]]:
+    """Start a master whose blog's data is in C(data); return what it said, the databases that it holds last."""
+    masters = []
 
-    def worker(data: Path) -> tuple[Any, list[str]]:
-        monkeypatch.setitem(sys.modules, "werkzeug.middleware.proxy_fix", None)
-        monkeypatch.setenv("FLASK_BLOG_DATA", str(data))
-        settings = load(tmp_path)
-        started.append(settings)
-        said: list[str] = []
-        log = SimpleNamespace(warning=lambda text, *values: said.append(text % values))
-        settings.post_worker_init(SimpleNamespace(wsgi="app", log=log))
-        return settings, said[1:]  # the first one is about werkzeug
+    def master() -> list[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-c", MASTER, role / "files" / "gunicorn.conf.py"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "FLASK_BLOG_DATA": str(tmp_path / "data")},
+        )
+        masters.append(process)
+        assert process.stdout is not None
+        return [line.rstrip("\n") for line in iter(process.stdout.readline, "ready\n")]
 
-    yield worker
-    for settings in started:
-        for connection in settings.held:
-            connection.close()
+    yield master
+    for process in masters:
+        process.communicate(timeout=10)
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    return blog_database(tmp_path / "data" / "database.db")
 
 
 def blog_database(path: Path, mode: str = "wal") -> Path:
@@ -291,40 +321,29 @@ def blog_database(path: Path, mode: str = "wal") -> Path:
     return path
 
 
-def descriptors(database: Path) -> int:
-    """Count this process's descriptors of a file."""
-    found = [os.path.realpath(link) for link in Path("/proc/self/fd").iterdir()]
-    return found.count(str(database))
+def visit(database: Path) -> str:
+    return subprocess.run([sys.executable, "-c", VISIT, database], check=True, capture_output=True, text=True).stdout
 
 
 @pytest.mark.parametrize("is_held", [True, False])
-def test_a_worker_never_closes_a_descriptor_of_its_database(tmp_path: Path, start: Any, is_held: bool) -> None:
-    """Closing any of them would drop the lock that another thread has just taken."""
-    database = blog_database(tmp_path / "data" / "database.db")
+def test_what_a_process_writes_that_lost_its_lock_is_there_for_others(
+    database: Path, start: Any, is_held: bool
+) -> None:
     if is_held:
-        start(tmp_path / "data")
-    with contextlib.closing(sqlite3.connect(database)) as connection:
-        connection.execute("SELECT * FROM post").fetchall()
-        before = descriptors(database)
-    assert descriptors(database) == (before if is_held else 0)
+        assert start() == [str(database)]
+    with contextlib.closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        connection.execute("INSERT INTO post VALUES (1)")
+        database.read_bytes()  # drops the lock, as SQLite itself does now and then
+        visit(database)
+        connection.execute("INSERT INTO post VALUES (2)")
+        assert connection.execute("SELECT id FROM post").fetchall() == [(1,), (2,)]
+        assert (visit(database) == "[(1,), (2,)]\n") == is_held
 
 
-def test_nobody_else_removes_the_log_of_a_database_that_a_worker_holds(tmp_path: Path, start: Any) -> None:
-    database = blog_database(tmp_path / "data" / "database.db")
-    log = Path(f"{database}-wal")
-    visit = (
-        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT * FROM post').fetchall(); c.close()"
-    )
-    subprocess.run([sys.executable, "-c", visit, database], check=True)
-    assert not log.exists(), "the last one removes it"
-    start(tmp_path / "data")
-    subprocess.run([sys.executable, "-c", visit, database], check=True)
-    assert log.exists()
-
-
-def test_a_held_database_takes_writers_checkpoints_and_snapshots(tmp_path: Path, start: Any) -> None:
-    database = blog_database(tmp_path / "data" / "database.db")
-    start(tmp_path / "data")
+def test_a_held_database_takes_writers_checkpoints_snapshots_and_a_change_of_its_schema(
+    database: Path, start: Any, tmp_path: Path
+) -> None:
+    start()
     with contextlib.closing(sqlite3.connect(database, isolation_level=None)) as connection:
         connection.execute("INSERT INTO post VALUES (1)")
         assert connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone() == (0, 0, 0)
@@ -333,23 +352,57 @@ def test_a_held_database_takes_writers_checkpoints_and_snapshots(tmp_path: Path,
         connection.execute("VACUUM INTO ?", (str(tmp_path / "snapshot.db"),))
 
 
-def test_databases_are_found_wherever_they_lie_and_whatever_they_are_called(tmp_path: Path, start: Any) -> None:
-    data = tmp_path / "data"
-    blog_database(data / "database.db")
-    blog_database(data / "instance" / "no suffix?#%", "delete")
-    (data / "linked.db").symlink_to(data / "database.db")
-    (data / "picture.png").write_bytes(b"SQLite format 3\0 and more")
-    (data / "page.html").write_bytes(b" " * 1024)
-    (data / "empty.db").touch()
-    settings, said = start(data)
-    assert sorted(settings.databases) == sorted([str(data / "database.db"), str(data / "instance" / "no suffix?#%")])
-    assert (len(settings.held), said) == (2, [])
+def test_a_database_without_a_log_is_not_held_as_nobody_could_write(tmp_path: Path, start: Any) -> None:
+    database = blog_database(tmp_path / "data" / "database.db", "delete")
+    assert start() == []
+    with contextlib.closing(sqlite3.connect(database, timeout=0)) as connection:
+        connection.execute("INSERT INTO post VALUES (1)")
+        connection.commit()
 
 
-def test_a_blog_whose_database_is_damaged_is_served_all_the_same(tmp_path: Path, start: Any) -> None:
-    damaged = tmp_path / "data" / "database.db"
-    damaged.parent.mkdir()
+def test_databases_are_found_wherever_they_lie_and_whatever_they_are_called(
+    database: Path, tmp_path: Path, start: Any
+) -> None:
+    odd = blog_database(tmp_path / "data" / "instance" / "no suffix?#%")
+    (tmp_path / "data" / "linked.db").symlink_to(database)
+    (tmp_path / "data" / "picture.png").write_bytes(b"SQLite format 3\0 and more")
+    (tmp_path / "data" / "page.html").write_bytes(b" " * 1024)
+    (tmp_path / "data" / "empty.db").touch()
+    assert sorted(start()) == sorted([str(database), str(odd)])
+
+
+def test_more_databases_than_there_is_room_for_are_said_to_be_too_many(tmp_path: Path, start: Any) -> None:
+    first = blog_database(tmp_path / "data" / "0.db")
+    for number in range(1, 66):
+        (tmp_path / "data" / f"{number}.db").write_bytes(first.read_bytes())
+    said = start()
+    assert said[0] == "more than 64 databases have a write-ahead log; the rest is not held"
+    assert len(said) == 1 + 64
+
+
+def test_a_worker_keeps_the_log_of_a_held_database_in_use(
+    database: Path, tmp_path: Path, load: Load, start: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start()
+    settings = load(tmp_path)
+    settings.held.append(str(database))
+    worker = SimpleNamespace(log=None)
+    settings.keep_open(worker)
+    (connection,) = settings.idle
+    with contextlib.closing(connection):
+        index = Path(f"{database}-shm").stat().st_ino
+        locks = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+        holders = [lock[4] for lock in locks if lock[5].endswith(f":{index}")]
+        assert holders == [str(os.getpid())], "nobody who comes builds the index anew"
+
+
+def test_a_blog_whose_database_is_damaged_is_served_all_the_same(tmp_path: Path, load: Load) -> None:
+    settings = load(tmp_path)
+    damaged = tmp_path / "database.db"
     damaged.write_bytes(b"SQLite format 3\0".ljust(1024, b"?"))
-    _, said = start(tmp_path / "data")
-    assert len(said) == 1
-    assert f"{damaged} is not held open: file is not a database" in said[0]
+    settings.held.append(str(damaged))
+    said: list[str] = []
+    settings.keep_open(SimpleNamespace(log=SimpleNamespace(warning=lambda text, *values: said.append(text % values))))
+    (connection,) = settings.idle
+    connection.close()
+    assert said == [f"the database {damaged} is not kept open: file is not a database"]

@@ -8,11 +8,13 @@ their socket tries its pages first.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import stat
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -96,62 +98,101 @@ def when_ready(server: Any) -> None:
     temporary.replace(Path(folder, "served.json"))
 
 
-# -- locks that a process must not lose --
+# -- the locks of SQLite, which its process may lose --
 
-#: Starts an SQLite database; a page of one is 512 bytes or a multiple of that (https://www.sqlite.org/fileformat.html).
+#: Starts an SQLite database; a page of one is 512 bytes or a multiple of that. With a write-ahead log, the versions
+#: that follow the page's size are 2 (https://www.sqlite.org/fileformat.html).
 SQLITE_MAGIC = b"SQLite format 3\0"
-PAGE = 512
-#: A worker's idle connections, one for each database, for as long as it lives.
-held: list[Any] = []
+PAGE, HEADER = 512, 20
+WITH_LOG = b"\2\2"
+#: Where SQLite has its shared locks, first byte and length (os.h: PENDING_BYTE + 2, SHARED_SIZE).
+SHARED = (0x40000002, 510)
+#: Databases that are held at the most: each takes a few descriptors in each process.
+MOST_HELD = 64
+#: The databases that the master holds, and a worker's idle connections to them.
+held: list[str] = []
+idle: list[Any] = []
+
+
+def on_starting(server: Any) -> None:
+    """Hold the blog's databases with a write-ahead log for as long as the master lives.
+
+    POSIX drops all locks that a process has on a file when it closes any descriptor of that file. SQLite puts off
+    closing while its process has a lock; but it looks before it closes (unixClose in its os_unix.c, as in 3.40 and
+    3.46), and a thread that takes the first lock in that moment loses it. Apps that open a connection for each request,
+    as Flask's own tutorial does, get there under load; one that reads its database as a file gets there at once. The
+    next process that closes the database then takes itself for the last, and removes the log that this one writes to:
+    "disk I/O error" for its visitors, and entries that were acknowledged are gone.
+
+    While anybody has a shared lock, nobody removes the log. The master uses no SQLite and runs no code of the app, so
+    it cannot lose its own.
+    """
+    for path in find_databases(os.environ.get("FLASK_BLOG_DATA", "")):
+        if len(held) == MOST_HELD:
+            server.log.warning("more than %d databases have a write-ahead log; the rest is not held", MOST_HELD)
+            break
+        try:
+            if hold(path):
+                held.append(path)
+        except OSError as error:
+            server.log.warning("the database %s is not held: %s", path, error)
+
+
+def hold(path: str) -> bool:
+    """Take the shared lock of an idle connection where a file is a database with a write-ahead log.
+
+    Without one, a shared lock would keep everybody from writing.
+    """
+    handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    for _ in range(20):
+        if not has_log(handle):
+            break
+        try:
+            fcntl.lockf(handle, fcntl.LOCK_SH | fcntl.LOCK_NB, SHARED[1], SHARED[0])
+        except BlockingIOError:
+            time.sleep(0.05)  # somebody is just removing the log, or making it
+            continue
+        if has_log(handle):
+            return True  # never closed: in a worker, which inherits the descriptor, that would drop the worker's locks
+        break
+    os.close(handle)
+    return False
+
+
+def has_log(handle: int) -> bool:
+    """Say whether a file is an SQLite database with a write-ahead log."""
+    header = os.pread(handle, HEADER, 0)
+    return header.startswith(SQLITE_MAGIC) and header[18:20] == WITH_LOG
 
 
 def find_databases(folder: str) -> Iterator[str]:
-    """Yield the SQLite databases below a folder, the blog's data, whatever they are called.
-
-    This reads files as files, and closing them would drop the locks that SQLite has on them: so it is only for a
-    process in which nobody uses SQLite, the master before it has workers.
-    """
+    """Yield the files below a folder, the blog's data, that may be SQLite databases, whatever they are called."""
     for place, _, names in os.walk(folder):
         for name in names:
             path = os.path.join(place, name)
             try:
                 found = os.lstat(path)
-                # Few pictures are a multiple of a page long: nearly none of many uploads has to be opened.
-                if stat.S_ISREG(found.st_mode) and found.st_size and found.st_size % PAGE == 0:
-                    with open(path, "rb") as handle:
-                        if handle.read(len(SQLITE_MAGIC)) == SQLITE_MAGIC:
-                            yield path
             except OSError:
-                continue  # gone meanwhile, or not for the app
+                continue  # gone meanwhile
+            # Few pictures are a multiple of a page long: nearly none of many uploads has to be opened.
+            if stat.S_ISREG(found.st_mode) and found.st_size and found.st_size % PAGE == 0:
+                yield path
 
 
-databases = list(find_databases(os.environ.get("FLASK_BLOG_DATA", "")))
+def keep_open(worker: Any) -> None:
+    """Keep an idle connection to each database that is held.
 
-
-def hold(path: str) -> None:
-    """Keep a connection to a database open, which has a lock on it where it has a write-ahead log.
-
-    POSIX drops all locks that a process has on a file when it closes any descriptor of it. SQLite puts off closing
-    while the process has a lock; but it looks before it closes (unixClose in its os_unix.c, as in 3.40 and 3.46), and
-    a thread that takes the first lock in that moment loses it. The next process that closes the database then removes
-    the log that this one writes to: "disk I/O error" for its visitors, and entries that were acknowledged are gone.
-    Apps that open a connection for each request, as Flask's own tutorial does, get there under load. A process that
-    always has a lock never closes a descriptor.
+    Without one, each connection that is alone builds the log's index anew, and each that was alone takes it down.
     """
-    import sqlite3
-
-    connection = sqlite3.connect(f"file:{quote(path)}?mode=rw", uri=True)
-    held.append(connection)
-    connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-
-
-def hold_databases(worker: Any) -> None:
-    """Hold all databases of the blog; one that cannot be read is the app's to complain about."""
-    for path in databases:
+    for path in held:
         try:
-            hold(path)
-        except Exception as error:  # without a module sqlite3, with a damaged file: the app is served all the same
-            worker.log.warning("the database %s is not held open: %s", path, error)
+            import sqlite3
+
+            connection = sqlite3.connect(f"file:{quote(path)}?mode=rw", uri=True)
+            idle.append(connection)
+            connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        except Exception as error:  # such as a damaged file: the app is served all the same
+            worker.log.warning("the database %s is not kept open: %s", path, error)
 
 
 # -- the app, behind the proxy --
@@ -177,7 +218,7 @@ class Probe:
 
 def ask(app: Any, host: str, url: str) -> int:
     """Ask the app for a page the way nginx does, in this process (PEP 3333), and return the status."""
-    path, _, query = url.partition("?")
+    path, _, query = url.partition("#")[0].partition("?")
     environ: dict[str, Any] = {
         "SCRIPT_NAME": "",
         "PATH_INFO": unquote_to_bytes(path).decode("latin-1"),
@@ -216,11 +257,12 @@ HEALTHY = frozenset(range(200, 400))
 ANSWERED = HEALTHY | {401, 403}
 
 
-def what_is_wrong(app: Any, host: str, health_path: str) -> str:
+def what_is_wrong(worker: Any, host: str, health_path: str) -> str:
     """Ask the app for its health path and its home page; return what is wrong with them, empty where nothing is."""
     for path, good in ((health_path, HEALTHY), ("/", ANSWERED)):
+        worker.log.info("tries %s before it takes a request", path)
         try:
-            status = ask(app, host, path)
+            status = ask(worker.wsgi, host, path)
         except Exception as error:  # whatever the app raises is an answer
             return f"{path}: {type(error).__name__}: {error}"
         if status not in good:
@@ -229,7 +271,7 @@ def what_is_wrong(app: Any, host: str, health_path: str) -> str:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Give the app one hop of ProxyFix, hold its databases, and try its pages where that is wanted, before any request.
+    """Give the app exactly one hop of ProxyFix, and try its pages where that was asked for, before it takes a request.
 
     The hop is outside whatever the app does by itself. nginx sends one value in each header, so an app that has a
     ProxyFix reads the same values once more and comes to the same result; one that counts more hops than there are
@@ -244,9 +286,13 @@ def post_worker_init(worker: Any) -> None:
     else:
         worker.wsgi = ProxyFix(worker.wsgi, x_for=1, x_proto=1, x_host=1, x_port=0, x_prefix=0)
     worker.wsgi = Probe(worker.wsgi, f"{os.environ.get('FLASK_BLOG_INSTANCE', 'main')} {release}")
-    hold_databases(worker)
+    keep_open(worker)
     host = os.environ.get("FLASK_BLOG_TRY_AS", "")
-    if host and (problem := what_is_wrong(worker.wsgi, host, os.environ["FLASK_BLOG_HEALTH_PATH"])):
+    if not host:
+        return
+    # In a thread that serves requests later: what an app makes for its thread is then made for the right one.
+    trial = worker.tpool.submit(what_is_wrong, worker, host, os.environ["FLASK_BLOG_HEALTH_PATH"])
+    if problem := trial.result():
         # In these words, on one line: blogctl looks for them in the journal.
         worker.log.error("takes no request: %s", problem.replace("\n", " "))
         sys.exit(3)  # "worker failed to boot": gunicorn does not try again
