@@ -77,7 +77,7 @@ def machine(site: Site, monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(services, "watch", lambda _: found.watched.append(os.listdir(site_module.LOCKS)))
     monkeypatch.setattr(services, "state_of", lambda _: ("activating", "start-pre"))
     monkeypatch.setattr(services, "main_pid", lambda _: "0")
-    monkeypatch.setattr(services, "cursor", lambda: "")
+    monkeypatch.setattr(services, "cursor", lambda: "s=1")
     monkeypatch.setattr(services, "journal", lambda *_, **__: "ImportError: no module named blog")
     monkeypatch.setattr(services, "log", lambda *_: None)
     monkeypatch.setattr(services, "stop_transient", lambda _: None)

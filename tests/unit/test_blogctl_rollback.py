@@ -419,8 +419,31 @@ def test_a_removal_that_was_interrupted_is_ended(site: Site, add_release: Add) -
     activated(site, "live")
     add_release("live")
     add_release(f"old{pruning.DOOMED}")
+    (site.path("venvs") / f"v1{pruning.DOOMED}" / "lib").mkdir(parents=True)
     assert pruning.prune(site, History.of(site)) == []
     assert os.listdir(site.path("releases")) == ["live"]
+    assert os.listdir(site.path("venvs")) == []
+
+
+def test_a_killed_removal_leaves_nothing_under_a_good_name(
+    site: Site, add_release: Add, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    activated(site, "live")
+    add_release("live")
+    os.utime(add_release("old"), (1, 1))
+    venv = site.path("venvs") / "v1"
+    venv.mkdir()
+    (venv / ".complete.json").touch()
+    with monkeypatch.context() as killed:
+        killed.setattr(pruning.shutil, "rmtree", lambda *_, **__: None)
+        assert pruning.prune(site, History.of(site)) == ["old"]
+    assert sorted(os.listdir(site.path("releases"))) == ["live", f"old{pruning.DOOMED}"]
+    assert os.listdir(site.path("venvs")) == [f"v1{pruning.DOOMED}"]
+    # It may come again before it has gone.
+    os.utime(add_release("old"), (1, 1))
+    assert pruning.prune(site, History.of(site)) == ["old"]
+    assert os.listdir(site.path("releases")) == ["live"]
+    assert os.listdir(site.path("venvs")) == []
 
 
 def test_an_operation_that_was_killed_late_counts_as_one_that_arrived_and_an_early_one_does_not(

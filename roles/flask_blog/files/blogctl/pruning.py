@@ -47,21 +47,28 @@ def prune(site: Site, history: History) -> list[str]:
     newer_than = live.stat().st_mtime if history.good and live.exists() else 0.0
     newer_than = min(newer_than, time.time() - NEW)
     removed = []
-    for folder in sorted(releases.iterdir()):
+    for folder in _whole(releases):
         is_new = folder.stat().st_mtime > newer_than and folder.name not in history.failed
-        doomed = folder
-        if not folder.name.endswith(DOOMED):
-            if folder.name in kept or (is_new and folder.name not in history.good):
-                continue
-            # Renamed first: an interrupted removal must not leave half a release under a good name.
-            doomed = folder.with_name(f"{folder.name}{DOOMED}")
-            shutil.rmtree(doomed, ignore_errors=True)
-            folder.rename(doomed)
+        if folder.name not in kept and not (is_new and folder.name not in history.good):
+            _remove(folder)
             removed.append(folder.name)
-        shutil.rmtree(doomed, ignore_errors=True)
     _prune_venvs(site)
     transaction.forget_snapshots(site, {path.name for path in releases.iterdir()})
     return removed
+
+
+def _whole(place: Path) -> list[Path]:
+    """Return the folders in a place, once removals that were interrupted have come to their end."""
+    for doomed in place.glob(f"*{DOOMED}"):
+        shutil.rmtree(doomed, ignore_errors=True)
+    return sorted(place.iterdir())
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder under another name: an interrupted removal must not leave half of one under a good name."""
+    doomed = folder.with_name(f"{folder.name}{DOOMED}")
+    folder.rename(doomed)
+    shutil.rmtree(doomed, ignore_errors=True)
 
 
 def _prune_venvs(site: Site) -> None:
@@ -73,8 +80,7 @@ def _prune_venvs(site: Site) -> None:
                 if target and target.startswith(f"{site.path('venvs')}/"):
                     used.add(Path(target).name)
             directories[:] = [name for name in directories if not Path(parent, name).is_symlink()]
-    for folder in site.path("venvs").iterdir():
+    for folder in _whole(site.path("venvs")):
         # One without its mark is being built by a playbook right now, or is rebuilt by the next one.
         if folder.name not in used and (folder / ".complete.json").exists():
-            (folder / ".complete.json").unlink()
-            shutil.rmtree(folder)
+            _remove(folder)
