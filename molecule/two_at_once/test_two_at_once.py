@@ -151,6 +151,27 @@ def test_a_rollback_while_a_playbook_activates_comes_after_it_or_before_it(
     assert_one_after_the_other(operator)
 
 
+def test_a_change_of_the_data_comes_after_a_command_that_somebody_runs_on_it(
+    operator: Any, visit: Callable[..., Any], tmp_path: Path, load: Load
+) -> None:
+    source = edition(tmp_path, "migrating")
+    (source / "migrations.sql").write_text("ALTER TABLE entries ADD COLUMN written TEXT\n")
+    columns = (
+        "import sqlite3, time; time.sleep({}); c = sqlite3.connect('database.db', timeout=30);"
+        "print([row[1] for row in c.execute('PRAGMA table_info(entries)')])"
+    )
+    # It takes longer than the rehearsal before the change.
+    ran, run = at_once(
+        lambda: blogctl(operator, "run", "--", "python", "-c", columns.format(20)),
+        lambda: operator.play("--extra-vars", f"source={source}"),
+    )
+    assert (ran.returncode, ran.stdout) == (0, "['id', 'text']\n"), "nothing changed under it"
+    assert run.returncode == 0, run.output
+    assert served(visit) == "migrating"
+    now = blogctl(operator, "run", "--", "python", "-c", columns.format(0))
+    assert now.stdout == "['id', 'text', 'written']\n"
+
+
 def test_whoever_waits_in_vain_is_told_who_holds_the_lock_and_a_killed_holder_frees_it_at_once(
     host: Any, operator: Any, visit: Callable[..., Any], two: tuple[str, str], load: Load
 ) -> None:

@@ -384,8 +384,9 @@ def test_a_command_to_run_is_taken_as_it_is(
     point_link(site, str(add_release("abc")))
     ran: list[list[str]] = []
 
-    def attach(_site: Site, _folder: Path, _root: str, words: list[str]) -> int:
+    def attach(_site: Site, _folder: Path, _root: str, words: list[str], lock: int) -> int:
         ran.append(words)
+        assert os.readlink(f"/proc/self/fd/{lock}").endswith(".data")
         return 7
 
     monkeypatch.setattr(cli.services, "attach_as_app", attach)

@@ -14,7 +14,17 @@ from blogctl import assets, data, health, operations, sandbox, services, transac
 from blogctl import release as module
 from blogctl import site as site_module
 from blogctl.operations import DONE, FAILED, History, read
-from blogctl.site import HostError, OperationError, Site, live_target, locked, point_link, previous_settings
+from blogctl.site import (
+    Busy,
+    HostError,
+    OperationError,
+    Site,
+    data_shared,
+    live_target,
+    locked,
+    point_link,
+    previous_settings,
+)
 
 Add = Callable[[str], Path]
 
@@ -163,6 +173,54 @@ def test_commands_that_change_the_data_run_while_starts_are_held_after_a_snapsho
     assert not transaction.is_open(site)
     snapshot = transaction.snapshot_folder(site, "new")
     assert (snapshot.stat().st_mode & 0o777, snapshot.parent.stat().st_mode & 0o777) == (0o700, 0o700)
+
+
+def test_a_change_of_the_data_waits_for_a_command_that_somebody_runs_on_it(
+    site: Site, machine: Machine, old: Path, add_release: Add, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_release("new")
+    migrates(machine)
+    monkeypatch.setattr(site_module, "PATIENCE", 0.1)
+    place = changed_settings(site)
+    with data_shared(site), pytest.raises(Busy, match=r"'systemctl list-units blog-run-\*' names it") as failure:
+        module.activate(site, "new")
+    assert "The settings from before were put back" in str(failure.value)
+    assert place.read_text() == "OLD=1\n"
+    assert (tables(site), live_target(site)) == ({"post"}, str(old))
+    assert not any("blog.service" in line for line in machine.changes), "the site was not touched"
+    assert History.of(site).failed == {}, "it may be a good release"
+    module.activate(site, "new")
+    assert tables(site) == {"post", "tag"}
+
+
+def test_a_release_that_changes_no_data_does_not_wait_for_a_command(
+    site: Site, machine: Machine, old: Path, add_release: Add
+) -> None:
+    add_release("new")
+    with data_shared(site):
+        assert module.activate(site, "new").release == "new"
+
+
+def test_a_command_does_not_run_while_the_data_changes(
+    site: Site, machine: Machine, old: Path, add_release: Add, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_release("new")
+    migrates(machine)
+    monkeypatch.setattr(site_module, "PATIENCE", 0.0)
+    tried: list[Path] = []
+
+    def run(_: str, place: Path) -> None:
+        change(place, "CREATE TABLE tag (id)")
+        if place == site.path("data"):
+            tried.append(place)
+            with pytest.raises(Busy, match="is changing the data of blog"), data_shared(site):
+                pytest.fail("it would write to data that may be put back")
+
+    machine.on_command = run
+    module.activate(site, "new")
+    assert tried
+    with data_shared(site):
+        pass
 
 
 def test_the_rehearsal_refuses_a_release_before_anything_is_touched_and_leaves_no_copy(

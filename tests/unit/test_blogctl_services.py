@@ -175,7 +175,7 @@ def test_a_command_that_somebody_runs_ends_with_blogctl(
     site: Site, calls: list[list[str]], add_release: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, unit = add_release("abc"), f"blog-run-{os.getpid()}"
-    assert services.attach_as_app(site, folder, "", ["flask", "shell"]) == 0
+    assert services.attach_as_app(site, folder, "", ["flask", "shell"], 1) == 0
     assert f"--unit={unit}" in calls[-1]
     assert calls[-1][-3:] == ["/usr/bin/env", "flask", "shell"]
     stopped: list[str] = []
@@ -186,7 +186,7 @@ def test_a_command_that_somebody_runs_ends_with_blogctl(
     monkeypatch.setattr(subprocess, "run", interrupt)
     monkeypatch.setattr(services, "stop_transient", stopped.append)
     with pytest.raises(KeyboardInterrupt):
-        services.attach_as_app(site, folder, "", ["flask", "shell"])
+        services.attach_as_app(site, folder, "", ["flask", "shell"], 1)
     assert stopped == [unit]
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from . import backup, completion, grammar, maintenance, release, rollback, services, status, transaction
 from .operations import History
-from .site import OperationError, Site, app_folder, live_target, load, release_manifest, starts_held
+from .site import OperationError, Site, app_folder, data_shared, live_target, load, release_manifest, starts_held
 
 #: Exit statuses beside those that an OperationError carries (grammar.py says what each means).
 WRONG_COMMAND_LINE, NOT_SERVING, INTERRUPTED = 2, 6, 130
@@ -110,7 +110,8 @@ def _run(site: Site, options: argparse.Namespace) -> Result:
             f"{site.name} has no live release to run a command in; activate one (blogctl releases lists them)"
         )
     root = release_manifest(site, current).get("source_root", "")
-    raise SystemExit(services.attach_as_app(site, app_folder(site, current), root, words))
+    with data_shared(site) as lock:
+        raise SystemExit(services.attach_as_app(site, app_folder(site, current), root, words, lock))
 
 
 def _prepare_start(site: Site, _: argparse.Namespace) -> Result:

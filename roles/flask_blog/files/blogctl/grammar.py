@@ -20,7 +20,7 @@ exit status:
   0    done
   1    refused or failed; what was live before is live still, or the message says otherwise
   2    the command line is wrong; nothing was done
-  3    another operation on the site is under way; nothing was done, try again later
+  3    another operation, or a command of blogctl run, is in the way; nothing was done, try again later
   4    a decision is needed: --restore-data or --keep-data; nothing was done
   5    the release is served, but a command that follows a release failed
   6    status alone: the site does not serve as it should

@@ -13,11 +13,13 @@ from . import assets, health, operations, sandbox, services, transaction
 from .initialise import initialise
 from .pruning import prune
 from .site import (
+    Busy,
     FollowUpFailed,
     HostError,
     OperationError,
     Site,
     app_folder,
+    data_alone,
     forget_pending,
     link_aside,
     live_target,
@@ -169,12 +171,12 @@ def _settings_put_back(site: Site) -> str:
 
 
 def is_of_host(error: BaseException | None) -> bool:
-    """Say whether the host failed, and not the release: a file, a database of ours, systemd, or a full disk.
+    """Say whether the host failed, and not the release: a file, a database of ours, systemd, a full disk, a lock.
 
     An app that met a full disk says so in its output or its journal, which are part of the message.
     """
     while error is not None:
-        if isinstance(error, HostError | OSError | sqlite3.Error):
+        if isinstance(error, HostError | Busy | OSError | sqlite3.Error):
             return True
         if any(words in str(error) for words in HOST_FAILURES):
             return True
@@ -404,31 +406,41 @@ def switch_with_data(site: Site, release: str, previous: str | None, commands: l
     :returns: the seconds that requests waited.
     :raises OperationError: when the release before serves again, on the data from before.
     """
-    seconds = site.settings["activation_timeout"]
-    folder = str(app_folder(site, release))
-    with starts_held(site):
-        try:
-            began = stop_and_hold(site, is_up=is_up)
-            transaction.begin(site, release, previous)
-            sandbox.run_commands(site, release, commands, site.path("data"))
-            sandbox.prove(site, release, site.path("data"))
-            keep_assets(site, previous)
-            point_link(site, folder)
-            transaction.commit(site)
-        except BaseException as error:
-            undone = undo_change(site) + _settings_put_back(site)
-            if not isinstance(error, FAILURES):
-                raise
-            raise OperationError(f"{release} failed on the live data: {error}\n{undone}") from error
+    try:
+        with data_alone(site), starts_held(site):
+            began = change_data(site, release, previous, commands, is_up=is_up)
+    except Busy as error:
+        raise Busy(f"{error}{_settings_put_back(site)}") from error
     if not is_up or site.pending("socket").exists():
         start(site)
-    problem = health.wait_until_served(site, release, seconds)
+    problem = health.wait_until_served(site, release, site.settings["activation_timeout"])
     if problem:
         raise OperationError(
             f"The release {release} was proved on the live data and then did not start: {problem}\n"
             f"systemd goes on trying. Its data stays, as it may hold new writes; see 'blogctl rollback --help'."
         )
     return round(time.monotonic() - began, 3) if is_up else 0.0
+
+
+def change_data(site: Site, release: str, previous: str | None, commands: list[str], *, is_up: bool) -> float:
+    """Change the data and the link while starts are held; return when requests began to wait.
+
+    :raises OperationError: once data, link and settings are those from before.
+    """
+    try:
+        began = stop_and_hold(site, is_up=is_up)
+        transaction.begin(site, release, previous)
+        sandbox.run_commands(site, release, commands, site.path("data"))
+        sandbox.prove(site, release, site.path("data"))
+        keep_assets(site, previous)
+        point_link(site, str(app_folder(site, release)))
+        transaction.commit(site)
+    except BaseException as error:
+        undone = undo_change(site) + _settings_put_back(site)
+        if not isinstance(error, FAILURES):
+            raise
+        raise OperationError(f"{release} failed on the live data: {error}\n{undone}") from error
+    return began
 
 
 def stop_and_hold(site: Site, *, is_up: bool) -> float:

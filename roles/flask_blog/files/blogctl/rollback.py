@@ -25,6 +25,7 @@ from .site import (
     Site,
     Undecided,
     app_folder,
+    data_alone,
     forget_pending,
     live_target,
     locked,
@@ -246,7 +247,7 @@ def restore(site: Site, target: str, snapshot: Path) -> Outcome:
     outcome = Outcome(target, current, data_changed=True)
     is_up = services.is_active(site.settings["service_unit"])
     with recorded(site, "rollback", current, target) as entry:
-        with starts_held(site):
+        with data_alone(site), starts_held(site):
             try:
                 began = stop_and_hold(site, is_up=is_up)
                 transaction.begin(site, f"{transaction.LEFT}{current}", previous)

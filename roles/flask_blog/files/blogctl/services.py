@@ -251,14 +251,17 @@ def run_as_app(site: Site, folder: Path, source_root: str, command: str, data: P
     return "\n".join(said)
 
 
-def attach_as_app(site: Site, folder: Path, source_root: str, words: list[str]) -> int:
-    """Run a command as the app does, on this terminal, and return its exit status."""
+def attach_as_app(site: Site, folder: Path, source_root: str, words: list[str], lock: int) -> int:
+    """Run a command as the app does, on this terminal, and return its exit status.
+
+    :param lock: says that the command uses the data, also where this process is killed.
+    """
     terminal = "--pty" if os.isatty(0) and os.isatty(1) else "--pipe"
     options = _as_app(site, folder, site.path("data"), {}, {"PYTHONPATH": os.path.normpath(folder / source_root)})
     unit = f"{site.name}-run-{os.getpid()}"
     command = ["systemd-run", "--quiet", "--collect", "--wait", terminal, "--service-type=exec", f"--unit={unit}"]
     try:
-        return subprocess.run([*command, *options, "/usr/bin/env", *words], check=False).returncode
+        return subprocess.run([*command, *options, "/usr/bin/env", *words], check=False, pass_fds=(lock,)).returncode
     except BaseException:
         # Without a terminal that goes away with us, it would outlive whoever started it.
         stop_transient(unit)

@@ -151,6 +151,38 @@ def starts_held(site: Site, wait: float = 60.0) -> Iterator[None]:
         yield
 
 
+#: Seconds that a command of C(blogctl run), and a change of the data, wait for each other.
+PATIENCE = 60.0
+
+
+@contextlib.contextmanager
+def data_shared(site: Site) -> Iterator[int]:
+    """Use the live data beside the app, as C(blogctl run) does: no operation changes or restores it meanwhile.
+
+    :returns: the lock, for a program that may outlive this process.
+    """
+    with _flock(_data_path(site), PATIENCE, fcntl.LOCK_SH) as (handle, held):
+        if not held:
+            raise Busy(f"an operation is changing the data of {site.name}; try again when that is done")
+        yield handle
+
+
+@contextlib.contextmanager
+def data_alone(site: Site) -> Iterator[None]:
+    """Change or restore the live data while no command of C(blogctl run) uses it."""
+    with _flock(_data_path(site), PATIENCE) as (_, held):
+        if not held:
+            raise Busy(
+                f"a command of 'blogctl run' has used the data of {site.name} for {PATIENCE:.0f} s, so nothing was"
+                f" changed. 'systemctl list-units {site.name}-run-*' names it: end it, or stop its unit, and try again."
+            )
+        yield
+
+
+def _data_path(site: Site) -> Path:
+    return LOCKS / f"flask-blog-hosting-{site.name}.data"
+
+
 def calls_path(site: Site) -> Path:
     """Return the lock that the programs of an operation share with it (C(services.claimed))."""
     return LOCKS / f"flask-blog-hosting-{site.name}.calls"
@@ -172,13 +204,13 @@ def open_lock(path: Path) -> int:
 
 
 @contextlib.contextmanager
-def _flock(path: Path, wait: float) -> Iterator[tuple[int, bool]]:
+def _flock(path: Path, wait: float, kind: int = fcntl.LOCK_EX) -> Iterator[tuple[int, bool]]:
     deadline = time.monotonic() + wait
     handle = open_lock(path)
     try:
         while True:
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait == float("inf") else fcntl.LOCK_NB))
+                fcntl.flock(handle, kind | (0 if wait == float("inf") else fcntl.LOCK_NB))
             except BlockingIOError:
                 if time.monotonic() >= deadline:
                     yield handle, False
