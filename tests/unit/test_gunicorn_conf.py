@@ -253,6 +253,17 @@ def test_one_whose_pages_are_not_there_takes_no_request(tried: Any, pages: dict[
     assert found[1] == problem, "blogctl finds the reason"
 
 
+def test_workers_without_threads_try_their_pages_as_well(
+    tmp_path: Path, load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLASK_BLOG_TRY_AS", "blog.test")
+    monkeypatch.setenv("FLASK_BLOG_HEALTH_PATH", "/healthz")
+    blog = Blog(healthz="500 INTERNAL SERVER ERROR")
+    log = SimpleNamespace(warning=lambda *_: None, info=lambda *_: None, error=lambda *_: None)
+    with pytest.raises(SystemExit):
+        load(tmp_path).post_worker_init(SimpleNamespace(wsgi=blog, log=log))
+
+
 @pytest.mark.parametrize("status", ["302 FOUND", "401 UNAUTHORIZED", "403 FORBIDDEN"])
 def test_a_home_page_may_want_to_know_who_asks(tried: Any, status: str) -> None:
     assert tried(Blog(**{"": status})) == []
@@ -341,15 +352,19 @@ def test_what_a_process_writes_that_lost_its_lock_is_there_for_others(
 
 
 def test_a_held_database_takes_writers_checkpoints_snapshots_and_a_change_of_its_schema(
-    database: Path, start: Any, tmp_path: Path
+    database: Path, start: Any, tmp_path: Path, load: Load
 ) -> None:
     start()
+    settings = load(tmp_path)
+    settings.held.append(str(database))
+    settings.keep_open(SimpleNamespace(log=None))
     with contextlib.closing(sqlite3.connect(database, isolation_level=None)) as connection:
         connection.execute("INSERT INTO post VALUES (1)")
         assert connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone() == (0, 0, 0)
         connection.execute("ALTER TABLE post ADD COLUMN title")
         connection.execute("VACUUM")
         connection.execute("VACUUM INTO ?", (str(tmp_path / "snapshot.db"),))
+    settings.idle[0].close()
 
 
 def test_a_database_without_a_log_is_not_held_as_nobody_could_write(tmp_path: Path, start: Any) -> None:

@@ -16,6 +16,7 @@ import stat
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
@@ -143,7 +144,7 @@ def hold(path: str) -> bool:
 
     Without one, a shared lock would keep everybody from writing.
     """
-    handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     for _ in range(20):
         if not has_log(handle):
             break
@@ -190,7 +191,7 @@ def keep_open(worker: Any) -> None:
 
             connection = sqlite3.connect(f"file:{quote(path)}?mode=rw", uri=True)
             idle.append(connection)
-            connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+            connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()
         except Exception as error:  # such as a damaged file: the app is served all the same
             worker.log.warning("the database %s is not kept open: %s", path, error)
 
@@ -290,9 +291,11 @@ def post_worker_init(worker: Any) -> None:
     host = os.environ.get("FLASK_BLOG_TRY_AS", "")
     if not host:
         return
-    # In a thread that serves requests later: what an app makes for its thread is then made for the right one.
-    trial = worker.tpool.submit(what_is_wrong, worker, host, os.environ["FLASK_BLOG_HEALTH_PATH"])
-    if problem := trial.result():
+    trial = partial(what_is_wrong, worker, host, os.environ["FLASK_BLOG_HEALTH_PATH"])
+    # In a thread that serves requests later: what an app makes for its thread is then made for the right one. Somebody
+    # may have chosen workers without threads (GUNICORN_CMD_ARGS).
+    threads = getattr(worker, "tpool", None)
+    if problem := threads.submit(trial).result() if threads else trial():
         # In these words, on one line: blogctl looks for them in the journal.
         worker.log.error("takes no request: %s", problem.replace("\n", " "))
         sys.exit(3)  # "worker failed to boot": gunicorn does not try again
