@@ -91,6 +91,7 @@ def machine(site: Site, monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(services, "journal", lambda *_, **__: "ImportError: no module named blog")
     monkeypatch.setattr(services, "log", lambda *_: None)
     monkeypatch.setattr(services, "stop_transient", lambda _: None)
+    monkeypatch.setattr(services, "forget_failure", lambda unit: found.commands.append(f"reset-failed {unit}"))
     monkeypatch.setattr(services, "run_as_app", found.run)
     monkeypatch.setattr(sandbox, "private_instance", instance)
     monkeypatch.setattr(health, "wait_for_socket", lambda _s, path, *_: found.answer("rehearsal", path.name))
@@ -579,6 +580,7 @@ def test_without_a_rehearsal_a_sick_release_refuses_itself_before_it_joins(
     with pytest.raises(OperationError, match=r"^The release new does not serve: /: answered 502\nThe release before"):
         module.activate(site, "new")
     assert "restart blog.service" not in machine.commands
+    assert machine.commands[-1] == "reset-failed blog-next.service", "nothing is broken on this machine"
     assert live_target(site) == str(old)
     assert History.of(site).failed == {"new": "The release new does not serve: /: answered 502"}
 

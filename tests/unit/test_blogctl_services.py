@@ -147,6 +147,7 @@ def test_a_command_runs_as_the_app_with_its_limits_and_the_data_it_is_given(
     assert command[-3:] == ["/bin/sh", "-c", "flask db upgrade"]
     assert f"--property=User={site.settings['user']}" in command
     assert f"--property=BindPaths={tmp_path}/staging:{site.settings['data']}" in command
+    assert "--description=What blogctl runs as blog" in command, "not the command, which may have lines"
     for name, value in site.settings["sandbox"].items():
         assert f"--property={name}={value}" in command
     assert "--property=RuntimeMaxSec=5" in command

@@ -360,6 +360,7 @@ def switch(site: Site, release: str, previous: str) -> None:
         # The first instance was not touched: without the second one, everything is as it was.
         journal = services.journal(next_unit(site), since=since)
         outcome = f"The release before it serves on.{_stop_next(site)}{_settings_put_back(site)}"
+        services.forget_failure(next_unit(site))
         # Without a place to read on from, the journal may tell of another release.
         refusal = health.REFUSAL.search(journal) if since and isinstance(error, FAILURES) else None
         raise _refusal(release, OperationError(refusal[1]) if refusal else error, outcome, journal) from error

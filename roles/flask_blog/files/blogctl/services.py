@@ -169,8 +169,11 @@ def _as_app(
         "FLASK_BLOG_RELEASE": folder.relative_to(settings["releases"]).parts[0],
         **environment,
     }
-    return [f"--property={name}={value}" for name, value in all_properties.items()] + [
-        f"--setenv={name}={value}" for name, value in all_environment.items()
+    return [
+        # systemd would take the command for it, and lines of a command for settings.
+        f"--description=What blogctl runs as {settings['name']}",
+        *(f"--property={name}={value}" for name, value in all_properties.items()),
+        *(f"--setenv={name}={value}" for name, value in all_environment.items()),
     ]
 
 
@@ -308,6 +311,11 @@ def start_transient(
     )
     if result.returncode:
         raise OperationError(f"'{command[0]}' cannot be started: {result.stderr.strip()}")
+
+
+def forget_failure(unit: str) -> None:
+    """Let systemd forget that a unit failed: what came of it has been seen to."""
+    subprocess.run(["systemctl", "reset-failed", unit], capture_output=True, check=False)
 
 
 def stop_transient(unit: str, *, wait: bool = True) -> None:
