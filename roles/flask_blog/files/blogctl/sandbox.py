@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from . import data, health, services, transaction
+from . import data, health, services
 from .site import OperationError, Site, app_folder, release_manifest
 
 #: The paths that must answer, beside the health path.
@@ -78,9 +78,8 @@ def private_instance(site: Site, release: str, place: Path) -> Iterator[Path]:
     try:
         yield socket
     finally:
-        # While the data changes, nobody else may have it open; and a copy goes once this is over. Otherwise it may take
-        # its time to end.
-        services.stop_transient(unit, wait=place != site.path("data") or transaction.is_open(site))
+        # Nobody else may have the data open while it changes; and a copy goes once this is over.
+        services.stop_transient(unit)
 
 
 def prove(site: Site, release: str, place: Path) -> None:

@@ -315,14 +315,11 @@ def start_transient(
 
 def forget_failure(unit: str) -> None:
     """Let systemd forget that a unit failed: what came of it has been seen to."""
-    subprocess.run(["systemctl", "reset-failed", unit], capture_output=True, check=False)
+    subprocess.run(["systemctl", "reset-failed", unit], capture_output=True, check=False, pass_fds=_inherited)
 
 
-def stop_transient(unit: str, *, wait: bool = True) -> None:
-    """Stop a transient unit, if it is there, and forget that it failed.
-
-    :param wait: until it is gone.
-    """
-    for verb in (["stop"] if wait else ["stop", "--no-block"], ["reset-failed"]):
-        command = ["systemctl", *verb, f"{unit}.service"]
-        subprocess.run(command, capture_output=True, check=False, pass_fds=_inherited)
+def stop_transient(unit: str) -> None:
+    """Stop a transient unit, if it is there, until it is gone, and forget that it failed."""
+    command = ["systemctl", "stop", f"{unit}.service"]
+    subprocess.run(command, capture_output=True, check=False, pass_fds=_inherited)
+    forget_failure(f"{unit}.service")
