@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ledger import Book
+from ledger import NAME, Book, copy_of_the_blog, served
 from load import Load
 
-LEDGER = Path(__file__).parents[2] / "tests" / "blogs" / "ledger"
 RELEASES = 10
 
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     """A copy of the blog to change."""
-    return Path(shutil.copytree(LEDGER, tmp_path / "ledger"))
-
-
-def rows(operator: Any) -> set[int]:
-    """Return the ids of all rows in the book."""
-    return set(Book.read(operator).entries)
+    return copy_of_the_blog(tmp_path)
 
 
 def change(source: Path, number: int) -> None:
@@ -39,7 +32,7 @@ def change(source: Path, number: int) -> None:
 
 def test_ten_releases_in_a_row_lose_no_request(operator: Any, visit: Callable[..., Any], source: Path) -> None:
     seen = []
-    with Load(operator.address(), "book.example.com") as load:
+    with Load(operator.address(), NAME) as load:
         time.sleep(8)
         quiet = load.slowest()
         began = time.monotonic()
@@ -49,7 +42,7 @@ def test_ten_releases_in_a_row_lose_no_request(operator: Any, visit: Callable[..
             change(source, number)
             run = operator.play("--extra-vars", f"source={source}")
             assert run.returncode == 0, run.output
-            seen.append(visit("book.example.com").ask("/healthz").json()["release"])
+            seen.append(served(visit))
             if number == 8:
                 after_data = time.monotonic()
         ended = time.monotonic()
@@ -63,7 +56,7 @@ def test_ten_releases_in_a_row_lose_no_request(operator: Any, visit: Callable[..
     assert load.failures == []
     assert len(set(seen)) == RELEASES, "each release was served"
     assert set(seen) <= set(load.releases), "the visitors saw each of them"
-    assert set(load.acknowledged) <= set(rows(operator)), "every acknowledged row is there"
+    assert set(load.acknowledged) <= Book.read(operator).entries.keys(), "every acknowledged row is there"
 
 
 def test_the_database_is_held_by_a_process_that_cannot_lose_its_lock(host: Any) -> None:
@@ -84,9 +77,9 @@ def test_a_page_loaded_before_a_release_finds_its_assets_after_it(
     assert operator.play("--extra-vars", f"source={source}").returncode == 0
     change(source, 21)
     assert operator.play("--extra-vars", f"source={source}").returncode == 0
-    assert visit("book.example.com").ask("/static/book-21.css").text == "body { margin: 21px; }\n"
-    assert visit("book.example.com").ask("/static/book-20.css").text == "body { margin: 20px; }\n"
-    assert visit("book.example.com").ask("/static/never-there.css").status == 404
+    assert visit(NAME).ask("/static/book-21.css").text == "body { margin: 21px; }\n"
+    assert visit(NAME).ask("/static/book-20.css").text == "body { margin: 20px; }\n"
+    assert visit(NAME).ask("/static/never-there.css").status == 404
 
 
 def test_old_releases_and_their_environments_are_removed_and_never_one_in_use(host: Any) -> None:

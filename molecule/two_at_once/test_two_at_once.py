@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import threading
 import time
@@ -11,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ledger import Book
+from ledger import NAME, Book, copy_of_the_blog
+from ledger import served as live
 from load import Client, Load
 
-NAME = "book.example.com"
-LEDGER = Path(__file__).parents[2] / "tests" / "blogs" / "ledger"
 VISITORS = (Client("GET", "/", False), Client("POST", "/entries", True))
 #: Every operation writes its beginning and its end; nothing else may stand between the two.
 JOURNAL = "import pathlib; print(json.dumps(pathlib.Path('/opt/flask-blog/operations.jsonl').read_text()))"
@@ -23,7 +21,7 @@ JOURNAL = "import pathlib; print(json.dumps(pathlib.Path('/opt/flask-blog/operat
 
 def edition(folder: Path, name: str) -> Path:
     """Make a copy of the blog with a style sheet of its own."""
-    source = Path(shutil.copytree(LEDGER, folder / name))
+    source = copy_of_the_blog(folder / name)
     (source / "static" / "edition.css").write_text(name)
     return source
 
@@ -33,16 +31,6 @@ def served(visit: Callable[..., Any]) -> str:
     releases = {visit(NAME).ask("/healthz").json()["release"] for _ in range(8)}
     assert len(releases) == 1, "one whole release answers"
     return str(visit(NAME).ask("/static/edition.css").text)
-
-
-def live(visit: Callable[..., Any]) -> str:
-    """Return the id of the release that visitors get."""
-    return str(visit(NAME).ask("/healthz").json()["release"])
-
-
-def rows(operator: Any) -> set[int]:
-    """Return the ids of all rows in the book."""
-    return set(Book.read(operator).entries)
 
 
 def at_once(*runs: Callable[[], Any]) -> list[Any]:
@@ -74,7 +62,7 @@ def load(operator: Any) -> Iterator[Load]:
         time.sleep(0.5)
     assert visitors.total > 20
     assert visitors.failures == []
-    assert set(visitors.acknowledged) <= rows(operator)
+    assert set(visitors.acknowledged) <= Book.read(operator).entries.keys()
 
 
 @pytest.fixture
