@@ -71,7 +71,7 @@ def file_system(
     found = {
         "RootDirectory": ROOT,
         "MountAPIVFS": "yes",
-        "TemporaryFileSystem": "/ /dev/shm:mode=1777",
+        "TemporaryFileSystem": "/ /dev/shm:mode=1777,size=64M",
         "BindReadOnlyPaths": " ".join([*SYSTEM, *(RESOLVER if network else ()), *readable]),
     }
     if unseen := " ".join(hidden):
@@ -107,7 +107,7 @@ def prepare() -> None:
 
 def command(
     description: str,
-    properties: Mapping[str, str],
+    properties: Mapping[str, str | Sequence[str]],
     environment: Iterable[str] = (),
     options: Sequence[str] = ("--pipe", "--wait"),
 ) -> list[str]:
@@ -116,7 +116,8 @@ def command(
     With C(--wait), it ends once every process of the unit has ended, with the exit status of the first one.
 
     :param description: what the unit is; systemd would take the command line for it.
-    :param properties: of the unit, such as C({"User": "blog-build", **HARDENING, **file_system(...)}).
+    :param properties: of the unit, such as C({"User": "blog-build", **HARDENING, **file_system(...)}); one that may be
+        given several times can have a list.
     :param environment: variables, as C(NAME=value). Every account of the host can read them while the unit lasts;
         C(NAME) alone takes the value of this process, and is as public.
     """
@@ -127,7 +128,11 @@ def command(
         "--service-type=exec",
         *options,
         f"--description={description}",
-        *(f"--property={name}={value}" for name, value in properties.items()),
+        *(
+            f"--property={name}={value}"
+            for name, values in properties.items()
+            for value in ([values] if isinstance(values, str) else values)
+        ),
         *(f"--setenv={one}" for one in environment),
         "--",
     ]

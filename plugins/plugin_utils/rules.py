@@ -333,7 +333,7 @@ def _static(values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _settings(values: Mapping[str, Any]) -> Iterator[str]:
-    for variable in ("environment", "secrets"):
+    for variable in ("environment", "secrets", "rehearsal_environment"):
         for name, value in values[variable].items():
             if not SETTING.fullmatch(str(name)):
                 yield problem(
@@ -355,6 +355,12 @@ def _settings(values: Mapping[str, Any]) -> Iterator[str]:
             )
     for name in set(values["environment"]) & set(values["secrets"]):
         yield problem("secrets", name, "it stands in flask_blog_environment as well", "Keep it in one of the two")
+
+
+def _rehearse(values: Mapping[str, Any]) -> Iterator[str]:
+    value = values["rehearse"]
+    if str(value).lower() not in ("true", "false", "yes", "no", "on", "off", "1", "0", "start"):
+        yield problem("rehearse", value, "it is true, start or false", "Write 'true', or see what the others mean")
 
 
 def _commands(values: Mapping[str, Any]) -> Iterator[str]:
@@ -423,6 +429,7 @@ RULES: tuple[Rule, ...] = (
     _static,
     _settings,
     _commands,
+    _rehearse,
     _proxy,
     _backup,
 )

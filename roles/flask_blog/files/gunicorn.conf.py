@@ -12,6 +12,7 @@ import fcntl
 import hashlib
 import json
 import os
+import socket
 import stat
 import sys
 import time
@@ -84,19 +85,26 @@ revision = settings_revision(os.environ.get("FLASK_BLOG_SETTINGS", "").split(":"
 
 
 def when_ready(server: Any) -> None:
-    """Say what is served, for blogctl and the role. systemd removes the note when the process ends."""
-    folder = os.environ.get("RUNTIME_DIRECTORY")
-    if not folder:
-        return
+    """Tell systemd what is served, for blogctl and the role: they read the unit's StatusText.
+
+    systemd takes that from the master alone (NotifyAccess=main), and forgets it when the unit starts anew.
+    """
     note = {
         "pid": os.getpid(),
         "release": release,
         "venv": os.path.realpath(sys.prefix),
         "revision": revision,
     }
-    temporary = Path(folder, "served.json.new")
-    temporary.write_text(json.dumps(note), encoding="utf-8")
-    temporary.replace(Path(folder, "served.json"))
+    notify(f"STATUS={json.dumps(note)}")
+
+
+def notify(message: str) -> None:
+    """Send a message to systemd, if it has started this process (sd_notify(3))."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.sendto(message.encode(), f"\0{address[1:]}" if address.startswith("@") else address)
 
 
 # -- the locks of SQLite, which its process may lose --
@@ -299,3 +307,5 @@ def post_worker_init(worker: Any) -> None:
         # In these words, on one line: blogctl looks for them in the journal.
         worker.log.error("takes no request: %s", problem.replace("\n", " "))
         sys.exit(3)  # "worker failed to boot": gunicorn does not try again
+    # blogctl waits for these words from an instance that it tries.
+    worker.log.info("is ready: %s answered", os.environ["FLASK_BLOG_HEALTH_PATH"])

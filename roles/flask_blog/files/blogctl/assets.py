@@ -31,8 +31,12 @@ def keep(site: Site, release: str) -> None:
     aside = root / f".{release}.incomplete"
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(mode=0o755)
+    place = os.path.realpath(site.path("releases") / release)
     for target in site.settings["static"].values():
-        _link_tree(app_folder(site, release) / target, aside / target)
+        source = app_folder(site, release) / target
+        # A folder that the app writes to is a link out of the release: its files are not the release's.
+        if os.path.realpath(source).startswith(f"{place}/"):
+            _link_tree(source, aside / target)
     shutil.rmtree(folder, ignore_errors=True)
     aside.rename(folder)
     os.utime(folder)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import hashlib
 import json
 import os
 import shutil
-import sqlite3
 import stat
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from . import data as data_files
+from . import data, tree
 from .site import OperationError, Site, fsync, locked
 
 #: A backup's name is the moment at which it was begun, in UTC, so that names sort by age.
@@ -28,8 +26,9 @@ def back_up(site: Site, now: datetime.datetime | None = None) -> dict[str, Any]:
     The backup is made aside, verified by reading it back, and appears under its name only then. Old ones are removed
     after that.
 
-    :returns: C(name), C(files), C(bytes), C(databases), C(removed).
-    :raises OperationError: where the backup is not one; what was there before stays.
+    :returns: C(name), C(files), C(bytes), C(databases), C(removed), and C(skipped): what could not be copied, with the
+        reasons. A backup without it is better than none.
+    :raises OperationError: if there is no backup; what was there before stays.
     """
     with locked(site, "backup"):
         root = site.path("backups")
@@ -40,18 +39,20 @@ def back_up(site: Site, now: datetime.datetime | None = None) -> dict[str, Any]:
         if (root / name).exists():
             raise OperationError(f"there is a backup {name} already; wait a second")
         try:
-            manifest = _copy(site.path("data"), aside, _newest(root))
+            manifest = _copy(site, aside, _newest(root))
             _verify(aside, manifest)
             _write(aside / MANIFEST, json.dumps({"site": site.name, "name": name, **manifest}, indent=1))
             _sync_folders(aside)
             aside.rename(root / name)
             fsync(root)
-        except (OSError, sqlite3.Error) as error:
+        except OSError as error:
             shutil.rmtree(aside, ignore_errors=True)
             raise OperationError(f"The backup of {site.name} failed, earlier ones are untouched: {error}") from error
-        except OperationError:
+        except OperationError as error:
             shutil.rmtree(aside, ignore_errors=True)
-            raise
+            if "earlier ones are untouched" in str(error):
+                raise
+            raise type(error)(f"The backup of {site.name} failed, earlier ones are untouched: {error}") from error
         removed = prune(root, site.settings["backup_keep"])
     files: dict[str, dict[str, Any]] = manifest["files"]
     return {
@@ -60,6 +61,8 @@ def back_up(site: Site, now: datetime.datetime | None = None) -> dict[str, Any]:
         "bytes": sum(entry["size"] for entry in files.values()),
         "databases": sorted(path for path, entry in files.items() if entry.get("tables") is not None),
         "removed": removed,
+        "skipped": manifest["skipped"],
+        "skipped_more": manifest["skipped_more"],
     }
 
 
@@ -73,69 +76,59 @@ def _newest(root: Path) -> Path | None:
     return root / names[-1] if names else None
 
 
-def _copy(data: Path, aside: Path, earlier: Path | None) -> dict[str, Any]:
-    """Copy everything: a database through SQLite, any other file as it is or as a link to the same one of before."""
+def _copy(site: Site, aside: Path, earlier: Path | None) -> dict[str, Any]:
+    """Store everything that the process in the data folder hands over, and note what it could not read."""
     aside.mkdir(mode=0o700)
-    known = json.loads((earlier / MANIFEST).read_text(encoding="utf-8"))["files"] if earlier else {}
+    (aside / "data").mkdir(mode=0o700)
+    known = _manifest(earlier)["files"] if earlier else {}
     files: dict[str, dict[str, Any]] = {}
-    for path in data_files.files_of(data):
-        relative = str(path.relative_to(data))
-        target = aside / "data" / relative
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            if data_files.is_sqlite(path):
-                files[relative] = _copy_database(path, target)
-            else:
-                files[relative] = _copy_file(path, target, earlier, known.get(relative))
-        except FileNotFoundError:
-            continue  # the app removed it while we were on the way
-    return {"files": files}
+    with data.working(site, "read", databases=False, at_rest=False) as work:
+        for one in data.handed_files(work):
+            if one.path in files:
+                raise OperationError(f"the work on the data named {one.path} twice")
+            files[one.path] = _store(one, aside, earlier, known.get(one.path))
+        skipped = data.Skipped.of(work.answer)
+    return {"files": files, "skipped": skipped.reasons, "skipped_more": skipped.more}
 
 
-def _copy_database(source: Path, target: Path) -> dict[str, Any]:
-    """Copy a database that is in use; its size, sha256, number of tables, and journal mode to restore it with."""
-    journal_mode = data_files.snapshot(source, target)
-    with contextlib.closing(sqlite3.connect(f"file:{target}?mode=ro", uri=True)) as copy:
-        tables = [name for (name,) in copy.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
-    fsync(target)
-    return {**_identity(target), "tables": len(tables), "journal_mode": journal_mode}
+def _manifest(folder: Path) -> dict[str, Any]:
+    return dict(json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
 
 
-def _copy_file(source: Path, target: Path, earlier: Path | None, known: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Copy a plain file. One that is byte for byte in the backup before takes no room: both names are one file.
-
-    What counts is the copy: a file that the app appends to meanwhile, such as a log, has one state or a later one.
-    """
-    before = earlier / "data" / source_relative(target) if earlier else None
-    unchanged = before and known and before.is_file() and known.get("sha256") == _identity(source)["sha256"]
-    # Read again, not believed: a copy that rotted on the disk would make this backup, and all after it, fail.
-    if before and known and unchanged and _same(before, source) and _identity(before)["sha256"] == known["sha256"]:
-        os.link(before, target)
-    else:
-        begun = source.stat()
-        shutil.copy2(source, target, follow_symlinks=False)
-        found = source.stat()
-        os.chown(target, found.st_uid, found.st_gid)
-        fsync(target)
-        written_meanwhile = (begun.st_size, begun.st_mtime_ns) != (found.st_size, found.st_mtime_ns)
-        if not written_meanwhile and _identity(target)["sha256"] != _identity(source)["sha256"]:
-            raise OperationError(
-                f"The backup is not whole, earlier ones are untouched: {source.name} reads differently"
-            )
-    return {**_identity(target), "mode": stat.S_IMODE(target.stat().st_mode)}
+def _store(one: data.Handed, aside: Path, earlier: Path | None, known: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Store a file; one that is byte for byte in the backup before takes no room: both names are one file."""
+    before = earlier / "data" / one.path if earlier else None
+    if before and known and _is_unchanged(one, before, known):
+        place = aside / "data" / one.path
+        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.link(before, place)
+        return {**_identity(place), "mode": one.mode}
+    place = data.store(one, aside / "data")
+    if one.tables is None:
+        return {**_identity(place), "mode": one.mode}
+    # The copy was checked before it was handed over: what is stored must be the same bytes.
+    found = _identity(place)
+    if found["sha256"] != _sha256(one.descriptor):
+        raise OperationError(f"The backup is not whole, earlier ones are untouched: {one.path} reads differently")
+    return {**found, "mode": one.mode, "tables": one.tables, "journal_mode": one.journal_mode}
 
 
-def source_relative(target: Path) -> Path:
-    """Return the path of a copied file below its backup's C(data) folder."""
-    parts = target.parts
-    return Path(
-        *parts[parts.index("data", next(i for i, part in enumerate(parts) if part.startswith(".incomplete-"))) + 1 :]
-    )
+def _is_unchanged(one: data.Handed, before: Path, known: Mapping[str, Any]) -> bool:
+    """Say whether a file, and the copy of it in the backup before, are what they were; a database is always another."""
+    if one.tables is not None or not before.is_file() or stat.S_IMODE(before.stat().st_mode) != one.mode:
+        return False
+    # The copy is read again, not believed: one that rotted on the disk would spoil this backup and all after it.
+    return bool(known.get("sha256") == _sha256(one.descriptor) == _identity(before)["sha256"])
 
 
-def _same(one: Path, other: Path) -> bool:
-    first, second = one.stat(), other.stat()
-    return (first.st_mode, first.st_uid, first.st_gid) == (second.st_mode, second.st_uid, second.st_gid)
+def _sha256(handle: int) -> str:
+    """Return the sha256 of an open file's bytes, as many as it has now."""
+    total, position = hashlib.sha256(), 0
+    size = os.fstat(handle).st_size
+    while position < size and (block := os.pread(handle, min(tree.BLOCK, size - position), position)):
+        total.update(block)
+        position += len(block)
+    return total.hexdigest()
 
 
 def _identity(path: Path) -> dict[str, Any]:
@@ -144,28 +137,14 @@ def _identity(path: Path) -> dict[str, Any]:
 
 
 def _verify(backup: Path, manifest: Mapping[str, Any]) -> None:
-    """Read a backup back: every file's content, every database's integrity.
+    """Read a backup back: every file's content. A database's structure was checked before root stored the same bytes.
 
-    :raises OperationError: for the first thing that is wrong.
+    :raises OperationError: for the first file that is wrong.
     """
     for relative, entry in manifest["files"].items():
         path = backup / "data" / relative
         if _identity(path)["sha256"] != entry["sha256"]:
             raise OperationError(f"The backup is not whole, earlier ones are untouched: {relative} reads differently")
-        if entry.get("tables") is not None:
-            verify_database(path, entry["tables"])
-
-
-def verify_database(path: Path, tables: int) -> None:
-    """Check a database's structure. An empty file passes SQLite's own check, so its tables are counted as well.
-
-    :raises OperationError: where it is damaged or holds other tables than it should.
-    """
-    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)) as connection:
-        (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
-        (found,) = connection.execute("SELECT count(*) FROM sqlite_schema WHERE type = 'table'").fetchone()
-    if verdict != "ok" or found != tables:
-        raise OperationError(f"The snapshot of {path.name} is damaged ({verdict}; {found} of {tables} tables)")
 
 
 def prune(root: Path, keep: Mapping[str, int]) -> list[str]:

@@ -12,12 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from . import backup, completion, grammar, maintenance, release, rollback, services, status, transaction
+from . import as_app, backup, completion, data, grammar, maintenance, release, rollback, services, status, transaction
 from .operations import History
+from .printable import printable
 from .site import OperationError, Site, app_folder, data_shared, live_target, load, release_manifest, starts_held
 
 #: Exit statuses beside those that an OperationError carries (grammar.py says what each means).
-WRONG_COMMAND_LINE, NOT_SERVING, INTERRUPTED = 2, 6, 130
+WRONG_COMMAND_LINE, NOT_SERVING, INCOMPLETE, INTERRUPTED = 2, 6, 7, 130
 
 #: Seconds for which a start waits at most for what a killed operation had started.
 ORPHANS = 15.0
@@ -61,7 +62,10 @@ def _rollback(site: Site, options: argparse.Namespace) -> Result:
 
 def _backup(site: Site, _: argparse.Namespace) -> Result:
     made = backup.back_up(site)
-    return Result(made, f"{made['name']}: {made['files']} files, {made['bytes']} bytes, verified")
+    words = f"{made['name']}: {made['files']} files, {made['bytes']} bytes, verified"
+    if skipped := data.Skipped(made["skipped"], made["skipped_more"]):
+        words += f"\nnot in it: {skipped}"
+    return Result(made, words, INCOMPLETE if skipped else 0)
 
 
 def _maintenance(site: Site, options: argparse.Namespace) -> Result:
@@ -111,7 +115,7 @@ def _run(site: Site, options: argparse.Namespace) -> Result:
         )
     root = release_manifest(site, current).get("source_root", "")
     with data_shared(site) as lock:
-        raise SystemExit(services.attach_as_app(site, app_folder(site, current), root, words, lock))
+        raise SystemExit(as_app.attach_as_app(site, app_folder(site, current), root, words, lock))
 
 
 def _prepare_start(site: Site, _: argparse.Namespace) -> Result:
@@ -149,6 +153,7 @@ def _interrupt(number: int, _: Any) -> None:
 
 def _fail(words: str, status: int, as_json: bool, details: dict[str, Any] | None = None, before: str = "") -> int:
     """Say what went wrong on the error output, and return the exit status."""
+    words = printable(words)
     text = json.dumps({"error": words, "status": status, **(details or {})}) if as_json else f"{before}blogctl: {words}"
     print(text, file=sys.stderr)
     return status
@@ -180,5 +185,5 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _fail("interrupted", INTERRUPTED, options.json)
     if options.json or result.words:
-        print(json.dumps(result.values) if options.json else result.words)
+        print(json.dumps(result.values) if options.json else printable(result.words))
     return result.status

@@ -24,6 +24,7 @@ exit status:
   4    a decision is needed: --restore-data or --keep-data; nothing was done
   5    the release is served, but a command that follows a release failed
   6    status alone: the site does not serve as it should
+  7    backup alone: it was made and verified, without what could not be copied
   130  interrupted; what was begun was undone
   run ends with the status of its command, logs with journalctl's.
 
@@ -36,11 +37,12 @@ files (NAME is the site's name):
   /etc/NAME/environment            the app's settings and secrets
   /var/www/NAME                    link to the live release
   /opt/NAME/releases/ID            the releases; .release.json in each says what it is
+  /opt/NAME/state                  notes of blogctl: that the blog has been given its data
   /opt/NAME/operations.jsonl       the journal of operations: who did what, from what to what, how it ended
   /opt/NAME/maintenance            the maintenance page is shown while this file is there
   /var/lib/NAME                    what the app writes
   /var/backups/NAME                backups; in snapshots/ the databases from before a release changed them
-  /run/lock/flask-blog-hosting-NAME.lock   held while an operation is under way; the kernel drops it with its process
+  /run/flask-blog-hosting/flask-blog-hosting-NAME.lock   held while an operation is under way; the kernel drops it with its process
 
 examples:
   blogctl status || echo "somebody should look"

@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from .services import is_active, main_pid
+from .services import is_active, properties_of
 from .site import Site
 
 #: Seconds between two questions.
@@ -19,9 +19,6 @@ PAUSE = 0.05
 IN_TURN = 0.02
 #: Seconds between two looks at whether a unit still runs.
 LOOK = 0.5
-
-#: Statuses of a home page that is there, if only for somebody else: a blog may ask for a login.
-ANSWERED = frozenset(range(200, 400)) | {401, 403}
 
 #: What an instance says that does not like its own pages (gunicorn.conf.py).
 REFUSAL = re.compile(r"takes no request: (.+)")
@@ -90,28 +87,6 @@ def ask(site: Site, timeout: float) -> Answer:
     return _ask(site, connection, site.settings["health_path"])
 
 
-def ask_socket(site: Site, path: Path, page: str, timeout: float) -> Answer:
-    """Ask an instance on a socket of its own for a page."""
-    return _ask(site, _SocketConnection(path, timeout), page)
-
-
-def wait_for_socket(site: Site, path: Path, unit: str, seconds: float) -> str | None:
-    """Wait until an instance on a socket of its own is healthy.
-
-    :returns: None when it is, or else what was wrong last, in words.
-    """
-    deadline = time.monotonic() + seconds
-    while True:
-        answer = ask_socket(site, path, site.settings["health_path"], max(1.0, deadline - time.monotonic()))
-        if answer.is_healthy:
-            return None
-        gone = not is_active(f"{unit}.service")
-        # An answer is an answer: an app that says 500 will not say 200 later. Silence may be a slow start.
-        if gone or answer.status or time.monotonic() >= deadline:
-            return f"{site.settings['health_path']}: {'it ended by itself' if gone else answer.reason}"
-        time.sleep(PAUSE)
-
-
 def wait_for_instance(site: Site, instance: str, release: str, seconds: float, unit: str = "") -> str | None:
     """Wait until one of the instances that share the site's socket has answered well.
 
@@ -143,12 +118,18 @@ def wait_for_instance(site: Site, instance: str, release: str, seconds: float, u
 
 
 def served_release(site: Site) -> str | None:
-    """Return the release that the running process says it serves, or None where none runs."""
+    """Return the release that the running process says it serves; None if none runs, or says nothing that is one.
+
+    Gunicorn's master says it to systemd (sd_notify(3), C(STATUS=)). systemd takes it from no other process.
+    """
+    found = properties_of(site.settings["service_unit"], "MainPID", "StatusText")
     try:
-        note = json.loads((site.path("run_directory") / "served.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        note = json.loads(found.get("StatusText", ""))
+    except (ValueError, RecursionError):
         return None
-    return note["release"] if str(note["pid"]) == main_pid(site.settings["service_unit"]) else None
+    if not isinstance(note, dict) or not isinstance(release := note.get("release"), str):
+        return None
+    return release if found.get("MainPID") == str(note.get("pid")) != "0" else None
 
 
 def wait_until_served(site: Site, release: str, seconds: float) -> str | None:

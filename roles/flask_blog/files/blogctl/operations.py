@@ -42,6 +42,18 @@ class Operation:
     #: what else is worth knowing: seconds that requests waited, the snapshot taken, why it failed
     details: dict[str, Any] = field(default_factory=dict)
 
+    def is_one(self) -> bool:
+        """Say whether a line that was read is one of ours: its values have the right types."""
+        texts = (self.operation, self.who, self.time, self.result)
+        releases = (self.origin, self.release)
+        return (
+            type(self.id) is int
+            and all(isinstance(text, str) for text in texts)
+            and all(release is None or isinstance(release, str) for release in releases)
+            and isinstance(self.seconds, int | float)
+            and isinstance(self.details, dict)
+        )
+
     @property
     def has_arrived(self) -> bool:
         """Whether it serves what it was to serve: it came to its end, or was killed so late that it was ended."""
@@ -56,24 +68,24 @@ def journal_path(site: Site) -> Path:
 def read(site: Site) -> list[Operation]:
     """Return all operations, oldest first, each in the state that it reached last.
 
-    One that is still C(begun) is under way, or was killed and nobody has looked after it yet. A line cut off by a full
-    disk is passed over.
+    One that is still C(begun) is under way, or was killed and nobody has looked after it yet. A line that is damaged,
+    such as by a full disk, is passed over.
     """
     try:
-        lines = journal_path(site).read_text(encoding="utf-8").splitlines()
+        lines = journal_path(site).read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
         return []
     found: dict[int, Operation] = {}
     for line in lines:
-        with contextlib.suppress(ValueError, TypeError):
+        with contextlib.suppress(ValueError, TypeError, RecursionError):
             entry = Operation(**json.loads(line))
-            found[entry.id] = entry
+            if entry.is_one():
+                found[entry.id] = entry
     return [found[number] for number in sorted(found)]
 
 
 def _append(site: Site, entry: Operation) -> None:
-    path = journal_path(site)
-    with path.open("a+b") as handle:
+    with open(journal_path(site), "a+b", opener=_private) as handle:
         # A line that a full disk cut off must not spoil the next one.
         if handle.seek(0, os.SEEK_END):
             handle.seek(-1, os.SEEK_END)
@@ -84,12 +96,18 @@ def _append(site: Site, entry: Operation) -> None:
         os.fsync(handle.fileno())
 
 
+def _private(path: str, flags: int) -> int:
+    """Open a file that nobody but root may read."""
+    return os.open(path, flags | os.O_CLOEXEC, 0o600)
+
+
 def _shorten(site: Site) -> None:
     path = journal_path(site)
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
     if len(lines) > 2 * KEEP:
         temporary = path.with_suffix(".new")
-        temporary.write_text("".join(lines[-KEEP:]), encoding="utf-8")
+        with open(temporary, "w", encoding="utf-8", opener=_private) as handle:
+            handle.write("".join(lines[-KEEP:]))
         temporary.replace(path)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import assets, health, operations, sandbox, services, transaction
-from .initialise import initialise
+from .initialise import forget_interrupted, initialise, note_initialised
 from .pruning import prune
 from .site import (
     Busy,
@@ -33,8 +33,17 @@ from .site import (
 #: What can go wrong on a host. Everything else, such as being interrupted, goes on as it is once things are put back.
 FAILURES = (OperationError, OSError, ValueError, sqlite3.Error)
 
+#: Values of flask_blog_rehearse beside True.
+START, NO_REHEARSAL = "start", False
+
 #: Seconds that requests in flight may take to end, beyond what a start may take (gunicorn.conf.py: graceful_timeout).
 DRAIN = 60.0
+
+#: What a snapshot can promise: it holds this host's databases, and no other server's.
+DATA_RESTORED = (
+    "The data is as it was before, as far as it lies in the data folder's databases; what a command changed on another"
+    " server, such as PostgreSQL, is not undone."
+)
 
 #: Seconds after its start within which a process has said what it serves.
 SAYING = 5.0
@@ -106,6 +115,7 @@ def activate_locked(site: Site, release: str, operation: str, commands: bool) ->
             raise OperationError(str(error) or type(error).__name__) from error
         entry.details |= {"waited": outcome.waited, "data_changed": outcome.data_changed}
     # It serves. Whatever goes wrong from here on is reported, and makes it no failed release.
+    note_initialised(site)
     forget_pending(site)
     if commands:  # going back brings nothing that could be one too many
         try:
@@ -122,9 +132,9 @@ def replace(site: Site, release: str, previous: str | None, outcome: Outcome, co
     is_up = previous is not None and services.is_active(site.settings["service_unit"])
     joins = is_up and not site.pending("socket").exists()
     if previous is not None:
-        # One that is gone back to has shown what it can do; it need not be seen to work on a copy.
-        on_a_copy = site.settings["rehearse"] and commands
-        outcome.data_changed = try_out(site, release, wanted, on_a_copy=on_a_copy, joins=joins)
+        # A rollback target has served before, so it is not rehearsed.
+        how = site.settings["rehearse"] if commands else NO_REHEARSAL
+        outcome.data_changed = try_out(site, release, wanted, how=how, joins=joins)
     if wanted and (outcome.data_changed or not is_up):
         outcome.data_changed = True
         outcome.waited = switch_with_data(site, release, previous, wanted, is_up=is_up)
@@ -144,17 +154,18 @@ def replace(site: Site, release: str, previous: str | None, outcome: Outcome, co
         switch(site, release, previous)
 
 
-def try_out(site: Site, release: str, commands: list[str], *, on_a_copy: bool, joins: bool) -> bool:
-    """Try a release where no visitor reaches it, and say whether its commands change the data.
+def try_out(site: Site, release: str, commands: list[str], *, how: bool | str, joins: bool) -> bool:
+    """Try a release without visitors, and say whether its commands change the data.
 
-    :param on_a_copy: of the data; otherwise on the data itself, which takes no time however much there is of it.
-    :param joins: whether it is to join on the socket of the one that serves: then it tries itself on the data.
-    :raises OperationError: where it fails; the live site was not touched.
+    :param how: C(True) with its commands on a copy of the data, cut off from everything else; C(start) without its
+        commands on the live data, with the live network; C(False) only as far as nothing else will try it.
+    :param joins: whether it is to join on the socket of the one that serves: then it tries itself on the live data.
+    :raises OperationError: if it fails; the live site was not touched.
     """
     try:
-        if on_a_copy:
+        if how is True:
             return sandbox.rehearse(site, release, commands)
-        if not commands and not joins:
+        if (how == START and commands) or (not commands and not joins):
             sandbox.prove(site, release, site.path("data"))
     except FAILURES as error:
         raise OperationError(f"{error}{_settings_put_back(site)}") from error
@@ -211,6 +222,7 @@ def finish_interrupted(site: Site) -> str:
     if killed or pending:
         sandbox.forget_copy(site)
         transaction.forget_unbegun(site)
+        forget_interrupted(site)
         for link in (site.path("link"), site.path("root") / "next"):
             link_aside(link).unlink(missing_ok=True)
     if pending:
@@ -316,10 +328,11 @@ def _refusal(release: str, error: BaseException, outcome: str, journal: str) -> 
 
 def take_back(site: Site, previous: str | None, failed: str) -> str:
     """Serve what was served before, and say in words whether that worked."""
-    socket, service = site.settings["socket_unit"], site.settings["service_unit"]
+    service = site.settings["service_unit"]
     try:
         if previous is None:
-            services.systemctl("stop", socket, service)
+            # The socket stays: another account must not get the address, and with it the visitors of this site.
+            services.systemctl("stop", service)
             site.path("link").unlink(missing_ok=True)
             return "There was no release before it, so nothing is served yet. Its data is kept."
         restored = restore_settings(site)
@@ -465,7 +478,7 @@ def undo_change(site: Site) -> str:
     try:
         transaction.undo(site)
         if live_target(site) is None:
-            return "The data is as it was before. There was no release before it, so nothing is served yet."
+            return f"{DATA_RESTORED} There was no release before it, so nothing is served yet."
         # It waits until starts are no longer held; where it waits already, this changes nothing.
         services.systemctl("start", "--no-block", site.settings["service_unit"])
     except FAILURES as error:
@@ -473,7 +486,7 @@ def undo_change(site: Site) -> str:
             f"Putting the data back failed: {error}. Each start of the service tries it again, and the site stays down"
             " until that works; free the disk if it is full."
         )
-    return "The data is as it was before, and the release before it serves again."
+    return f"The release before it serves again. {DATA_RESTORED}"
 
 
 def wait_until_held(service: str, seconds: float) -> None:

@@ -1,19 +1,19 @@
-"""Run a release where no visitor reaches it: its commands, and an instance that answers on a socket of its own."""
+"""Run a release where no visitor reaches it: its commands, and an instance that tries its own pages."""
 
 from __future__ import annotations
 
-import contextlib
+import grp
 import os
-import shutil
-import sqlite3
-from collections.abc import Iterator
+import pwd
+import re
+import time
 from pathlib import Path
 
-from . import data, health, services
-from .site import OperationError, Site, app_folder, release_manifest
+from . import as_app, data, health, services
+from .site import HostError, OperationError, Site, app_folder, release_manifest
 
-#: The paths that must answer, beside the health path.
-HOME = "/"
+#: Seconds that a refused instance has to say the rest.
+REST = 2.0
 #: The copy of the data lies here, below the backups.
 COPY = "rehearsal"
 
@@ -27,12 +27,15 @@ def run_commands(site: Site, release: str, commands: list[str], place: Path) -> 
     folder = app_folder(site, release)
     root = release_manifest(site, release).get("source_root", "")
     for command in commands:
-        services.run_as_app(site, folder, root, command, place)
+        as_app.run_as_app(site, folder, root, command, place)
 
 
 def forget_copy(site: Site) -> None:
-    """Remove the copy of the data that a rehearsal worked on."""
-    shutil.rmtree(_copy(site), ignore_errors=True)
+    """Remove the copy of the data that a rehearsal worked on; the app's account has written it, and empties it."""
+    copy = _copy(site)
+    if copy.is_dir() and not copy.is_symlink():
+        data.empty(site, copy)
+        copy.rmdir()
 
 
 def _copy(site: Site) -> Path:
@@ -40,67 +43,55 @@ def _copy(site: Site) -> Path:
     return site.path("backups") / COPY
 
 
-@contextlib.contextmanager
-def private_instance(site: Site, release: str, place: Path) -> Iterator[Path]:
-    """Run a release behind a socket in the file system, without a network.
-
-    :param place: what it finds in the place of the data folder.
-    :returns: the socket's path.
-    """
-    unit = services.instance_unit(site)
-    socket = Path("/run") / unit / "app.sock"
-    folder = app_folder(site, release)
-    properties = {"PrivateNetwork": "yes", "RuntimeDirectory": unit, "RuntimeDirectoryMode": "0750"}
-    if place != site.path("data"):
-        # Nobody waits for what it does at its end, as its data is thrown away.
-        properties["KillSignal"] = "SIGKILL"
-    services.stop_transient(unit)
-    services.start_transient(
-        site,
-        unit,
-        folder,
-        place,
-        properties,
-        {"FLASK_BLOG_INSTANCE": "rehearsal"},
-        [
-            f"{folder}/venv/bin/gunicorn",
-            "--config",
-            f"{site.settings['config']}/gunicorn.conf.py",
-            "--bind",
-            f"unix:{socket}",
-            "--workers",
-            "1",
-            "--threads",
-            "2",
-            str(site.settings["wsgi"]),
-        ],
-    )
-    try:
-        yield socket
-    finally:
-        # Nobody else may have the data open while it changes; and a copy goes once this is over.
-        services.stop_transient(unit)
+#: What an instance says of its own pages (gunicorn.conf.py): that they are there, or what is wrong with one.
+READY = re.compile(r"is ready: ")
+#: What programs say if a server is out of reach: as strerror(3), getaddrinfo(3), and clients of databases put it.
+UNREACHABLE = re.compile(
+    r"Connection refused|Network is unreachable|No route to host|Name or service not known"
+    r"|Temporary failure in name resolution|No address associated with hostname|could not translate host name"
+    r"|could not connect to server|[Cc]an't connect to (local )?(MySQL|server)|Connection timed out"
+    r"|No such file or directory[^\n]*(socket|\.sock|PGSQL)|(socket|\.sock|PGSQL)[^\n]*No such file or directory"
+    r"|Errno (111|101|113|110|99)\b|Cannot assign requested address",
+)
+ISOLATED = (
+    "\nA rehearsal has no network and none of the host's sockets, so that it cannot change anything real. If the release"
+    " needs a server for this, choose: flask_blog_rehearsal_environment (settings for rehearsals alone, such as another"
+    " database's URL), flask_blog_rehearse: start (start the app beside the live one with its real services, without"
+    " its commands), or flask_blog_rehearse: false (no rehearsal)."
+)
 
 
 def prove(site: Site, release: str, place: Path) -> None:
-    """Start a release on some data and ask it for its health path and its home page.
+    """Start a release on some data and let it try its health path and its home page.
 
-    :raises OperationError: with what it answered and the last lines of its journal.
+    :param place: what it finds in the place of the data folder; on the live data it has the live network, too.
+    :raises OperationError: with what was wrong, and the last lines that it said.
     """
-    since = services.cursor()
-    unit = services.instance_unit(site)
-    with private_instance(site, release, place) as socket:
-        problem = health.wait_for_socket(site, socket, unit, site.settings["activation_timeout"])
-        if problem is None and (answer := health.ask_socket(site, socket, HOME, 10.0)).status not in health.ANSWERED:
-            problem = f"{HOME}: {answer.reason}"
-    if problem:
-        raise OperationError(f"{problem}\nIts journal's last lines:\n{services.journal(unit, since=since)}")
+    folder = app_folder(site, release)
+    root = release_manifest(site, release).get("source_root", "")
+    seconds, health_path = site.settings["activation_timeout"], site.settings["health_path"]
+    deadline = time.monotonic() + seconds
+    problem = f"{health_path}: no answer within {seconds} s"
+    with as_app.instance(site, folder, root, place) as (_, output):
+        for line in output.lines(seconds):
+            if READY.search(line):
+                return
+            if refusal := health.REFUSAL.search(line):
+                problem = refusal[1]
+                break
+        else:
+            if time.monotonic() < deadline:
+                problem = f"{health_path}: it ended by itself"
+        # The rest of what it says, such as a traceback, is on its way.
+        for _ in output.lines(REST):
+            pass
+    raise OperationError(f"{problem}\nIts last lines:\n{output.last(120)}")
 
 
 def rehearse(site: Site, release: str, commands: list[str]) -> bool:
     """Try a release on a copy of the data, mounted in the data's place: its commands, then its pages.
 
-    Nothing of the live site is touched.
+    Nothing else of the host can be reached from there.
 
     :returns: whether the commands changed the data.
     :raises OperationError: naming the step that failed.
@@ -109,18 +100,30 @@ def rehearse(site: Site, release: str, commands: list[str]) -> bool:
     forget_copy(site)
     try:
         try:
-            data.copy(site.path("data"), copy)
-            before = data.fingerprint(copy) if commands else {}
-        except (OSError, ValueError, sqlite3.Error) as error:
-            raise OperationError(f"the data cannot be copied for it: {error}") from error
+            _make_copy(site, copy)
+            before = data.fingerprint(site, copy) if commands else ""
+        except (OSError, ValueError, OperationError) as error:
+            raise HostError(f"the data cannot be copied for it: {error}") from error
         run_commands(site, release, commands, copy)
-        changed = bool(commands) and data.fingerprint(copy) != before
+        changed = bool(commands) and data.fingerprint(site, copy) != before
         prove(site, release, copy)
         return changed
-    except (OperationError, OSError, ValueError, sqlite3.Error) as error:
-        raise OperationError(f"The rehearsal of {release} failed; the live site was not touched: {error}") from error
+    except (OperationError, OSError, ValueError) as error:
+        words = f"The rehearsal of {release} failed; the live site was not touched: {error}"
+        if UNREACHABLE.search(str(error)):
+            words += ISOLATED
+        raise OperationError(words) from error
     finally:
         forget_copy(site)
+
+
+def _make_copy(site: Site, copy: Path) -> None:
+    """Copy the data. The folder is the app's account's, in one that only root enters."""
+    account = pwd.getpwnam(site.settings["user"]).pw_uid, grp.getgrnam(site.settings["group"]).gr_gid
+    copy.mkdir(mode=0o700)
+    os.chown(copy, *account)
+    if skipped := data.copy(site, copy):
+        services.log(site, f"the rehearsal goes on without a part of the data: {skipped}")
 
 
 def refuse_without_gunicorn(site: Site, release: str) -> None:

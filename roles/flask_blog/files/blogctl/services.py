@@ -1,4 +1,4 @@
-"""Talk to systemd: units, the journal, and commands that run as the app does."""
+"""Talk to systemd: units and the journal."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
+from .printable import printable
 from .site import HostError, OperationError, Site, calls_path, open_lock
 
 #: What the programs of an operation inherit from it: the lock that says that one of them still runs.
@@ -51,8 +51,7 @@ def end_orphans(site: Site, seconds: float) -> None:
             except BlockingIOError:
                 gone = time.monotonic() >= deadline
             # After the question: one that was there a moment ago may have started its unit since the last round.
-            for unit in (command_unit(site), instance_unit(site)):
-                stop_transient(unit)
+            stop_transient(*transient_units(site))
             time.sleep(0.0 if gone else 0.05)
     finally:
         os.close(handle)
@@ -98,20 +97,31 @@ def watch(site: Site) -> None:
         log(site, f"nothing watches over this operation: {result.stderr.strip()}")
 
 
-def main_pid(unit: str) -> str:
-    """Return the process id of a service's main process; C(0) where it does not run."""
+def inherited() -> tuple[int, ...]:
+    """Return the descriptors that a program of the operation under way inherits."""
+    return _inherited
+
+
+def properties_of(unit: str, *names: str) -> dict[str, str]:
+    """Return some properties of a unit, as systemctl(1) shows them; one that is not known is missing."""
     result = subprocess.run(
-        ["systemctl", "show", "--property=MainPID", "--value", unit], capture_output=True, text=True, check=False
+        ["systemctl", "show", f"--property={','.join(names)}", unit],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
     )
-    return result.stdout.strip() or "0"
+    return dict(line.split("=", 1) for line in result.stdout.splitlines() if "=" in line)
+
+
+def main_pid(unit: str) -> str:
+    """Return the process id of a service's main process; C(0) if it does not run."""
+    return properties_of(unit, "MainPID").get("MainPID") or "0"
 
 
 def state_of(unit: str) -> tuple[str, str]:
     """Return a unit's state and sub-state, such as C(("activating", "start-pre"))."""
-    result = subprocess.run(
-        ["systemctl", "show", "--property=ActiveState,SubState", unit], capture_output=True, text=True, check=False
-    )
-    values = dict(line.split("=", 1) for line in result.stdout.splitlines() if "=" in line)
+    values = properties_of(unit, "ActiveState", "SubState")
     return values.get("ActiveState", "unknown"), values.get("SubState", "unknown")
 
 
@@ -137,53 +147,12 @@ def journal(unit: str, lines: int = 120, since: str = "") -> str:
     if since:
         command.append(f"--after-cursor={since}")
     result = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
-    return result.stdout.strip() or "(the journal holds nothing)"
-
-
-def _as_app(
-    site: Site, folder: Path, place: Path, properties: dict[str, str], environment: dict[str, str]
-) -> list[str]:
-    """Return the options of systemd-run for something that runs as the app does, on the data in C(place).
-
-    It has the sandbox of the app's own service: what works here, works there.
-    """
-    settings = site.settings
-    all_properties = {
-        **settings["sandbox"],
-        "User": settings["user"],
-        "Group": settings["group"],
-        "WorkingDirectory": str(folder),
-        "EnvironmentFile": f"{settings['config']}/environment",
-        "SyslogIdentifier": settings["name"],
-        **properties,
-    }
-    if place != site.path("data"):
-        all_properties["BindPaths"] = f"{place}:{settings['data']}"
-        # Nobody waits for what happens on a copy, so it must not slow down those who wait for a page.
-        all_properties |= {"Nice": "10", "IOSchedulingClass": "idle"}
-    all_environment = {
-        "PATH": f"{folder}/venv/bin:/usr/bin:/bin",
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONUNBUFFERED": "1",
-        "HOME": settings["data"],
-        "FLASK_BLOG_RELEASE": folder.relative_to(settings["releases"]).parts[0],
-        **environment,
-    }
-    return [
-        # systemd would take the command for it, and lines of a command for settings.
-        f"--description=What blogctl runs as {settings['name']}",
-        *(f"--property={name}={value}" for name, value in all_properties.items()),
-        *(f"--setenv={name}={value}" for name, value in all_environment.items()),
-    ]
-
-
-#: Seconds that a command has to end after its time is up.
-END = 10
+    return printable(result.stdout.strip()) or "(the journal holds nothing)"
 
 
 def units_of(site: Site) -> list[str]:
     """Return all units of a site whose journal tells of it. A pattern would take in those of a site called NAME-two."""
-    kinds = ("-next", "-rehearsal", "-command", "-recovery", "-backup")
+    kinds = ("-next", "-rehearsal", "-command", "-recovery", "-backup", "-data")
     return [
         site.settings["service_unit"],
         site.settings["socket_unit"],
@@ -196,79 +165,19 @@ def command_unit(site: Site) -> str:
     return f"{site.name}-command"
 
 
+def data_unit(site: Site) -> str:
+    """Return the transient unit of what works in the data folder, without its ending."""
+    return f"{site.name}-data"
+
+
+def transient_units(site: Site) -> tuple[str, ...]:
+    """Return the transient units that an operation starts, without their endings; they outlive a killed blogctl."""
+    return command_unit(site), instance_unit(site), data_unit(site)
+
+
 def instance_unit(site: Site) -> str:
     """Return the transient unit of the instance that no visitor reaches, without its ending."""
     return f"{site.name}-rehearsal"
-
-
-def run_as_app(site: Site, folder: Path, source_root: str, command: str, data: Path) -> str:
-    """Run a shell command the way the app runs: its account, environment, release and limits.
-
-    What it says is returned, and goes to the journal as well, line by line as it comes.
-
-    :param folder: the folder of the release's app.
-    :param data: what the command finds in the place of the data folder.
-    :raises OperationError: where it fails or takes longer than the site's C(command_timeout) seconds.
-    """
-    seconds = site.settings["command_timeout"]
-    options = _as_app(
-        site,
-        folder,
-        data,
-        # One that does not heed SIGTERM is killed.
-        {"RuntimeMaxSec": str(seconds), "TimeoutStopSec": str(END)},
-        {"PYTHONPATH": os.path.normpath(folder / source_root)},
-    )
-    unit = command_unit(site)
-    # It has a name, as it outlives a blogctl that is killed: whoever undoes what it did stops it first.
-    stop_transient(unit)
-    words = ["systemd-run", "--quiet", "--collect", "--wait", "--pipe", "--service-type=exec", f"--unit={unit}"]
-    log(site, f"runs the command: {command}")
-    said = []
-    began = time.monotonic()
-    try:
-        with subprocess.Popen(
-            [*words, *options, "/bin/sh", "-c", command],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            pass_fds=_inherited,
-        ) as process:
-            for line in process.stdout or ():
-                said.append(line.rstrip("\n"))
-                log(site, said[-1])
-    except BaseException:
-        stop_transient(unit)
-        raise
-    took = time.monotonic() - began
-    if process.returncode:
-        why = f"failed (status {process.returncode})"
-        if took >= seconds:
-            why = f"took longer than flask_blog_command_timeout, {seconds} s, and was ended"
-        log(site, f"the command {why}: {command}")
-        last = "\n".join(said[-30:]) or "(it said nothing)"
-        raise OperationError(f"the command '{command}' {why}:\n{last}")
-    log(site, f"the command ended well after {took:.1f} s: {command}")
-    return "\n".join(said)
-
-
-def attach_as_app(site: Site, folder: Path, source_root: str, words: list[str], lock: int) -> int:
-    """Run a command as the app does, on this terminal, and return its exit status.
-
-    :param lock: says that the command uses the data, also where this process is killed.
-    """
-    terminal = "--pty" if os.isatty(0) and os.isatty(1) else "--pipe"
-    options = _as_app(site, folder, site.path("data"), {}, {"PYTHONPATH": os.path.normpath(folder / source_root)})
-    unit = f"{site.name}-run-{os.getpid()}"
-    command = ["systemd-run", "--quiet", "--collect", "--wait", terminal, "--service-type=exec", f"--unit={unit}"]
-    try:
-        return subprocess.run([*command, *options, "/usr/bin/env", *words], check=False, pass_fds=(lock,)).returncode
-    except BaseException:
-        # Without a terminal that goes away with us, it would outlive whoever started it.
-        stop_transient(unit)
-        raise
 
 
 #: Where the journal takes entries with fields of their own (https://systemd.io/JOURNAL_NATIVE_PROTOCOL/).
@@ -281,7 +190,7 @@ def log(site: Site, text: str) -> None:
     The journal takes it from root alone that an entry is about a unit. Without a journal nothing is written.
     """
     fields = {
-        "MESSAGE": text.replace("\n", " | ")[:32000],
+        "MESSAGE": printable(text).replace("\n", " | ")[:32000],
         "PRIORITY": "6",
         "SYSLOG_IDENTIFIER": site.name,
         "OBJECT_SYSTEMD_UNIT": str(site.settings["service_unit"]),
@@ -291,35 +200,16 @@ def log(site: Site, text: str) -> None:
         journald.sendto(entry.encode(errors="replace"), JOURNAL)
 
 
-def start_transient(
-    site: Site,
-    unit: str,
-    folder: Path,
-    place: Path,
-    properties: dict[str, str],
-    environment: dict[str, str],
-    command: list[str],
-) -> None:
-    """Start a unit that lasts until it is stopped, and runs as the app does."""
-    options = _as_app(site, folder, place, properties, environment)
-    result = subprocess.run(
-        ["systemd-run", "--quiet", "--collect", f"--unit={unit}", "--service-type=exec", *options, *command],
-        capture_output=True,
-        text=True,
-        check=False,
-        pass_fds=_inherited,
-    )
-    if result.returncode:
-        raise OperationError(f"'{command[0]}' cannot be started: {result.stderr.strip()}")
+def forget_failure(*units: str) -> None:
+    """Let systemd forget that units failed: what came of it has been seen to."""
+    subprocess.run(["systemctl", "reset-failed", *units], capture_output=True, check=False, pass_fds=_inherited)
 
 
-def forget_failure(unit: str) -> None:
-    """Let systemd forget that a unit failed: what came of it has been seen to."""
-    subprocess.run(["systemctl", "reset-failed", unit], capture_output=True, check=False, pass_fds=_inherited)
+def stop_transient(*units: str) -> None:
+    """Stop transient units, if they are there, until they are gone, and forget that they failed.
 
-
-def stop_transient(unit: str) -> None:
-    """Stop a transient unit, if it is there, until it is gone, and forget that it failed."""
-    command = ["systemctl", "stop", f"{unit}.service"]
-    subprocess.run(command, capture_output=True, check=False, pass_fds=_inherited)
-    forget_failure(f"{unit}.service")
+    :param units: their names without the ending.
+    """
+    names = [f"{unit}.service" for unit in units]
+    subprocess.run(["systemctl", "stop", *names], capture_output=True, check=False, pass_fds=_inherited)
+    forget_failure(*names)

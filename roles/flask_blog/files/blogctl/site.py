@@ -17,7 +17,8 @@ from typing import Any
 
 #: Each site has /etc/NAME/site.json, written by the role.
 CONFIGURATION = Path("/etc")
-LOCKS = Path("/run/lock")
+#: Locks of root's, where no other account can make or hold one. It is in memory: a reboot drops them all.
+LOCKS = Path("/run/flask-blog-hosting")
 #: Notes of changes that a running process has not loaded yet (plugins/module_utils/site.py writes them).
 PENDING = Path("/run/flask-blog-hosting")
 MANIFEST = ".release.json"
@@ -194,12 +195,10 @@ def hold_path(site: Site) -> Path:
 
 
 def open_lock(path: Path) -> int:
-    """Open a file to lock, and make it where it is missing.
-
-    Everybody may write to its folder, so a link is not followed. Only root opens the file, as reading it is enough to
-    lock it.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Open a file to lock, and make it if it is missing; nobody but root may open it, as that is enough to lock it."""
+    if not path.parent.is_dir():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.chmod(0o755)
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sqlite3
 from pathlib import Path
 
 from . import data, services
-from .site import OperationError, Site, fsync, point_link
+from .site import HostError, OperationError, Site, fsync, point_link
 
 FILE = "transaction.json"
 #: Snapshots that were taken before a release changed the data, by release. Kept for a rollback of the data.
@@ -60,15 +59,15 @@ def begin(site: Site, release: str, previous: str | None) -> Path:
         shutil.rmtree(aside, ignore_errors=True)
         folder.parent.mkdir(mode=0o700, exist_ok=True)
         aside.mkdir(mode=0o700)
-        data.snapshot_databases(site.path("data"), aside)
+        data.snapshot_databases(site, aside)
         shutil.rmtree(folder, ignore_errors=True)
         aside.rename(folder)
         fsync(folder.parent)
         _write_note(site, release, previous, folder)
     except BaseException as problem:
         shutil.rmtree(aside, ignore_errors=True)
-        if isinstance(problem, OSError | sqlite3.Error):
-            raise OperationError(f"the snapshot of the data cannot be taken: {problem}") from problem
+        if isinstance(problem, OSError | OperationError):
+            raise HostError(f"the snapshot of the data cannot be taken: {problem}") from problem
         raise
     return folder
 
@@ -78,7 +77,7 @@ def _write_note(site: Site, release: str, previous: str | None, snapshot: Path) 
         "release": release,
         "snapshot": str(snapshot),
         "previous": previous,
-        "databases": [str(path) for path in data.databases_of(site.path("data"))],
+        "databases": data.scan(site).databases,
     }
     note = _note(site)
     temporary = _note_aside(site)
@@ -109,13 +108,9 @@ def undo(site: Site) -> bool:
     except FileNotFoundError:
         return False
     # They outlive a blogctl that was killed, and would write beside the data that is put back.
-    for unit in (services.command_unit(site), services.instance_unit(site)):
-        services.stop_transient(unit)
-    place = site.path("data")
-    for relative in data.databases_of(place):
-        if str(relative) not in entry["databases"]:
-            data.remove_database(place / relative)  # nobody but the release that failed can have made it
-    data.put_back(Path(entry["snapshot"]), place)
+    services.stop_transient(*services.transient_units(site))
+    # A database that is not in the note: nobody but the release that failed can have made it.
+    data.put_back(site, Path(entry["snapshot"]), entry["databases"])
     if entry["previous"]:
         point_link(site, entry["previous"])
     else:

@@ -1,0 +1,81 @@
+"""Writing to a data folder with the rights of the app's account (inside.py)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tarfile
+from pathlib import Path
+
+from . import sqlite, tree
+from .channel import Channel, ChannelError
+from .inside_common import ALL_MODES, Request, closing, require_space
+from .inside_read import scan
+from .sqlite import Clock
+
+#: Ends the name of a file that is about to take the place of another one.
+ASIDE = ".restored"
+
+
+def restore(channel: Channel, request: Request, clock: Clock) -> Request:
+    """Put the files that root sends in their places, each in one step, while nothing has them open.
+
+    A leftover write-ahead log would be replayed over the older database, so it goes first. Files that root does not
+    send stay. C(databases), if it is a list, names those that were there before: others are removed.
+    """
+    if request["databases"] is not None:
+        for path in scan(channel, request, clock)["databases"]:
+            if path not in request["databases"]:
+                sqlite.remove_companions(Path(request["data"], path))
+                Path(request["data"], path).unlink()
+    while True:
+        message, handle = channel.receive()
+        if handle is None:
+            return {}
+        with closing(handle):
+            place = Path(request["data"], message["path"])
+            put(handle, place, message["mode"] & ALL_MODES, message.get("journal_mode"))
+        channel.send({})
+
+
+def put(handle: int, place: Path, mode: int, journal_mode: str | None) -> None:
+    """Put a copy of an open file in a place."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    aside = place.with_name(f".{place.name}{ASIDE}")
+    aside.unlink(missing_ok=True)
+    with closing(os.open(aside, tree.CREATE_FILE, 0o600)) as target:
+        tree.copy_content(handle, target)
+        os.fchmod(target, mode)
+        os.fsync(target)
+    if sqlite.is_database(handle):
+        if journal_mode:
+            sqlite.set_journal_mode(aside, journal_mode)
+        sqlite.remove_companions(place)
+    aside.replace(place)
+    with closing(os.open(place.parent, tree.OPEN_DIRECTORY)) as parent:
+        os.fsync(parent)
+
+
+def unpack(channel: Channel, request: Request, clock: Clock) -> Request:
+    """Unpack an archive of initial data: regular files, never over one that is there."""
+    _, handle = channel.receive()
+    if handle is None:
+        raise ChannelError("no archive came")
+    with os.fdopen(handle, "rb") as file, tarfile.open(fileobj=file) as archive:
+        for member in archive:
+            source = archive.extractfile(member) if member.isreg() else None
+            if source is None or member.name.startswith("/") or ".." in member.name.split("/"):
+                continue
+            place = Path(request["data"], member.name)
+            require_space(request["data"], member.size)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with source, open(place, "xb") as target:
+                shutil.copyfileobj(source, target)
+            place.chmod(0o640)
+    return {}
+
+
+def empty(channel: Channel, request: Request, clock: Clock) -> Request:
+    """Remove all that is in the folder, but for directories that are kept."""
+    tree.empty(request["data"], frozenset(request["kept"]))
+    return {}
