@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
+from blogctl import as_app
 from blogctl import site as blogctl_site
 from blogctl.site import Site
 
@@ -115,6 +116,8 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, me: Account) -> Site:
     monkeypatch.setattr(blogctl_site, "LOCKS", tmp_path / "lock")
     monkeypatch.setattr(blogctl_site, "PENDING", tmp_path / "pending")
     monkeypatch.setattr(blogctl_site, "CONFIGURATION", tmp_path / "etc")
+    # The work on the data is a process of its own, without a unit around it.
+    monkeypatch.setenv(as_app.CONFINED, "yes")
     settings: dict[str, Any] = {
         "name": "blog",
         "user": me.user,
@@ -122,6 +125,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, me: Account) -> Site:
         "host": "blog.test",
         "link": str(tmp_path / "www" / "blog"),
         "root": str(tmp_path / "opt"),
+        "state": str(tmp_path / "opt" / "state"),
         "releases": str(tmp_path / "opt" / "releases"),
         "venvs": str(tmp_path / "opt" / "venvs"),
         "initial_data": str(tmp_path / "opt" / "initial-data.tar.gz"),
