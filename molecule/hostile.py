@@ -1,0 +1,139 @@
+"""The hostile app of tests/blogs: code that runs in its process, and what root does for it meanwhile."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+SOURCE = Path(__file__).parents[1] / "tests" / "blogs" / "hostile"
+SITE, NAME = "hostile", "hostile.example.com"
+DATA, RUN, BACKUPS = "/var/lib/hostile", "/run/hostile", "/var/backups/hostile"
+NEIGHBOUR = "/var/lib/neighbour"
+LIBRARY = "/usr/local/lib/flask-blog-hosting/blogctl"
+#: What only root can read on the host, and in which file.
+SECRET_FILE, SECRET = "/root/secret", "only-root-can-read-this"
+#: Code that leaves a mark if root executes it.
+MARK = "/root/executed"
+PAYLOAD = f"\nimport os\nif os.geteuid() == 0:\n    open({MARK!r}, 'w').close()\n"
+#: Seconds after which one of root's commands counts as hanging.
+BOUND = 90
+#: KiB of address space that root's programs get, if their memory is to be limited.
+MEMORY = 1_000_000
+
+#: For a release command: a change of the data; on the live data alone, an end that is none.
+CHANGE = (
+    "import sqlite3\n"
+    "c = sqlite3.connect(DATA / 'database.db')\n"
+    "with c:\n"
+    "    c.execute('CREATE TABLE IF NOT EXISTS t (c)')\n"
+    "    c.execute('INSERT INTO t VALUES (1)')\n"
+    "c.close()\n"
+)
+FAIL_LIVE = "if not ON_A_COPY: raise SystemExit('fails on the live data alone')\n"
+
+#: Paths with their owner, mode, kind and content. Logs of SQLite and compiled code come and go.
+RECORD = """
+import hashlib, os, stat
+found = {}
+for root in args:
+    for folder, directories, names in os.walk(root):
+        directories[:] = [name for name in directories if name != '__pycache__']
+        for name in ['', *names, *(n for n in directories if os.path.islink(os.path.join(folder, n)))]:
+            path = os.path.join(folder, name)
+            if name.endswith(('-wal', '-shm')):
+                continue
+            s = os.lstat(path)
+            content = os.readlink(path) if stat.S_ISLNK(s.st_mode) else ''
+            if stat.S_ISREG(s.st_mode):
+                content = hashlib.sha256(open(path, 'rb').read()).hexdigest()
+            found[path] = [s.st_uid, s.st_gid, s.st_mode, content]
+print(json.dumps(found))
+"""
+#: Where nothing that the app does may change anything.
+OUTSIDE = ("/etc", "/usr/local", "/opt/neighbour", NEIGHBOUR)
+
+
+def copy_of_the_app(folder: Path) -> Path:
+    """Make a copy of the app to change."""
+    return Path(shutil.copytree(SOURCE, folder / "hostile"))
+
+
+def record(operator: Any, *roots: str) -> dict[str, Any]:
+    """Return what lies below some directories of the machine, by path."""
+    return dict(operator.python(RECORD, *(roots or OUTSIDE)))
+
+
+@dataclass(frozen=True)
+class Done:
+    """A command of root's that came to its end."""
+
+    status: int
+    stdout: str
+    stderr: str
+    seconds: float
+
+    def json(self) -> Any:
+        """What it printed, read as JSON."""
+        return json.loads(self.stdout)
+
+
+@dataclass(frozen=True)
+class Hostile:
+    """The app, as its attacker and as root see it."""
+
+    host: Any
+    visit: Callable[..., Any]
+
+    def run(self, code: str, **values: object) -> str:
+        """Run code in the app's own process and return what it prints.
+
+        :param values: names that the code finds.
+        :raises AssertionError: with the traceback, if it fails.
+        """
+        given = "".join(f"{name} = {value!r}\n" for name, value in values.items())
+        answer = self.visit(NAME).ask("/run", method="POST", body=f"{given}{code}".encode(), timeout=50)
+        assert answer.status == 200, answer.text
+        return str(answer.text)
+
+    def write(self, name: str, text: str) -> None:
+        """Have the app write a file of its data folder."""
+        self.run("(DATA / name).write_text(text)", name=name, text=text)
+
+    def blogctl(self, *arguments: str, bound: float = BOUND, memory: int = 0) -> Done:
+        """Run blogctl for the app's site as root.
+
+        :param memory: KiB of address space that it gets; 0 for as much as it wants.
+        :raises AssertionError: if it has not ended in time.
+        """
+        words = shlex.join(["timeout", "--kill-after=2", str(bound), "blogctl", "--site", SITE, *arguments])
+        limit = f"ulimit -v {memory}; " if memory else ""
+        began = time.monotonic()
+        result = self.host.run("sh -c %s", f"{limit}exec {words}")
+        seconds = time.monotonic() - began
+        assert result.rc not in (124, 137), f"blogctl {' '.join(arguments)} had not ended after {bound} s"
+        assert "Traceback" not in result.stderr, result.stderr
+        return Done(result.rc, result.stdout, result.stderr, seconds)
+
+    def live(self) -> str:
+        """The release that the link names."""
+        return str(self.host.check_output("readlink /var/www/%s", SITE)).split("/")[4]
+
+    def other(self) -> str:
+        """A release that is not live."""
+        known = self.host.check_output("ls /opt/%s/releases", SITE).split()
+        return str(next(name for name in known if name != self.live()))
+
+    def activate(self, **options: float) -> Done:
+        """Have root activate the release that is not live."""
+        return self.blogctl("activate", "--retry", self.other(), **options)  # type: ignore[arg-type]
+
+    def serves(self) -> bool:
+        """Say whether visitors get pages of the live release."""
+        answer = self.visit(NAME).ask("/healthz")
+        return bool(answer.status == 200 and answer.json()["release"] == self.live())

@@ -1,0 +1,75 @@
+"""The hostile app, its neighbour, and the guard of every test: nothing outside the app's own data has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hostile import BACKUPS, DATA, MARK, NEIGHBOUR, SECRET, SECRET_FILE, SITE, Hostile, copy_of_the_app, record
+
+if TYPE_CHECKING:
+    from molecule.conftest import Operator
+
+#: As many as an attack has names to exchange, so that each try has many chances.
+UPLOADS = 60
+
+
+@pytest.fixture(scope="module")
+def neighbour(host: Any, visit: Callable[..., Any]) -> str:
+    """The data folder of another blog, with a database and uploads."""
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    visit("book.example.com").ask("/entries", form, method="POST", body=b"text=mine")
+    uploads = f"{NEIGHBOUR}/static/uploads"
+    host.check_output(
+        "runuser -u neighbour -- sh -c %s", f"for n in $(seq {UPLOADS}); do echo mine > {uploads}/$n.png; done"
+    )
+    return NEIGHBOUR
+
+
+@pytest.fixture(scope="module")
+def machine(host: Any, operator: Operator, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The machine, with a secret of root's and two releases of the app."""
+    host.check_output("sh -c %s", f"umask 077; echo {SECRET} > {SECRET_FILE}")
+    if len(host.check_output("ls /opt/%s/releases", SITE).split()) < 2:
+        source = copy_of_the_app(tmp_path_factory.mktemp("second"))
+        (source / "static").mkdir()
+        (source / "static" / "second.css").write_text("body { color: red; }\n")
+        run = operator.play("--extra-vars", f"source={source} with_neighbour=false")
+        assert run.returncode == 0, run.output
+    return host
+
+
+@pytest.fixture
+def app(machine: Any, visit: Callable[..., Any]) -> Generator[Hostile, None, None]:
+    """The app, whose loops end and whose data is removed after the test."""
+    found = Hostile(machine, visit)
+    yield found
+    kept = f"{DATA}/static"
+    machine.check_output(f"systemctl stop {SITE}.service")
+    machine.check_output(f"chmod -R u+rwX {DATA}")
+    machine.check_output(
+        f"find {DATA} {kept} {kept}/uploads -mindepth 1 -maxdepth 1"
+        f" -not -path {kept} -not -path {kept}/uploads -exec rm -rf {{}} +"
+    )
+    machine.check_output(f"rm -rf {BACKUPS}/2* {BACKUPS}/snapshots /opt/{SITE}/transaction.json")
+    machine.check_output(f"systemctl start {SITE}.service")
+
+
+@pytest.fixture(autouse=True)
+def _unharmed(machine: Any, operator: Operator, neighbour: str) -> Generator[None, None, None]:
+    """See that nothing outside the app's data has changed, and that root has executed nothing of the app's."""
+    del neighbour
+    before = record(operator)
+    yield
+    after = record(operator)
+    changed = {path: (before.get(path), after.get(path)) for path in before | after}
+    assert {path: both for path, both in changed.items() if both[0] != both[1]} == {}
+    assert not machine.file(MARK).exists
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A copy of the app to change."""
+    return copy_of_the_app(tmp_path)
