@@ -81,9 +81,8 @@ def test_a_health_page_without_an_end_is_read_up_to_a_limit(
     assert app.serves()
 
 
-@pytest.mark.parametrize("body", ["endless", "trickling"])
-def test_a_release_whose_health_page_has_no_end_is_refused_in_time(app: Hostile, body: str) -> None:
-    app.write("start.py", f"import app\nif not ON_A_COPY: app.health = {body!r}\n")
+def test_a_release_whose_health_page_has_no_end_is_refused_in_time(app: Hostile) -> None:
+    app.write("start.py", "import app\nif not ON_A_COPY: app.health = 'endless'\n")
     before = app.live()
     done = app.activate(memory=MEMORY)
     assert done.status == 1
@@ -99,7 +98,6 @@ import os, sqlite3
 c = sqlite3.connect(DATA / 'schema.db')
 c.execute('CREATE TABLE t (c)')
 c.execute('PRAGMA writable_schema = ON')
-c.execute("UPDATE sqlite_schema SET sql = 'CREATE TABLE t (c, c, CHECK (' || c || '))' WHERE 0")
 c.execute("UPDATE sqlite_schema SET sql = 'CREATE NONSENSE'")
 c.commit()
 c.close()
