@@ -54,8 +54,8 @@ UNREACHABLE = re.compile(
     r"|Errno (111|101|113|110|99)\b|Cannot assign requested address",
 )
 ISOLATED = (
-    "\nA rehearsal has no network and none of the host's sockets, so that it cannot change anything real. If the release"
-    " needs a server for this, choose: flask_blog_rehearsal_environment (settings for rehearsals alone, such as another"
+    "\nA rehearsal has no network and none of the host's sockets, so that it cannot change anything real. If the"
+    " release needs a server for this, choose: flask_blog_rehearsal_environment (settings for rehearsals alone, such as another"
     " database's URL), flask_blog_rehearse: start (start the app beside the live one with its real services, without"
     " its commands), or flask_blog_rehearse: false (no rehearsal)."
 )
