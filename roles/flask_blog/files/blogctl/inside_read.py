@@ -131,8 +131,8 @@ def copy(channel: Channel, request: Request, clock: Clock) -> Request:
                         copy_one(request, directory, name, handle, place / name, skipped, clock)
             except (PermissionError, tree.Sparse) as error:
                 skipped.add(directory.path_of(name), error.strerror)
-    found = fingerprint(channel, {"data": request["target"]}, clock)
-    return {"skipped": skipped.reasons, "more": skipped.more, **found}
+    digest = fingerprint(channel, {"data": request["target"]}, clock)
+    return {"skipped": skipped.reasons, "more": skipped.more, **digest}
 
 
 def copy_one(

@@ -56,8 +56,8 @@ UNREACHABLE = re.compile(
 ISOLATED = (
     "\nA rehearsal has no network and none of the host's sockets, so that it cannot change anything real. If the"
     " release needs a server for this, choose: flask_blog_rehearsal_environment (settings for rehearsals alone, such as"
-    " another database's URL), flask_blog_rehearse: start (start the app beside the live one with its real services, without"
-    " its commands), or flask_blog_rehearse: false (no rehearsal)."
+    " another database's URL), flask_blog_rehearse: start (start the app beside the live one with its real services,"
+    " without its commands), or flask_blog_rehearse: false (no rehearsal)."
 )
 
 
@@ -117,7 +117,7 @@ def rehearse(site: Site, release: str, commands: list[str]) -> bool:
 
 
 def _make_copy(site: Site, copy: Path) -> str:
-    """Copy the data, and return the copy's fingerprint. The folder is the app's account's, in one that only root enters."""
+    """Copy the data to a folder of the app's account in one that only root enters; return the copy's fingerprint."""
     account = pwd.getpwnam(site.settings["user"]).pw_uid, grp.getgrnam(site.settings["group"]).gr_gid
     copy.mkdir(mode=0o700)
     os.chown(copy, *account)
