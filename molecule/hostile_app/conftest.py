@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 #: As many as an attack has names to exchange, so that each try has many chances.
 UPLOADS = 60
+#: The app's folders as the role has made them.
+KEPT = "/root/static"
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +34,7 @@ def neighbour(host: Any, visit: Callable[..., Any]) -> str:
 def machine(host: Any, operator: Operator, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The machine, with a secret of root's and two releases of the app."""
     host.check_output("sh -c %s", f"umask 077; echo {SECRET} > {SECRET_FILE}")
+    host.check_output(f"rm -rf {KEPT} && cp --archive {DATA}/static {KEPT}")
     if len(host.check_output("ls /opt/%s/releases", SITE).split()) < 2:
         source = copy_of_the_app(tmp_path_factory.mktemp("second"))
         (source / "static").mkdir()
@@ -46,15 +49,12 @@ def app(machine: Any, visit: Callable[..., Any]) -> Generator[Hostile, None, Non
     """The app, whose loops end and whose data is removed after the test."""
     found = Hostile(machine, visit)
     yield found
-    kept = f"{DATA}/static"
-    machine.check_output(f"systemctl stop {SITE}.service")
-    machine.check_output(f"chmod -R u+rwX {DATA}")
+    # What a test has left half done must not spoil the next one.
     machine.check_output(
-        f"find {DATA} {kept} {kept}/uploads -mindepth 1 -maxdepth 1"
-        f" -not -path {kept} -not -path {kept}/uploads -exec rm -rf {{}} +"
+        f"systemctl stop {SITE}.service && rm -rf /opt/{SITE}/transaction.json {BACKUPS}/2* {BACKUPS}/snapshots"
+        f" && find {DATA} -mindepth 1 -delete && chmod 710 {DATA} && cp --archive {KEPT} {DATA}/static"
+        f" && systemctl start {SITE}.service"
     )
-    machine.check_output(f"rm -rf {BACKUPS}/2* {BACKUPS}/snapshots /opt/{SITE}/transaction.json")
-    machine.check_output(f"systemctl start {SITE}.service")
 
 
 @pytest.fixture(autouse=True)

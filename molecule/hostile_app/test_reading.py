@@ -128,6 +128,16 @@ with (DATA / 'sparse').open('wb') as file:
 (DATA / 'closed').mkdir()
 (DATA / 'closed').chmod(0)
 """
+#: A lease on a file stops who opens it, until the one who has the lease gives it up (fcntl(2), F_SETLEASE).
+LEASE = """
+import subprocess, sys
+(DATA / 'leased').write_text('mine')
+take = 'import fcntl, signal, sys, time; signal.signal(signal.SIGIO, signal.SIG_IGN); ' \\
+    'file = open(sys.argv[1], "r+"); fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK); print(flush=True); ' \\
+    'time.sleep(120)'
+holder = subprocess.Popen([sys.executable, '-c', take, str(DATA / 'leased')], stdout=subprocess.PIPE)
+holder.stdout.readline()
+"""
 FIFOS = """
 import os
 files, pipes = DATA / 'files', DATA / 'pipes'
@@ -141,14 +151,14 @@ repeat(lambda: exchange(files, pipes))
 
 
 def test_what_cannot_be_copied_is_skipped_and_named_and_the_rest_is_copied(app: Hostile) -> None:
-    app.run(CHANGE + DAMAGED + DEEP + SPARSE + FIFOS)
+    app.run(CHANGE + DAMAGED + DEEP + SPARSE + LEASE + FIFOS)
     done = app.blogctl("--json", "backup")
     assert done.status == 7, done.stderr
     said = done.json()
     manifest = json.loads(app.host.file(f"{BACKUPS}/{said['name']}/manifest.json").content_string)
     assert said["skipped"] == manifest["skipped"]
     named = set(manifest["skipped"])
-    assert {"damaged.db", "schema.db", "unreadable", "closed"} <= named, named
+    assert {"damaged.db", "schema.db", "unreadable", "closed", "leased"} <= named, named
     assert any(path.startswith("d/d/") or path.endswith("/d/d") for path in named), named
     assert {"database.db", "views.db", "sparse"} <= set(manifest["files"])
     used = int(app.host.check_output("du --summarize --block-size=1M %s", f"{BACKUPS}/{said['name']}").split()[0])
@@ -157,7 +167,7 @@ def test_what_cannot_be_copied_is_skipped_and_named_and_the_rest_is_copied(app: 
 
 
 def test_a_release_goes_on_without_what_cannot_be_copied(app: Hostile, eventually: Callable[..., None]) -> None:
-    app.run(CHANGE + DAMAGED + DEEP + SPARSE + FIFOS)
+    app.run(CHANGE + DAMAGED + DEEP + SPARSE + LEASE + FIFOS)
     app.write("command.py", CHANGE)
     before = app.live()
     done = app.activate()

@@ -61,6 +61,14 @@ def _servers(machine: Any, operator: Operator) -> Generator[None, None, None]:
     machine.check_output("systemctl stop real-servers")
 
 
+@pytest.fixture
+def _settings_kept(machine: Any) -> Generator[None, None, None]:
+    """Put the site's settings back after the test, without a run of the playbook."""
+    machine.check_output(f"rm -rf /root/settings && cp --archive /etc/{SITE} /root/settings")
+    yield
+    machine.check_output(f"rm -rf /etc/{SITE} && cp --archive /root/settings /etc/{SITE}")
+
+
 def visitors_of_servers(host: Any) -> dict[str, set[str]]:
     """Return who has reached which places since the last time, by what they say of themselves."""
     found = defaultdict(set)
@@ -112,6 +120,7 @@ def test_a_rehearsal_reaches_nothing_and_the_live_app_reaches_what_it_needs(app:
     assert app.blogctl("run", "--", "printenv", "FLASK_BLOG_ROLE").stdout.strip() == "command"
 
 
+@pytest.mark.usefixtures("_settings_kept")
 def test_a_release_that_needs_a_server_is_told_its_choices_and_has_them(
     app: Hostile, operator: Operator, source: Path, eventually: Callable[..., None]
 ) -> None:

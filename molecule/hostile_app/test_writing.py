@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from hostile import BACKUPS, CHANGE, DATA, FAIL_LIVE, LIBRARY, NEIGHBOUR, PAYLOAD, SECRET, SECRET_FILE, Hostile
@@ -23,15 +23,17 @@ for number in range(1, 61):
     (links / f'{number}.png').symlink_to(targets[number % len(targets)])
 repeat(lambda: exchange(files, links))
 """
-#: The same with a link to a whole directory, so that the names behind it are another account's files.
+#: Exchanges a directory above the uploads for a link to the neighbour's, and gives the playbook something to do.
 EXCHANGE_PARENT = """
-files, link = DATA / 'static/uploads/album', DATA / 'static/uploads/link'
-files.mkdir(parents=True)
-link.symlink_to(target)
-for number in range(1, 61):
-    (files / f'{number}.png').write_text('mine')
-    (files / f'{number}.png').chmod(0o600)
-repeat(lambda: exchange(files, link))
+static, link = DATA / 'static', DATA / 'link'
+if not link.is_symlink() and not static.is_symlink():
+    link.symlink_to(f'{target}/static')
+    (static / 'uploads').chmod(0o700)
+    for number in range(1, 61):
+        (static / 'uploads' / f'{number}.png').write_text('mine')
+        (static / 'uploads' / f'{number}.png').chmod(0o600)
+if not running():
+    repeat(lambda: exchange(static, link))
 """
 
 
@@ -134,12 +136,10 @@ def test_files_exchanged_for_links_while_root_copies_give_nothing_away(app: Host
 def test_a_directory_exchanged_for_a_link_while_the_playbook_runs_gives_nothing_away(
     app: Hostile, operator: Operator
 ) -> None:
-    app.run(EXCHANGE_PARENT, target=f"{NEIGHBOUR}/static/uploads")
     for _ in range(3):
-        operator.play("--extra-vars", "with_neighbour=false")
         # The playbook may have started the app anew.
-        if app.run("print(running())") == "False\n":
-            app.run("repeat(lambda: exchange(DATA / 'static/uploads/album', DATA / 'static/uploads/link'))")
-    owners: Any = app.host.check_output("find %s -printf '%%u\n' | sort -u", f"{NEIGHBOUR}/static/uploads")
+        app.run(EXCHANGE_PARENT, target=NEIGHBOUR)
+        operator.play("--extra-vars", "with_neighbour=false")
+    owners = app.host.check_output("find %s -printf '%%u\n' | sort -u", f"{NEIGHBOUR}/static/uploads")
     assert owners == "neighbour"
     assert app.host.run("find %s -user root", DATA).stdout == ""
