@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 #: As many as an attack has names to exchange, so that each try has many chances.
 UPLOADS = 60
 #: The app's folders as the role has made them.
-KEPT = "/root/static"
+KEPT = "/root/folders"
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def neighbour(host: Any, visit: Callable[..., Any]) -> str:
 def machine(host: Any, operator: Operator, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The machine, with a secret of root's and two releases of the app."""
     host.check_output("sh -c %s", f"umask 077; echo {SECRET} > {SECRET_FILE}")
-    host.check_output(f"rm -rf {KEPT} && cp --archive {DATA}/static {KEPT}")
+    host.check_output(f"[ -e {KEPT} ] || cp --archive {DATA} {KEPT}")
     if len(host.check_output("ls /opt/%s/releases", SITE).split()) < 2:
         source = copy_of_the_app(tmp_path_factory.mktemp("second"))
         (source / "static").mkdir()
@@ -52,7 +52,7 @@ def app(machine: Any, visit: Callable[..., Any]) -> Generator[Hostile, None, Non
     # What a test has left half done must not spoil the next one.
     machine.check_output(
         f"systemctl stop {SITE}.service && rm -rf /opt/{SITE}/transaction.json {BACKUPS}/2* {BACKUPS}/snapshots"
-        f" && find {DATA} -mindepth 1 -delete && chmod 710 {DATA} && cp --archive {KEPT} {DATA}/static"
+        f" && find {DATA} -mindepth 1 -delete && cp --archive {KEPT}/. {DATA}"
         f" && systemctl start {SITE}.service"
     )
 
