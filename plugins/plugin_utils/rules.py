@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from ansible_collections.flaskblog.hosting.plugins.module_utils.releases import clean, is_below
-from ansible_collections.flaskblog.hosting.plugins.plugin_utils import repository
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils import limits, repository
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.local_source import ARCHIVES
 
 PREFIX = "flask_blog_"
@@ -403,6 +403,11 @@ def _backup(values: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
+def _limits(values: Mapping[str, Any]) -> Iterator[str]:
+    for fault in limits.faults(values):
+        yield problem(*fault)
+
+
 RULES: tuple[Rule, ...] = (
     _name,
     _accounts,
@@ -423,6 +428,7 @@ RULES: tuple[Rule, ...] = (
     _static,
     _settings,
     _commands,
+    _limits,
     _proxy,
     _backup,
 )
