@@ -212,9 +212,7 @@ def test_a_worker_cannot_speak_for_the_service(host: Any, greedy: Visitor) -> No
 @pytest.fixture
 def listener(host: Any) -> Generator[str, None, None]:
     """Somebody who listens on an abstract Unix socket of the host, called like the host's own address."""
-    code = (
-        r"import socket, time; s = socket.socket(socket.AF_UNIX); s.bind('\x00127.0.0.1'); s.listen(9); time.sleep(99)"
-    )
+    code = r"import socket, time; s = socket.socket(1); s.bind('\x00127.0.0.1'); s.listen(9); time.sleep(99)"
     host.check_output("systemd-run --quiet --collect --unit=limits-listener python3 -c %s", code)
     yield "127.0.0.1"
     host.check_output("systemctl stop limits-listener")
