@@ -36,7 +36,7 @@ INSIDE = "import sys; sys.path.insert(0, sys.argv[1]); from blogctl.inside impor
 #: Where the work on the data finds a second folder, such as that of a copy.
 TARGET = "/mnt"
 
-Properties = dict[str, str | list[str]]
+Properties = dict[str, str | int | list[str]]
 
 
 def properties_as_app(site: Site, folder: Path, place: Path) -> Properties:
