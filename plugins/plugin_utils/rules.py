@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from ansible_collections.flaskblog.hosting.plugins.module_utils.releases import clean, is_below
-from ansible_collections.flaskblog.hosting.plugins.plugin_utils import repository
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils import limits, repository
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.local_source import ARCHIVES
 
 PREFIX = "flask_blog_"
@@ -409,6 +409,11 @@ def _backup(values: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
+def _limits(values: Mapping[str, Any]) -> Iterator[str]:
+    for fault in limits.faults(values):
+        yield problem(*fault)
+
+
 RULES: tuple[Rule, ...] = (
     _name,
     _accounts,
@@ -430,6 +435,7 @@ RULES: tuple[Rule, ...] = (
     _settings,
     _commands,
     _rehearse,
+    _limits,
     _proxy,
     _backup,
 )
