@@ -176,3 +176,32 @@ def test_a_release_goes_on_without_what_cannot_be_copied(app: Hostile, eventuall
     assert not app.host.file(f"{BACKUPS}/rehearsal").exists
     assert app.blogctl("rollback", "--restore-data").status == 0
     assert app.live() == before
+
+
+#: Ends every process of its account but its own two: those that work on the data for root, too.
+KILL = """
+import os, signal
+own = {os.getpid(), os.getppid()}
+def end_others():
+    for pid in {int(name) for name in os.listdir('/proc') if name.isdigit()} - own:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except OSError:
+            pass
+repeat(end_others, pause=0)
+"""
+
+
+def test_an_app_that_kills_what_works_for_root_stops_nothing_for_longer_than_it_runs(app: Hostile) -> None:
+    app.run(CHANGE)
+    app.write("command.py", CHANGE)
+    app.run(KILL)
+    before = app.live()
+    assert app.blogctl("backup", bound=60).status in (0, 1, 7)
+    app.activate()
+    assert app.host.run(f"ls -d {BACKUPS}/.incomplete-* {BACKUPS}/rehearsal").stdout == ""
+    app.host.check_output("systemctl stop hostile.service")
+    if app.live() == before:
+        assert app.activate().status == 0
+    assert app.blogctl("backup").status == 0
+    assert app.host.run("systemctl --failed --plain --no-legend").stdout == ""

@@ -29,15 +29,15 @@ EXCHANGE_PARENT = """
 import os, time
 albums, link = DATA / 'albums', DATA / 'link'
 if not os.path.lexists(link):
-    for number in range(1, 9):
+    for number in range(1, 31):
         (albums / str(number)).chmod(0o700)
     link.symlink_to(target)
 def there_and_back():
     # Longer a directory than a link: the playbook refuses a link that it finds.
     exchange(albums, link)
-    time.sleep(0.0003)
+    time.sleep(0.0001)
     exchange(albums, link)
-    time.sleep(0.0005)
+    time.sleep(0.0015)
 if not running():
     repeat(there_and_back, pause=0)
 """
