@@ -74,9 +74,9 @@ def make_directory(root: str, relative: str, uid: int, gid: int, mode: int) -> i
 
 def _descend(root: str, relative: str, complete: Callable[[int], None] | None) -> int:
     """Open a directory; make missing ones if C(complete) says how they are completed."""
+    names, path = components(relative), root
     descriptor = _enter(root, None, root, complete)
-    path = root
-    for name in components(relative):
+    for name in names:
         path = f"{path}/{name}"
         try:
             below = _enter(name, descriptor, path, complete)
