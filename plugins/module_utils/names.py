@@ -123,7 +123,7 @@ def _directories(site: Mapping[str, Any], objects: list[Mapping[str, Any]]) -> I
         if folder and _entries(folder) and _owner(folder) not in mine:
             yield f"{folder} is there and belongs to another account"
     folder = site.get("run_directory") or f"/run/{site['name']}"
-    if os.path.lexists(folder) and _owner(folder) != _uid(site["user"]):
+    if _owner(folder) not in (None, _uid(site["user"])):
         yield f"{folder} is there and belongs to something that runs"
 
 
@@ -144,8 +144,12 @@ def _is_known(name: str, known: Iterable[str]) -> bool:
     return any(name == one or name.startswith(f".{one}.") for one in known)
 
 
-def _owner(path: str) -> int:
-    return os.lstat(path).st_uid
+def _owner(path: str) -> int | None:
+    """Return whose a directory is; None if there is none."""
+    try:
+        return os.lstat(path).st_uid
+    except FileNotFoundError:
+        return None
 
 
 def _uid(name: str) -> int | None:

@@ -264,7 +264,8 @@ def _put_file(wanted: Mapping[str, Any]) -> Callable[[], None]:
     existing = read_text(path) if is_file else None
     undo = _undo_for(path, found)
     text = with_generated(wanted, existing, make=lambda: random_secrets.token_hex(32))
-    write_atomically(path, text, *ids(wanted), int(wanted["mode"], 8))
+    uid, gid = ids(wanted)
+    write_atomically(path, text, uid, gid, int(wanted["mode"], 8))
     return undo
 
 

@@ -213,7 +213,7 @@ def test_a_file_that_was_exchanged_since_it_was_looked_at_is_not_opened(tmp_path
     (tmp_path / "file").unlink()
     with pytest.raises(beneath.Blocked, match="file is gone"), entry.opened():
         pass
-    walking.close()  # type: ignore[attr-defined]
+    walking.close()
 
 
 # -- giving ---------------------------------------------------------------------------------------------------------
