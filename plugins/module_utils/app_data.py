@@ -205,9 +205,10 @@ def compare_tree(wanted: Mapping[str, Any], notes: list[str]) -> Difference | No
     tree, recipient = opened
     difference = Difference(wanted["layer"], tree.root)
     foreign: list[str] = []
+    left: list[str] = []
     for entry in beneath.walk(tree.root):
         if entry.unread:
-            notes.append(f"{tree.root}/{shown(entry.path)} {entry.unread}; nothing in it is checked or changed")
+            left.append(f"{tree.root}/{shown(entry.path)} {entry.unread}; nothing in it is checked or changed")
         words = tree.words(entry.path, entry.status)
         if not words:
             continue
@@ -215,11 +216,14 @@ def compare_tree(wanted: Mapping[str, Any], notes: list[str]) -> Difference | No
         if recipient.owner_of(entry.status.st_uid):
             foreign.append(path)
         elif reason := recipient.refusal(entry.status):
-            notes.append(f"{path} {reason}; its owner, group and mode are left as they are")
+            left.append(f"{path} {reason}; its owner, group and mode are left as they are")
         else:
             difference.words.append(f"{path}: {', '.join(words)}")
     if foreign:
         raise _all_foreign(sorted(foreign), tree.owner)
+    notes += sorted(left)[:NAMED]
+    if len(left) > NAMED:
+        notes.append(f"{tree.root} holds {len(left) - NAMED} more things that are left alone")
     difference.words.sort()
     describe_attributes(difference)
     return difference if difference.words else None

@@ -291,6 +291,17 @@ def test_a_hard_link_with_a_wrong_mode_is_left_alone_and_named(tmp_path: Path, m
     ]
 
 
+def test_an_app_cannot_fill_the_output_with_what_is_left_alone(tmp_path: Path, me: Any) -> None:
+    (tmp_path / "0").touch()
+    (tmp_path / "0").chmod(0o666)
+    for number in range(1, 100):
+        (tmp_path / str(number)).hardlink_to(tmp_path / "0")
+    notes: list[str] = []
+    objects.compare(tree_at(tmp_path, me), notes)
+    assert len(notes) == app_data.NAMED + 1
+    assert notes[-1] == f"{tmp_path} holds 95 more things that are left alone"
+
+
 def test_eleven_hundred_nested_directories_are_named_and_end_no_run(tmp_path: Path, me: Any) -> None:
     """os.fwalk() recurses in Python 3.11: an app could have every run of the role end with RecursionError."""
     (tmp_path / "open").touch()
