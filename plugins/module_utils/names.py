@@ -53,9 +53,13 @@ def problems(site: Mapping[str, Any], account: Mapping[str, Any], objects: Itera
     :param objects: the managed objects, which say what is ours.
     """
     reasons = list(_collisions(site))
-    if not is_ours(site):
+    if is_ours(site):
+        # An account that the site did not have at its last run may be somebody's.
+        known = _recorded_accounts(site)
+        reasons += _accounts(site, account, known) if known else []
+    else:
         managed = list(objects)
-        reasons += [*_directories(site, managed), *_packages(site), *_accounts(site, account), *_units(managed)]
+        reasons += [*_directories(site, managed), *_packages(site), *_accounts(site, account, ()), *_units(managed)]
     remedy = "Choose another flask_blog_name, or remove what stands there"
     return [f"flask_blog_name: {site['name']!r}: {reason}. {remedy}." for reason in reasons]
 
@@ -68,6 +72,21 @@ def is_ours(site: Mapping[str, Any]) -> bool:
     with contextlib.suppress(OSError):
         return os.readlink(site["link"]).startswith(f"{site['releases']}/")
     return False
+
+
+def _recorded_accounts(site: Mapping[str, Any]) -> set[str]:
+    """Return the accounts of the site's last run, as its settings say; nothing if they cannot be read."""
+    found = _read_settings(os.path.join(site["config"], "site.json"))
+    return {str(found[key]) for key in ("user", "build_user") if key in found}
+
+
+def _read_settings(path: str) -> dict[str, Any]:
+    """Return the settings of a site; nothing if the file is missing, damaged or another program's."""
+    try:
+        found = json.loads(beneath.read_small(os.path.dirname(path), os.path.basename(path), READ_LIMIT))
+    except (OSError, ValueError, RecursionError, beneath.Blocked):
+        return {}
+    return found if isinstance(found, dict) and isinstance(found.get("name"), str) else {}
 
 
 # -- other sites ----------------------------------------------------------------------------------------------------
@@ -96,11 +115,8 @@ def _derived(site: Mapping[str, Any]) -> set[str]:
 def _other_sites(name: str) -> Iterator[dict[str, Any]]:
     """Yield the settings of the other sites of this host, as far as they can be read."""
     for path in sorted(glob.glob(f"{CONFIGURATION}/*/site.json")):
-        try:
-            found = json.loads(beneath.read_small(os.path.dirname(path), "site.json", READ_LIMIT))
-        except (OSError, ValueError, RecursionError, beneath.Blocked):
-            continue
-        if isinstance(found, dict) and isinstance(found.get("name"), str) and found["name"] != name:
+        found = _read_settings(path)
+        if found and found["name"] != name:
             yield found
 
 
@@ -110,7 +126,9 @@ def _other_sites(name: str) -> Iterator[dict[str, Any]]:
 def _directories(site: Mapping[str, Any], objects: list[Mapping[str, Any]]) -> Iterator[str]:
     paths = [str(item["path"]) for item in objects] + [str(value) for value in site.values()]
     for folder, more in ((site["config"], frozenset[str]()), (site["root"], OWN_IN_ROOT)):
-        known = more | {os.path.relpath(path, folder).partition("/")[0] for path in paths if path.startswith(folder)}
+        known = more | {
+            os.path.relpath(path, folder).partition("/")[0] for path in paths if path.startswith(f"{folder}/")
+        }
         strange = [name for name in _entries(folder) if not _is_known(name, known)]
         if strange:
             shown = ", ".join(strange[:NAMED]) + (" ..." if len(strange) > NAMED else "")
@@ -170,12 +188,17 @@ def _packages(site: Mapping[str, Any]) -> Iterator[str]:
             yield f"the package {package} has {', '.join(sorted(one.decode() for one in taken))}"
 
 
-def _accounts(site: Mapping[str, Any], account: Mapping[str, Any]) -> Iterator[str]:
-    """Refuse accounts that are somebody's; ours cannot log in and have a system account's uid."""
+def _accounts(site: Mapping[str, Any], account: Mapping[str, Any], known: Iterable[str]) -> Iterator[str]:
+    """Refuse accounts that are somebody's; ours cannot log in and have a system account's uid.
+
+    :param known: accounts that are ours, which are corrected if they were changed.
+    """
     ours = {str(site["build_user"]): None} if site.get("build_user") else {}
     if account.get("dedicated"):
         ours[account["name"]] = account["home"]
     for name, home in ours.items():
+        if name in known:
+            continue
         try:
             found = pwd.getpwnam(name)
         except KeyError:

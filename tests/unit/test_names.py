@@ -238,6 +238,16 @@ def test_an_account_of_somebodys_is_not_changed_but_refused(
     assert "name it in flask_blog_user" in message
 
 
+@pytest.mark.parametrize(("before", "refused"), [("www-data", True), ("blog", False)])
+def test_a_site_that_gets_an_account_of_its_own_later_does_not_get_somebodys(
+    make_site: Make, accounts: dict[str, SimpleNamespace], before: str, refused: bool
+) -> None:
+    site = make_site()
+    put(f"{site['config']}/site.json", json.dumps({**site, "user": before}))
+    accounts["blog"] = account(site, pw_uid=1000, pw_shell="/bin/bash")
+    assert ["an account blog that is not this role's" in message for message in found(site)] == [True] * refused
+
+
 def test_an_account_that_was_named_is_used_as_it_is(make_site: Make, accounts: dict[str, SimpleNamespace]) -> None:
     site = make_site(user="ada")
     accounts["ada"] = account(site, pw_uid=1000, pw_shell="/bin/bash", pw_dir="/home/ada")
