@@ -112,11 +112,11 @@ def _enter(name: str, directory: int | None, path: str, complete: Callable[[int]
 
 
 def open_file(directory: int, name: str, path: str = "") -> int:
-    """Open a regular file by its name in an open directory. A FIFO does not block, and a link is not followed.
+    """Open a regular file by its name in an open directory. Nothing is waited for, and a link is not followed.
 
     :param path: the whole path, for messages.
     :returns: a descriptor to read from, which the caller closes.
-    :raises Blocked: if it is no regular file.
+    :raises Blocked: if it is no regular file, or a program keeps others from it.
     """
     try:
         # A device would react to being opened, so its type is asked for first, and asked again of what was opened.
@@ -126,6 +126,9 @@ def open_file(directory: int, name: str, path: str = "") -> int:
                 return descriptor
             os.close(descriptor)
     except OSError as error:
+        if error.errno == errno.EWOULDBLOCK:
+            # Its program holds a lease (fcntl(2), F_SETLEASE), for which an open would wait up to 45 s.
+            raise Blocked(path or name, "is held by a program") from error
         if error.errno not in (errno.ELOOP, errno.ENXIO):
             raise
     raise Blocked(path or name, "is no regular file")

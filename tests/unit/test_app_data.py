@@ -5,9 +5,11 @@ The exploits need root: CI runs as root, and an ordinary user runs what is left.
 
 from __future__ import annotations
 
+import fcntl
 import grp
 import os
 import pwd
+import signal
 import socket
 import stat
 import time
@@ -214,6 +216,18 @@ def test_a_fifo_a_socket_and_a_device_are_left_alone_and_hold_nobody_up(tmp_path
     assert objects.compare(wanted) is None
     objects.put_right(wanted)
     assert {path: attributes(path) for path in tmp_path.iterdir()} == before
+
+
+def test_a_lease_on_a_file_ends_no_run(tmp_path: Path, me: Any) -> None:
+    before = signal.signal(signal.SIGIO, signal.SIG_IGN)
+    try:
+        with (tmp_path / "held").open("w") as handle:
+            (tmp_path / "held").chmod(0o666)
+            fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+            objects.put_right(tree_at(tmp_path, me))
+            assert attributes(tmp_path / "held")[2] == 0o666
+    finally:
+        signal.signal(signal.SIGIO, before)
 
 
 @needs_root

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pwd
 import signal
@@ -145,6 +146,18 @@ def test_a_fifo_that_takes_a_files_place_at_the_last_moment_holds_nobody_up(
         beneath.open_file(directory, "note")
     monkeypatch.undo()
     os.close(directory)
+
+
+def test_a_lease_on_a_file_holds_nobody_up(tmp_path: Path) -> None:
+    """The owner of a file can keep an open(2) of root's waiting for 45 s."""
+    before = signal.signal(signal.SIGIO, signal.SIG_IGN)
+    try:
+        with (tmp_path / "note").open("w") as handle:
+            fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+            with pytest.raises(beneath.Blocked, match="note is held by a program"):
+                beneath.read_small(str(tmp_path), "note", 5)
+    finally:
+        signal.signal(signal.SIGIO, before)
 
 
 # -- walking --------------------------------------------------------------------------------------------------------
