@@ -39,13 +39,13 @@ def shown(path: str) -> str:
 
 
 def _conflict(problem: beneath.Blocked) -> Conflict:
-    return Conflict(f"{problem}. Nothing was changed there. Move it away and run again.")
+    return Conflict(f"{problem}. Nothing was changed there. Stop the blog, move it away, and run again.")
 
 
 def _foreign(path: str, reason: str, owner: str) -> Conflict:
     return Conflict(
-        f"{path} {reason}, so it is not given to {owner}. Remove it, or give it away yourself"
-        f" (chown -h {owner} {path}), and run again."
+        f"{path} {reason}, so it is not given to {owner}. Stop the blog, as the app could lead a command elsewhere;"
+        f" remove it, or give it away yourself (chown -h {owner} {path}), and run again."
     )
 
 
@@ -233,7 +233,8 @@ def _all_foreign(paths: list[str], owner: str) -> Conflict:
     more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
     return Conflict(
         f"{', '.join(paths[:NAMED])}{more}: another account of the host owns this, so it is not given to {owner}."
-        f" Remove it, or give it away yourself (chown -h {owner} PATH), and run again."
+        f" Stop the blog, as the app could lead a command elsewhere; remove it, or give it away yourself"
+        f" (chown -h {owner} PATH), and run again."
     )
 
 

@@ -34,7 +34,7 @@ class Difference:
 
 
 def user_id(name: str) -> int | None:
-    """Return the uid of an account, or None where it does not exist (yet)."""
+    """Return the uid of an account, or None if it does not exist (yet)."""
     try:
         return pwd.getpwnam(name).pw_uid
     except KeyError:
@@ -42,7 +42,7 @@ def user_id(name: str) -> int | None:
 
 
 def group_id(name: str) -> int | None:
-    """Return the gid of a group, or None where it does not exist (yet)."""
+    """Return the gid of a group, or None if it does not exist (yet)."""
     try:
         return grp.getgrnam(name).gr_gid
     except KeyError:
@@ -52,13 +52,13 @@ def group_id(name: str) -> int | None:
 def ids(wanted: Mapping[str, Any]) -> tuple[int, int]:
     """Return the uid and gid of a wanted owner and group.
 
-    :raises KeyError: where one of them does not exist.
+    :raises KeyError: if one of them does not exist.
     """
     return pwd.getpwnam(wanted["owner"]).pw_uid, grp.getgrnam(wanted["group"]).gr_gid
 
 
 def lstat(path: str) -> os.stat_result | None:
-    """Return the status of a path itself, never of what a link points to; None where there is nothing."""
+    """Return the status of a path itself, never of what a link points to; None if there is nothing."""
     try:
         return os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -89,7 +89,7 @@ def wrong_attributes(found: os.stat_result, wanted: Mapping[str, Any]) -> list[s
 
 
 def describe_attributes(difference: Difference) -> None:
-    """Show attributes in C(--diff), where the content has nothing to show."""
+    """Show attributes in C(--diff) if the content has nothing to show."""
     changes = [word for word in difference.words if " -> " in word]
     difference.before = "".join(f"{word.rpartition(' -> ')[0]}\n" for word in changes) or difference.before
     difference.after = (

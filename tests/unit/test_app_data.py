@@ -93,7 +93,7 @@ def test_a_parent_that_is_no_directory_is_a_conflict_and_never_followed(
         with pytest.raises(
             objects.Conflict,
             match=rf"{data}/static should be a directory, but a file or link stands there\. Nothing was changed there"
-            r"\. Move it away and run again\.",
+            r"\. Stop the blog, move it away, and run again\.",
         ):
             getattr(objects, step)(directory_at(data, relative, me, mode="0777"))
     assert attributes(neighbour / "uploads") == before
@@ -109,8 +109,8 @@ def test_a_directory_of_another_account_is_a_conflict_that_names_the_remedy(tmp_
     for step in (objects.compare, objects.put_right):
         with pytest.raises(
             objects.Conflict,
-            match=r"static belongs to the account daemon, so it is not given to www-data\. Remove it, or give it away"
-            r" yourself \(chown -h www-data .*/static\), and run again",
+            match=r"static belongs to the account daemon, so it is not given to www-data\. Stop the blog, .*; remove"
+            r" it, or give it away yourself \(chown -h www-data .*/static\), and run again",
         ):
             step(wanted)
     assert (tmp_path / "static").stat().st_uid == daemon
@@ -238,8 +238,8 @@ def test_a_file_that_another_account_owns_is_a_conflict_and_stays_its_own(tmp_pa
     wanted = given_to_www_data(tree_at(tmp_path, me))
     with pytest.raises(
         objects.Conflict,
-        match=r"letters\.mbox: another account of the host owns this, so it is not given to www-data\. Remove it, or"
-        r" give it away yourself \(chown -h www-data PATH\), and run again",
+        match=r"letters\.mbox: another account of the host owns this, so it is not given to www-data\. Stop the blog,"
+        r" .*; remove it, or give it away yourself \(chown -h www-data PATH\), and run again",
     ):
         objects.compare(wanted)
     objects.put_right(wanted)
