@@ -277,9 +277,10 @@ def test_the_recovery_may_write_whatever_it_may_have_to_put_back(render: Any) ->
     found = settings(unit(render, "flask-blog-recovery.service"))
     writable = [path.lstrip("-") for line in found["Service.ReadWritePaths"] for path in line.split()]
     site = render().variables["__flask_blog_site"]
-    places = [site[key] for key in ("link", "root", "data", "backups")] + site["settings_files"]
-    for place in [*places, "/run/lock/flask-blog-hosting-flask-blog.lock", "/run/flask-blog-hosting/flask-blog.socket"]:
+    places = [site[key] for key in ("link", "root", "backups")] + site["settings_files"]
+    for place in [*places, "/run/flask-blog-hosting/flask-blog.lock", "/run/flask-blog-hosting/flask-blog.socket"]:
         assert any(place == path or place.startswith(f"{path}/") for path in writable), place
+    assert not any(site["data"].startswith(path) for path in writable), "a unit of the app's account puts the data back"
 
 
 @pytest.mark.parametrize(("schedule", "wanted"), [("daily", True), ("never", False)])
@@ -398,8 +399,11 @@ def test_each_unit_has_the_line_by_which_the_plan_knows_it(render: Any) -> None:
     assert [item["path"] for item in found if names.UNIT_MARK.decode() not in item["content"].splitlines()] == []
 
 
+SECRETS = {f"/etc/flask-blog/{name}" for name in ("environment", "rehearsal-environment", "site.json")}
+
+
 @pytest.mark.parametrize(("hide", "expected"), [(True, True), (False, False), ("false", False), ("true", True)])
 def test_secrets_are_shown_only_where_that_is_asked_for(render: Any, hide: bool | str, expected: bool) -> None:
     """Asked for with C(-e), the switch is text."""
     hidden = {item["path"] for item in render(hide_secrets=hide).objects if item.get("secret")}
-    assert hidden == ({"/etc/flask-blog/environment", "/etc/flask-blog/site.json"} if expected else set())
+    assert hidden == (SECRETS if expected else set())
