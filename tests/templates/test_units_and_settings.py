@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.flaskblog.hosting.plugins.module_utils import names
 
 UNITS = (
     "flask-blog.service",
@@ -276,9 +277,10 @@ def test_the_recovery_may_write_whatever_it_may_have_to_put_back(render: Any) ->
     found = settings(unit(render, "flask-blog-recovery.service"))
     writable = [path.lstrip("-") for line in found["Service.ReadWritePaths"] for path in line.split()]
     site = render().variables["__flask_blog_site"]
-    places = [site[key] for key in ("link", "root", "data", "backups")] + site["settings_files"]
-    for place in [*places, "/run/lock/flask-blog-hosting-flask-blog.lock", "/run/flask-blog-hosting/flask-blog.socket"]:
+    places = [site[key] for key in ("link", "root", "backups")] + site["settings_files"]
+    for place in [*places, "/run/flask-blog-hosting/flask-blog.lock", "/run/flask-blog-hosting/flask-blog.socket"]:
         assert any(place == path or place.startswith(f"{path}/") for path in writable), place
+    assert not any(site["data"].startswith(path) for path in writable), "a unit of the app's account puts the data back"
 
 
 @pytest.mark.parametrize(("schedule", "wanted"), [("daily", True), ("never", False)])
@@ -369,8 +371,39 @@ def test_nothing_that_is_managed_is_writable_for_others_or_holds_secrets_openly(
             assert ("hunter2" in item["content"]) == (item["path"] == "/etc/flask-blog/environment")
 
 
+def test_what_the_server_and_root_write_down_is_closed_from_the_start_and_rotated(render: Any) -> None:
+    rendered = render()
+    found = {item["path"]: item for item in rendered.objects if item["kind"] == "attributes"}
+    for log in ("/var/log/nginx/flask-blog.access.log", "/var/log/nginx/flask-blog.error.log"):
+        assert f" {log};" in rendered.text("/etc/nginx/sites-available/flask-blog.conf")
+        assert [found[log][key] for key in ("owner", "group", "mode", "create")] == ["www-data", "adm", "0640", True]
+    journal = found["/opt/flask-blog/operations.jsonl"]
+    assert [journal[key] for key in ("owner", "group", "mode", "create")] == ["root", "root", "0600", False]
+    assert len(found) == 3
+    assert "logrotate" in rendered.variables["__flask_blog_packages"]
+
+
+def test_roots_own_state_and_locks_lie_in_directories_of_roots(render: Any) -> None:
+    rendered = render()
+    modes = {item["path"]: (item["owner"], item["mode"]) for item in rendered.objects if item["kind"] == "directory"}
+    assert modes[rendered.variables["__flask_blog_site"]["state"]] == ("root", "0700")
+    assert modes["/run/flask-blog-hosting"] == ("root", "0755")
+    boot = rendered.text("/etc/tmpfiles.d/flask-blog-hosting.conf")
+    assert boot.splitlines()[-1] == "d /run/flask-blog-hosting 0755 root root -"
+
+
+def test_each_unit_has_the_line_by_which_the_plan_knows_it(render: Any) -> None:
+    """Without it, a first run that was interrupted would take its own units for somebody else's."""
+    found = [item for item in render().objects if item["path"].startswith(f"{names.UNITS}/")]
+    assert len(found) >= 6
+    assert [item["path"] for item in found if names.UNIT_MARK.decode() not in item["content"].splitlines()] == []
+
+
+SECRETS = {f"/etc/flask-blog/{name}" for name in ("environment", "rehearsal-environment", "site.json")}
+
+
 @pytest.mark.parametrize(("hide", "expected"), [(True, True), (False, False), ("false", False), ("true", True)])
 def test_secrets_are_shown_only_where_that_is_asked_for(render: Any, hide: bool | str, expected: bool) -> None:
     """Asked for with C(-e), the switch is text."""
     hidden = {item["path"] for item in render(hide_secrets=hide).objects if item.get("secret")}
-    assert hidden == ({"/etc/flask-blog/environment", "/etc/flask-blog/site.json"} if expected else set())
+    assert hidden == (SECRETS if expected else set())

@@ -93,7 +93,8 @@ def test_a_ready_process_leaves_a_note_that_the_roles_modules_read(
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "run"))
     settings = load(tmp_path / "live")
     settings.when_ready(None)
-    note = live.served(str(tmp_path / "run"), str(os.getpid()))
+    text = (tmp_path / "run" / "served.json").read_text()
+    note = live.served({"StatusText": text, "MainPID": str(os.getpid())})
     assert note["release"] == "abc"
     assert note["venv"] == os.path.realpath(sys.prefix)
     assert note["revision"] == settings.revision

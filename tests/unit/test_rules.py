@@ -60,6 +60,10 @@ FINE = [
     ("name", "b"),
     ("name", "blog2"),
     ("name", "a" * 32),
+    ("name", "next-blog"),
+    ("name", "data"),
+    ("name", "build-a-boat"),
+    ("name", "the-runners"),
     ("user", "www-data"),
     ("user", "_blog"),
     ("server_names", ["blog.example.com", "www.example.com"]),
@@ -119,6 +123,17 @@ BAD = [
     ("name", "", "", "lower-case letters"),
     ("name", "nginx", "nginx", "a service or account of the system"),
     ("name", "root", "root", "a service or account of the system"),
+    *(
+        ("name", name, name, "a service or account of the system")
+        for name in ("dpkg", "apt", "ssl", "sudo", "ssh", "sshd", "cron", "disk", "docker", "shadow", "news", "lock")
+    ),
+    ("name", "flask-blog-hosting", "flask-blog-hosting", "a service or account of the system"),
+    ("name", "systemd-homed", "systemd-homed", "a service or account of the system"),
+    *(
+        ("name", f"blog{suffix}", f"blog{suffix}", "another one could have this name")
+        for suffix in ("-next", "-recovery", "-backup", "-command", "-rehearsal", "-build", "-data", "-run", "-run-7")
+    ),
+    ("name", "build-0123456789abcdef", "build-0123456789abcdef", "another one could have this name"),
     ("user", "root", "root", "a hole in the server"),
     ("user", "a user", "a user", "no valid name of an account"),
     ("group", "root", "root", "a hole in the server"),
