@@ -290,6 +290,18 @@ def test_one_whose_pages_are_not_there_takes_no_request(tried: Any, pages: dict[
     assert found[1] == problem, "blogctl finds the reason"
 
 
+def test_one_whose_pages_are_there_says_so_in_words_that_blogctl_finds(
+    tmp_path: Path, load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLASK_BLOG_TRY_AS", "blog.test")
+    monkeypatch.setenv("FLASK_BLOG_HEALTH_PATH", "/healthz")
+    said: list[str] = []
+    log = SimpleNamespace(warning=lambda *_: None, info=lambda text, *values: said.append(text % values))
+    load(tmp_path).post_worker_init(SimpleNamespace(wsgi=Blog(), log=log))
+    assert [bool(sandbox.READY.search(line)) for line in said] == [False, False, True]
+    assert said[-1] == "is ready: /healthz answered"
+
+
 def test_workers_without_threads_try_their_pages_as_well(
     tmp_path: Path, load: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
