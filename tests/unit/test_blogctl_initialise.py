@@ -139,9 +139,7 @@ def test_a_command_that_fails_leaves_the_directories_that_were_there_before(site
     assert site.path("initial_data").exists(), "the next run unpacks it again"
 
 
-def test_an_interruption_leaves_the_data_folder_as_new_as_before(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interruption_leaves_the_data_folder_as_new_as_before(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object) -> None:
         (site.path("data") / "half").touch()
         raise KeyboardInterrupt
