@@ -1,4 +1,4 @@
-"""Programs with the rights of the app's account: what they see, how long they may take, and what is kept of their words."""
+"""Programs with the rights of the app's account: what they reach, and what is kept of their output."""
 
 from __future__ import annotations
 

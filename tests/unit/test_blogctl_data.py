@@ -1,4 +1,4 @@
-"""blogctl's ways with a blog's databases: opened beside the blog that uses them, by the app's account and never by root."""
+"""A blog's databases are opened beside the blog that uses them, by the app's account and never by root."""
 
 from __future__ import annotations
 

@@ -88,6 +88,17 @@ def ends(end: socket.socket) -> None:
     end.send(b'{"done": true, "skipped": {}, "more": 0}')
 
 
+def hands(*files: tuple[object, int | None], **more: object) -> Conversation:
+    """Hand some files over, and say that this is all."""
+
+    def conversation(end: socket.socket) -> None:
+        for path, descriptor in files:
+            hand(end, path, descriptor, **more)
+        ends(end)
+
+    return conversation
+
+
 @pytest.fixture
 def file(tmp_path: Path) -> Iterator[int]:
     (tmp_path / "file").write_bytes(b"content")
@@ -169,13 +180,13 @@ def test_a_path_that_leads_elsewhere_is_refused(
         request.applymarker(
             pytest.mark.xfail(strict=True, raises=UnicodeEncodeError, reason="a surrogate is no character of a path")
         )
-    hostile(lambda end: (hand(end, path, file), ends(end)))
+    hostile(hands((path, file)))
     refused(site)
     assert not list(site.path("backups").parent.rglob("escaped"))
 
 
 def test_a_path_that_comes_twice_is_refused(site: Site, hostile: Any, file: int) -> None:
-    hostile(lambda end: (hand(end, "a", file), hand(end, "a", file), ends(end)))
+    hostile(hands(("a", file), ("a", file)))
     refused(site, "named a twice|File exists")
 
 
@@ -183,7 +194,7 @@ def test_a_path_that_comes_twice_is_refused(site: Site, hostile: Any, file: int)
 def test_a_path_below_a_file_or_in_the_place_of_a_directory_is_refused(
     site: Site, hostile: Any, file: int, paths: tuple[str, str]
 ) -> None:
-    hostile(lambda end: ([hand(end, path, file) for path in paths], ends(end)))
+    hostile(hands(*((path, file) for path in paths)))
     refused(site, "Not a directory|File exists")
 
 
@@ -215,7 +226,7 @@ def test_a_descriptor_of_what_is_no_file_to_read_is_refused(
 ) -> None:
     handle = opened(kind, tmp_path)
     try:
-        hostile(lambda end: (hand(end, "a", handle), ends(end)))
+        hostile(hands(("a", handle)))
         refused(site, "which is no file|Bad file descriptor")
     finally:
         os.close(handle)
@@ -226,7 +237,7 @@ def test_a_file_in_memory_is_stored_as_it_reads_and_one_of_holes_is_refused(site
     handle = os.memfd_create("a")
     try:
         os.write(handle, b"bytes")
-        hostile(lambda end: (hand(end, "a", handle), ends(end)))
+        hostile(hands(("a", handle)))
         name = backup.back_up(site)["name"]
         assert (site.path("backups") / name / "data" / "a").read_bytes() == b"bytes"
         tree.empty(str(site.path("backups")))
@@ -242,7 +253,7 @@ def test_two_descriptors_at_once_are_refused(site: Site, hostile: Any, file: int
 
 
 def test_a_path_without_a_descriptor_is_refused(site: Site, hostile: Any) -> None:
-    hostile(lambda end: (hand(end, "a", None), ends(end)))
+    hostile(hands(("a", None)))
     refused(site, "named a file and gave none")
 
 
@@ -255,7 +266,7 @@ def test_descriptors_that_nobody_asked_for_are_closed(site: Site, hostile: Any, 
     hostile(floods)
     assert data.scan(site).databases == []
     hostile(lambda end: socket.send_fds(end, [b'{"error": "no"}'], [file]))
-    with pytest.raises(HostError, match="^no$"):
+    with pytest.raises(HostError, match=r"^no$"):
         data.scan(site)
 
 
@@ -275,7 +286,7 @@ def test_a_file_that_shrinks_while_it_is_read_is_stored_as_it_is_then_and_a_data
 
     monkeypatch.setattr(tree.os, "pread", shrink)
     try:
-        hostile(lambda end: (hand(end, "a", handle, tables=tables, journal_mode="wal"), ends(end)))
+        hostile(hands(("a", handle), tables=tables, journal_mode="wal"))
         result = backup.back_up(site)
         assert result["files"] == 1
         stored = site.path("backups") / result["name"] / "data" / "a"
@@ -295,7 +306,7 @@ def test_a_database_that_changes_while_it_is_stored_is_no_backup(
         return place
 
     monkeypatch.setattr(data, "store", store)
-    hostile(lambda end: (hand(end, "a.db", file, tables=1, journal_mode="wal"), ends(end)))
+    hostile(hands(("a.db", file), tables=1, journal_mode="wal"))
     with pytest.raises(OperationError, match=r"a\.db reads differently"):
         backup.back_up(site)
     assert os.listdir(site.path("backups")) == []
@@ -422,7 +433,7 @@ def test_a_mode_with_set_id_bits_is_stored_without_them(site: Site, hostile: Any
 def test_folders_of_a_backup_are_closed_whatever_the_umask(site: Site, hostile: Any, file: int) -> None:
     before = os.umask(0)
     try:
-        hostile(lambda end: (hand(end, "a/b/c", file), ends(end)))
+        hostile(hands(("a/b/c", file)))
         name = backup.back_up(site)["name"]
     finally:
         os.umask(before)

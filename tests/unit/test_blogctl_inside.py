@@ -100,7 +100,7 @@ def test_a_link_out_of_the_data_is_no_file_of_a_backup_and_stays_a_link_in_a_cop
 def test_a_data_folder_that_is_a_link_itself_is_refused(site: Site, tmp_path: Path) -> None:
     site.path("data").rmdir()
     site.path("data").symlink_to("/etc")
-    with pytest.raises(HostError, match="Not a directory|Too many levels of symbolic links"):
+    with pytest.raises(HostError, match=r"Not a directory|Too many levels of symbolic links"):
         data.scan(site)
 
 
@@ -279,7 +279,7 @@ def test_only_so_many_are_named_and_the_others_are_counted() -> None:
 
 
 def test_a_copy_is_refused_where_there_is_no_room_for_it(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="No space left on device: .* MiB are needed and .* MiB are free"):
+    with pytest.raises(OSError, match=r"No space left on device: .* MiB are needed and .* MiB are free"):
         inside_common.require_space(str(tmp_path), 1 << 60)
     inside_common.require_space(str(tmp_path), 0)
 
@@ -356,10 +356,10 @@ def test_many_locked_databases_do_not_add_up_their_waiting(monkeypatch: pytest.M
     assert clock.left_to_wait() == 0.1
 
 
-SCHEMAS: dict[str, Callable[[Path], Path]] = {
+SCHEMAS: dict[str, Callable[[Path], object]] = {
     "damaged": damaged_schema,
-    "header alone": lambda path: path.write_bytes(sqlite.MAGIC) and path or path,
-    "noise": lambda path: path.write_bytes(sqlite.MAGIC + os.urandom(20_000)) and path or path,
+    "header alone": lambda path: path.write_bytes(sqlite.MAGIC),
+    "noise": lambda path: path.write_bytes(sqlite.MAGIC + os.urandom(20_000)),
 }
 
 
@@ -367,7 +367,8 @@ SCHEMAS: dict[str, Callable[[Path], Path]] = {
 def test_a_database_that_cannot_be_read_is_named_and_copied_as_it_is(
     site: Site, folder: Path, target: Path, kind: str
 ) -> None:
-    path = SCHEMAS[kind](folder / "bad.db")
+    path = folder / "bad.db"
+    SCHEMAS[kind](path)
     database(folder / "fine.db")
     place, skipped = stored(site)
     assert names(place) == ["fine.db", "good.txt"]
@@ -406,11 +407,12 @@ def test_a_schema_whose_views_and_triggers_are_traps_is_copied_without_running_t
 
 def test_tables_with_hostile_names_are_counted(site: Site, folder: Path) -> None:
     name = 'x"; DROP TABLE post; --\x1b]0;title\x07'
+    quoted = '"' + name.replace('"', '""') + '"'
     path = database(folder / "database.db")
     snapshot = transaction.begin(site, "new", None)
     with contextlib.closing(sqlite3.connect(path)) as connection:
-        connection.execute('CREATE TABLE "{}" (id)'.format(name.replace('"', '""')))
-        connection.execute('INSERT INTO "{}" VALUES (1)'.format(name.replace('"', '""')))
+        connection.execute(f"CREATE TABLE {quoted} (id)")
+        connection.execute(f"INSERT INTO {quoted} VALUES (1)")  # noqa: S608
         connection.commit()
     changed, rows = data.differences(site, snapshot)
     assert changed
@@ -488,7 +490,7 @@ def test_a_restore_that_a_directory_stops_says_so_and_is_tried_again(site: Site,
     transaction.begin(site, "new", None)
     path.unlink()
     (folder / name).mkdir()
-    with pytest.raises(HostError, match="Is a directory|Operation not permitted"):
+    with pytest.raises(HostError, match=r"Is a directory|Operation not permitted"):
         transaction.undo(site)
     assert transaction.is_open(site), "each start of the service tries it again"
     (folder / name).rmdir()
@@ -508,6 +510,6 @@ def test_a_mode_with_set_id_bits_is_never_put_back(folder: Path, tmp_path: Path)
 def test_an_operation_ends_when_root_has_ended(folder: Path) -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.close()
+    request = {"data": str(folder), "databases": False, "at_rest": False}
     with theirs, pytest.raises(ChannelError):
-        request = {"data": str(folder), "databases": False, "at_rest": False}
         inside.OPERATIONS["read"](Channel(theirs), request, Clock(5))

@@ -424,7 +424,7 @@ def test_where_there_is_no_room_for_a_snapshot_no_change_begins(site: Site, monk
 def test_databases_that_cannot_be_compared_need_a_flag(migrated: Site) -> None:
     path = migrated.path("data") / "database.db"
     path.write_bytes(path.read_bytes()[:4096] + b"\xff" * 4096)
-    with pytest.raises(Undecided, match="the data cannot be compared with that of old: .*malformed"):
+    with pytest.raises(Undecided, match=r"the data cannot be compared with that of old: .*malformed"):
         rollback.rollback(migrated, None)
 
 

@@ -190,7 +190,7 @@ def error_of(action: Callable[[], object]) -> str:
 
 
 UNREACHABLE = {
-    "psycopg, TCP": 'connection to server at "127.0.0.1", port 5432 failed: Connection refused\n\tIs the server running',
+    "psycopg, TCP": 'connection to server at "127.0.0.1", port 5432 failed: Connection refused\n\tIs the server',
     "psycopg, socket": 'connection to server on socket "/var/run/postgresql/.s.PGSQL.5432" failed: No such file or'
     " directory",
     "psycopg2, old": 'could not connect to server: No such file or directory\n\tIs the server "/tmp/.s.PGSQL.5432"',
