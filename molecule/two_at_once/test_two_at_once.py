@@ -126,7 +126,7 @@ def test_a_rollback_while_a_playbook_activates_comes_after_it_or_before_it(
 
     def roll_back() -> subprocess.CompletedProcess[str]:
         # Once the playbook's activation holds the lock.
-        wait = "until grep -q activate /run/lock/flask-blog-hosting-flask-blog.lock; do sleep 0.02; done"
+        wait = "until grep -q activate /run/flask-blog-hosting/flask-blog.lock; do sleep 0.02; done"
         command = ["docker", "exec", operator.machine, "sh", "-c", f"{wait}; exec blogctl rollback"]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
@@ -169,7 +169,7 @@ def test_whoever_waits_in_vain_is_told_who_holds_the_lock_and_a_killed_holder_fr
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"
-        pid = host.check_output("sed 's/.*process \\([0-9]*\\).*/\\1/' /run/lock/flask-blog-hosting-flask-blog.lock")
+        pid = host.check_output("sed 's/.*process \\([0-9]*\\).*/\\1/' /run/flask-blog-hosting/flask-blog.lock")
         code = tool + (
             "try:\n    with site.locked(site.load('flask-blog'), 'second', wait=0.5): pass\n"
             "except site.OperationError as error:\n    print(error)"

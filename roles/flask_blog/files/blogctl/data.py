@@ -11,6 +11,7 @@ import contextlib
 import os
 import socket
 import stat
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -90,6 +91,7 @@ class Work:
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
+        self._deadline = time.monotonic() + LIMIT
         #: the last thing that it said
         self.answer: dict[str, Any] = {}
 
@@ -99,6 +101,8 @@ class Work:
         :raises HostError: if it says that it failed. No release is to blame for that.
         """
         self.answer, descriptor = self.channel.receive()
+        if time.monotonic() > self._deadline:
+            raise ChannelError(f"it did not end within {LIMIT} s")
         if "error" in self.answer:
             if descriptor is not None:
                 os.close(descriptor)
@@ -316,10 +320,14 @@ def _number(value: object) -> int:
 # -- copies to work on ----------------------------------------------------------------------------------------------
 
 
-def copy(site: Site, target: Path) -> Skipped:
-    """Copy all data to a folder that belongs to the app's account, and say what could not be copied."""
+def copy(site: Site, target: Path) -> tuple[str, Skipped]:
+    """Copy all data to a folder that belongs to the app's account.
+
+    :returns: the copy's fingerprint, and what could not be copied.
+    """
     with working(site, "copy", target=target, niced=True) as work:
-        return Skipped.of(work.finish())
+        answer = work.finish()
+    return str(answer.get("sha256")), Skipped.of(answer)
 
 
 def fingerprint(site: Site, folder: Path) -> str:

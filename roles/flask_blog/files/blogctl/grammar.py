@@ -42,7 +42,7 @@ files (NAME is the site's name):
   /opt/NAME/maintenance            the maintenance page is shown while this file is there
   /var/lib/NAME                    what the app writes
   /var/backups/NAME                backups; in snapshots/ the databases from before a release changed them
-  /run/flask-blog-hosting/flask-blog-hosting-NAME.lock   held while an operation is under way; the kernel drops it with its process
+  /run/flask-blog-hosting/NAME.lock  held while an operation is under way; the kernel drops it with its process
 
 examples:
   blogctl status || echo "somebody should look"

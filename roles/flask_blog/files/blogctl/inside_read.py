@@ -111,7 +111,7 @@ def hand_over_database(
 
 
 def copy(channel: Channel, request: Request, clock: Clock) -> Request:
-    """Copy the data, each database consistently, to a folder of this account's own."""
+    """Copy the data, each database consistently, to a folder of this account's own; return the copy's fingerprint."""
     skipped = Skipped()
     require_space(request["target"], usage(request["data"]))
     for directory in tree.walk(request["data"], skipped):
@@ -131,7 +131,8 @@ def copy(channel: Channel, request: Request, clock: Clock) -> Request:
                         copy_one(request, directory, name, handle, place / name, skipped, clock)
             except (PermissionError, tree.Sparse) as error:
                 skipped.add(directory.path_of(name), error.strerror)
-    return {"skipped": skipped.reasons, "more": skipped.more}
+    digest = fingerprint(channel, {"data": request["target"]}, clock)
+    return {"skipped": skipped.reasons, "more": skipped.more, **digest}
 
 
 def copy_one(

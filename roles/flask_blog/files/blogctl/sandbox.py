@@ -54,10 +54,10 @@ UNREACHABLE = re.compile(
     r"|Errno (111|101|113|110|99)\b|Cannot assign requested address",
 )
 ISOLATED = (
-    "\nA rehearsal has no network and none of the host's sockets, so that it cannot change anything real. If the release"
-    " needs a server for this, choose: flask_blog_rehearsal_environment (settings for rehearsals alone, such as another"
-    " database's URL), flask_blog_rehearse: start (start the app beside the live one with its real services, without"
-    " its commands), or flask_blog_rehearse: false (no rehearsal)."
+    "\nA rehearsal has no network and none of the host's sockets, so that it cannot change anything real. If the"
+    " release needs a server for this, choose: flask_blog_rehearsal_environment (settings for rehearsals alone, such as"
+    " another database's URL), flask_blog_rehearse: start (start the app beside the live one with its real services,"
+    " without its commands), or flask_blog_rehearse: false (no rehearsal)."
 )
 
 
@@ -100,8 +100,7 @@ def rehearse(site: Site, release: str, commands: list[str]) -> bool:
     forget_copy(site)
     try:
         try:
-            _make_copy(site, copy)
-            before = data.fingerprint(site, copy) if commands else ""
+            before = _make_copy(site, copy)
         except (OSError, ValueError, OperationError) as error:
             raise HostError(f"the data cannot be copied for it: {error}") from error
         run_commands(site, release, commands, copy)
@@ -117,13 +116,15 @@ def rehearse(site: Site, release: str, commands: list[str]) -> bool:
         forget_copy(site)
 
 
-def _make_copy(site: Site, copy: Path) -> None:
-    """Copy the data. The folder is the app's account's, in one that only root enters."""
+def _make_copy(site: Site, copy: Path) -> str:
+    """Copy the data to a folder of the app's account in one that only root enters; return the copy's fingerprint."""
     account = pwd.getpwnam(site.settings["user"]).pw_uid, grp.getgrnam(site.settings["group"]).gr_gid
     copy.mkdir(mode=0o700)
     os.chown(copy, *account)
-    if skipped := data.copy(site, copy):
-        services.log(site, f"the rehearsal goes on without a part of the data: {skipped}")
+    found, skipped = data.copy(site, copy)
+    if skipped:
+        services.log(site, f"the rehearsal works with a part of the data: {skipped}")
+    return found
 
 
 def refuse_without_gunicorn(site: Site, release: str) -> None:

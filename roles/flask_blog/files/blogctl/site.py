@@ -127,7 +127,7 @@ def locked(site: Site, operation: str = "an operation", wait: float = 60.0) -> I
     :param wait: seconds to wait for an operation that is under way; without an end where it is infinite.
     :raises OperationError: where it is still under way then, saying who holds the lock.
     """
-    with _flock(LOCKS / f"flask-blog-hosting-{site.name}.lock", wait) as (handle, held):
+    with _flock(LOCKS / f"{site.name}.lock", wait) as (handle, held):
         if not held:
             holder = os.pread(handle, 1000, 0).decode(errors="replace").strip()
             raise Busy(
@@ -181,17 +181,17 @@ def data_alone(site: Site) -> Iterator[None]:
 
 
 def _data_path(site: Site) -> Path:
-    return LOCKS / f"flask-blog-hosting-{site.name}.data"
+    return LOCKS / f"{site.name}.data"
 
 
 def calls_path(site: Site) -> Path:
     """Return the lock that the programs of an operation share with it (C(services.claimed))."""
-    return LOCKS / f"flask-blog-hosting-{site.name}.calls"
+    return LOCKS / f"{site.name}.calls"
 
 
 def hold_path(site: Site) -> Path:
     """Return the lock that a starting service waits for."""
-    return LOCKS / f"flask-blog-hosting-{site.name}.hold"
+    return LOCKS / f"{site.name}.hold"
 
 
 def open_lock(path: Path) -> int:
