@@ -256,7 +256,6 @@ def test_the_site_may_be_named_in_the_environment(
 # -- help -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.xfail(strict=True, reason="the lock's line is 131 characters long")
 def test_help_has_what_a_man_page_has(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["help"]) == 0
     said = capsys.readouterr().out

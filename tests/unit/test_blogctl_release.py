@@ -332,7 +332,7 @@ def test_an_operation_is_watched_over_while_it_holds_the_lock(
 ) -> None:
     add_release("new")
     module.activate(site, "new")
-    assert machine.watched == [["flask-blog-hosting-blog.lock"]]
+    assert machine.watched == [["blog.lock"]]
 
 
 def test_killed_before_the_link_moved_it_is_undone(site: Site, machine: Machine, old: Path, add_release: Add) -> None:
@@ -698,4 +698,4 @@ def test_two_activations_do_not_run_at_once(
     with locked(site), pytest.raises(OperationError, match="another operation"):
         module.activate(site, "new")
     assert machine.commands == []
-    assert os.listdir(site_module.LOCKS) == ["flask-blog-hosting-blog.lock"]
+    assert os.listdir(site_module.LOCKS) == ["blog.lock"]

@@ -341,7 +341,7 @@ def test_a_copy_keeps_modes_and_what_a_write_ahead_log_holds(site: Site, tmp_pat
     with contextlib.closing(sqlite3.connect(path)) as app:
         app.execute("INSERT INTO post VALUES (3, 'c')")
         app.commit()
-        assert not data.copy(site, tmp_path / "copy")
+        assert not data.copy(site, tmp_path / "copy")[1]
     assert titles(tmp_path / "copy" / "database.db") == ["a", "b", "c"]
     assert (tmp_path / "copy" / "database.db").stat().st_mode & 0o777 == 0o640
     with contextlib.closing(sqlite3.connect(tmp_path / "copy" / "database.db")) as connection:

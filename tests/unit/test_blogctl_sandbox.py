@@ -174,9 +174,9 @@ def test_what_is_not_in_the_copy_is_told_to_the_journal(
     logged: list[str] = []
     instance(READY)
     monkeypatch.setattr(sandbox.services, "log", lambda _, text: logged.append(text))
-    monkeypatch.setattr(data, "copy", lambda *_: Skipped({"a.db": "damaged"}))
+    monkeypatch.setattr(data, "copy", lambda *_: ("", Skipped({"a.db": "damaged"})))
     sandbox.rehearse(site, "abc", [])
-    assert logged == ["the rehearsal goes on without a part of the data: a.db: damaged"]
+    assert logged == ["the rehearsal works with a part of the data: a.db: damaged"]
 
 
 # -- what is out of reach ---------------------------------------------------------------------------------------------
