@@ -67,7 +67,7 @@ def read(channel: Channel, request: Request, clock: Clock) -> Request:
                 skipped.add(path, f"the database cannot be copied: {error}")
             except tree.Sparse as error:
                 skipped.add(path, error.strerror)
-            except PermissionError as error:
+            except (PermissionError, BlockingIOError) as error:
                 skipped.add(path, error.strerror)
     return {"skipped": skipped.reasons, "more": skipped.more}
 
@@ -129,7 +129,7 @@ def copy(channel: Channel, request: Request, clock: Clock) -> Request:
                 if handle is not None:
                     with closing(handle):
                         copy_one(request, directory, name, handle, place / name, skipped, clock)
-            except (PermissionError, tree.Sparse) as error:
+            except (PermissionError, BlockingIOError, tree.Sparse) as error:
                 skipped.add(directory.path_of(name), error.strerror)
     digest = fingerprint(channel, {"data": request["target"]}, clock)
     return {"skipped": skipped.reasons, "more": skipped.more, **digest}

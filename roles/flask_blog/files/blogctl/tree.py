@@ -20,7 +20,7 @@ BLOCK = 1 << 20
 AT_ONCE = 500
 
 OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-#: O_NONBLOCK: a FIFO in the place of a file must not stop who opens it.
+#: O_NONBLOCK: neither a FIFO in the place of a file nor a lease on it (fcntl(2)) may stop who opens it.
 OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 CREATE_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 #: What opening says of a name that is gone, or of another kind than it was when it was listed.
