@@ -203,7 +203,10 @@ def test_a_command_needs_a_live_release_and_a_name(site: Site, capsys: pytest.Ca
     assert "no live release" in capsys.readouterr().err
 
 
-def test_a_site_that_is_not_there_is_status_1(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_site_that_is_not_there_is_status_1(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)  # others are told to use sudo
     assert cli.main(["--site", "other", "backup"]) == 1
     assert "no site 'other'; it has blog" in capsys.readouterr().err
 
@@ -247,6 +250,7 @@ def test_what_holds_for_all_commands_stands_before_or_after_them(
 def test_the_site_may_be_named_in_the_environment(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)  # others are told to use sudo
     monkeypatch.setenv("BLOGCTL_SITE", "other")
     assert cli.main(["maintenance"]) == 1
     assert "no site 'other'" in capsys.readouterr().err

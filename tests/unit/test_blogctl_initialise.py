@@ -183,7 +183,9 @@ def test_uploads_that_come_along_are_for_nginxs_group_and_the_database_is_not(si
         os.chown(uploads, -1, group)
     uploads.chmod(0o2750)
     archive(site, {"static/uploads/2026/cat.jpg": "cat", "database.db": "posts"})
+    before = os.umask(0o027)  # an ordinary user's process keeps it; root's gets it
     module.initialise(site, "abc")
+    os.umask(before)
     picture = uploads / "2026" / "cat.jpg"
     assert (picture.stat().st_gid, picture.stat().st_mode & 0o777) == (group, 0o640)
     assert (uploads / "2026").stat().st_mode & 0o7777 == 0o2750

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import os
+import signal
 import socket
 import sqlite3
 import threading
@@ -83,6 +85,27 @@ def test_a_fifo_that_takes_the_place_of_a_file_is_left_out(tmp_path: Path) -> No
     with inside_common.closing(handle):
         assert tree.open_file(handle, "was-a-file") is None
         assert tree.open_file(handle, "is-gone") is None
+
+
+@pytest.fixture
+def leased(folder: Path) -> Iterator[Path]:
+    """A file on which the app holds a lease: who opens it waits up to 45 s for the app to give it up (fcntl(2))."""
+    path = folder / "leased.txt"
+    path.write_text("leased")
+    before = signal.signal(signal.SIGIO, signal.SIG_IGN)
+    with path.open("r+b") as handle:
+        fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        yield path
+    signal.signal(signal.SIGIO, before)
+
+
+@pytest.mark.usefixtures("leased")
+def test_a_lease_on_a_file_is_not_waited_for(site: Site, folder: Path, target: Path) -> None:
+    began = time.monotonic()
+    place, skipped = stored(site)
+    assert (names(place), skipped) == (["good.txt"], {"leased.txt": "Resource temporarily unavailable"})
+    assert data.copy(site, target)[1].reasons == skipped
+    assert time.monotonic() - began < 20
 
 
 def test_a_link_out_of_the_data_is_no_file_of_a_backup_and_stays_a_link_in_a_copy(
