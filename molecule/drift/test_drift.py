@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +35,7 @@ def look(path):
     if os.path.islink(path):
         return f"-> {os.readlink(path)}"
     words = f"{found.st_mode:o} {found.st_uid}:{found.st_gid}"
-    if not os.path.isfile(path):
+    if not os.path.isfile(path) or path in others_write:
         return words
     content = open(path, "rb").read()
     if path in secret:
@@ -42,7 +43,7 @@ def look(path):
         content = re.sub(rb'"[0-9a-f]{64}"', b"generated", content)
     return f"{words} {hashlib.sha256(content).hexdigest()}"
 
-paths, folders, secret, units, user = args
+paths, folders, secret, others_write, units, user = args
 for folder in folders:
     for parent, directories, files in os.walk(folder):
         paths += [os.path.join(parent, name) for name in [*directories, *files]]
@@ -73,10 +74,11 @@ import os
 for path in args[0]:
     os.chmod(path, os.stat(path).st_mode | 0o002)
 """
+# A number that no account has: what belongs to an account in the data folder is not given away.
 CHANGE_OWNER = """
 import os
 for path in args[0]:
-    os.chown(path, 65534, 65534)
+    os.chown(path, 54321, 54321)
 """
 REMOVE = """
 import os, shutil
@@ -118,6 +120,10 @@ class Managed:
     directories: list[str]
     links: list[str]
     absent: list[str]
+    #: files whose owner and mode are managed, and whose content other programs write
+    others_write: list[str]
+    #: those of them that the role makes
+    made_empty: list[str]
     secret: list[str]
     units: list[str]
     site: dict[str, Any]
@@ -127,15 +133,28 @@ class Managed:
         """What everything is like, by path."""
         paths = [*self.files, *self.directories, *self.links, *self.absent, self.site["link"], DATABASE]
         folders = [self.release["path"], f"{self.site['data']}/static"]
-        seen: dict[str, str] = self.operator.python(LOOK, paths, folders, self.secret, self.units, self.site["user"])
+        seen: dict[str, str] = self.operator.python(
+            LOOK,
+            [*paths, *self.others_write],
+            folders,
+            self.secret,
+            self.others_write,
+            self.units,
+            self.site["user"],
+        )
         return seen
+
+    @property
+    def changeable(self) -> list[str]:
+        """What has an owner and a mode of its own."""
+        return [*self.files, *self.directories, *self.others_write, DATABASE]
 
 
 @pytest.fixture(scope="module")
 def managed(operator: Operator) -> Managed:
     assert operator.play(playbook="managed.yml").returncode == 0
     declared = json.loads(Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"], "managed.json").read_text())
-    paths: dict[str, list[str]] = {"directory": [], "file": [], "link": [], "absent": [], "tree": []}
+    paths: defaultdict[str, list[str]] = defaultdict(list)
     for item in declared["objects"]:
         paths[item["kind"]].append(item["path"])
     # One object stands for all files of a folder.
@@ -148,6 +167,8 @@ def managed(operator: Operator) -> Managed:
         directories=paths["directory"],
         links=paths["link"],
         absent=paths["absent"],
+        others_write=paths["attributes"],
+        made_empty=[item["path"] for item in declared["objects"] if item.get("create")],
         secret=[item["path"] for item in declared["objects"] if item.get("generated")],
         units=[unit["name"] for unit in declared["units"]],
         site=declared["site"],
@@ -178,21 +199,22 @@ def lead_links_astray(managed: Managed) -> list[str]:
 
 def change_modes_and_stop_units(managed: Managed) -> list[str]:
     managed.operator.python(STOP, managed.units)
-    paths = [*managed.files, *managed.directories, DATABASE]
+    paths = managed.changeable
     managed.operator.python(CHANGE_MODE, [*paths, *managed.release["others"]])
     inside = [os.path.relpath(path, managed.release["path"]) for path in managed.release["others"]]
     return [*paths, *inside, *managed.units]
 
 
 def change_owners(managed: Managed) -> list[str]:
-    paths = [*managed.files, *managed.directories, DATABASE]
+    paths = managed.changeable
     managed.operator.python(CHANGE_OWNER, [*paths, *managed.release["others"]])
     managed.operator.python(LET_LOG_IN, managed.site["user"])
     return [*paths, *(os.path.relpath(path, managed.release["path"]) for path in managed.release["others"])]
 
 
 def remove_files_and_links(managed: Managed) -> list[str]:
-    paths = [*managed.files, *managed.links, managed.site["link"], f"{managed.release['path']}/.release.json"]
+    paths = [*managed.files, *managed.made_empty, *managed.links, managed.site["link"]]
+    paths.append(f"{managed.release['path']}/.release.json")
     managed.operator.python(REMOVE, paths)
     return [*paths[:-1], ".release.json"]
 
@@ -221,7 +243,7 @@ def test_what_a_hand_changed_is_found_shown_and_put_right(
     managed: Managed, visit: Callable[..., Visitor], hand: Callable[[Managed], list[str]]
 ) -> None:
     before = managed.look()
-    assert "nothing" not in {before[path] for path in [*managed.files, *managed.directories, *managed.links]}
+    assert "nothing" not in {before[path] for path in [*managed.changeable, *managed.links]}
     expected = hand(managed)
     damaged = managed.look()
     assert [path for path in expected if path in before and damaged[path] == before[path]] == [], "the hand missed it"

@@ -107,7 +107,7 @@ def prepare() -> None:
 
 def command(
     description: str,
-    properties: Mapping[str, str | Sequence[str]],
+    properties: Mapping[str, str | int | Sequence[str]],
     environment: Iterable[str] = (),
     options: Sequence[str] = ("--pipe", "--wait"),
 ) -> list[str]:
@@ -131,7 +131,7 @@ def command(
         *(
             f"--property={name}={value}"
             for name, values in properties.items()
-            for value in ([values] if isinstance(values, str) else values)
+            for value in (values if isinstance(values, list | tuple) else [values])
         ),
         *(f"--setenv={one}" for one in environment),
         "--",

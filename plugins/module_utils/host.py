@@ -98,7 +98,8 @@ def parse_units(text: str) -> dict[str, dict[str, str]]:
     """Parse C(systemctl show) of several units: blocks of C(Key=value), one blank line between two units."""
     units = {}
     for block in text.split("\n\n"):
-        properties = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+        # No splitlines(): a unit's status text is the app's, and may hold other characters that end a line.
+        properties = dict(line.split("=", 1) for line in block.split("\n") if "=" in line)
         if "Id" in properties:
             units[properties["Id"]] = properties
     return units
@@ -109,11 +110,10 @@ def show_units(names: Iterable[str]) -> dict[str, dict[str, str]]:
     names = list(names)
     if not names:
         return {}
-    properties = "Id,LoadState,ActiveState,UnitFileState,NeedDaemonReload,MainPID"
-    result = subprocess.run(
-        ["systemctl", "show", f"--property={properties}", *names], capture_output=True, text=True, check=False
-    )
-    return parse_units(result.stdout)
+    properties = "Id,LoadState,ActiveState,UnitFileState,NeedDaemonReload,MainPID,StatusText,FragmentPath"
+    result = subprocess.run(["systemctl", "show", f"--property={properties}", *names], capture_output=True, check=False)
+    # As bytes: reading text would turn a carriage return, which the app may send, into the end of a line.
+    return parse_units(result.stdout.decode("utf-8", "replace"))
 
 
 def unit_words(wanted: Mapping[str, Any], found: Mapping[str, str]) -> list[str]:

@@ -8,80 +8,53 @@ An object is a plain mapping with a C(kind), as the role declares it in C(vars/m
 ========== ================================================= ==============================================
 kind       keys beside C(layer)                              meaning
 ========== ================================================= ==============================================
-directory  path, owner, group, mode                          the directory exists with these attributes
+directory  path, owner, group, mode[, beneath]               the directory exists with these attributes
 file       path, owner, group, mode, content[, generated]    the file holds exactly this text
+attributes path, owner, group, mode, create                  the file has these attributes, and any content
 link       path, target                                      a symbolic link with exactly this target
 absent     path                                              no file or link stands here
 tree       path, owner, group[, served, served_group]        everything below belongs to the app's account
 ========== ================================================= ==============================================
 
 C(generated) names settings whose values are made once, on the host, and kept: a file with them is compared and
-written with the values that it holds already.
+written with the values that it holds already. C(beneath) names the folder of the app that a directory lies in: it is
+reached from there without following a link (M(beneath)). C(create) says whether a file that is missing is made empty,
+or left to the program that writes it.
 """
 
 from __future__ import annotations
 
-import grp
+import contextlib
 import os
-import pwd
 import re
 import secrets as random_secrets
 import stat
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from ansible_collections.flaskblog.hosting.plugins.module_utils import app_data
+from ansible_collections.flaskblog.hosting.plugins.module_utils.difference import (
+    Conflict,
+    Difference,
+    describe_attributes,
+    group_id,
+    ids,
+    lstat,
+    nothing_to_undo,
+    user_id,
+    wrong_attributes,
+)
+
+__all__ = ["ORDER", "Conflict", "Difference", "compare", "group_id", "lstat", "put_right", "read_text", "user_id"]
+
 #: Kinds in the order in which they are put right: a file needs its directory, a link is worth its target.
-ORDER = ("directory", "tree", "file", "link", "absent")
+ORDER = ("directory", "tree", "attributes", "file", "link", "absent")
 
 #: A value that this collection generated: 64 hexadecimal digits, 256 bits.
 GENERATED_VALUE = re.compile(r'^(?P<name>[A-Za-z_]\w*)="(?P<value>[0-9a-f]{64})"$', re.MULTILINE)
 
 HIDDEN = "(hidden: holds secrets)\n"
-
-
-class Conflict(Exception):
-    """Something stands where a managed object belongs, and replacing it could lose what somebody wrote."""
-
-
-@dataclass
-class Difference:
-    """How one object differs: C(words) for people, C(before) and C(after) for C(--diff)."""
-
-    layer: str
-    path: str
-    words: list[str] = field(default_factory=list)
-    before: str = ""
-    after: str = ""
-
-    def as_diff(self) -> dict[str, str]:
-        """Return the mapping that Ansible's C(--diff) prints."""
-        return {"before_header": self.path, "after_header": self.path, "before": self.before, "after": self.after}
-
-
-def user_id(name: str) -> int | None:
-    """Return the uid of an account, or None where it does not exist (yet)."""
-    try:
-        return pwd.getpwnam(name).pw_uid
-    except KeyError:
-        return None
-
-
-def group_id(name: str) -> int | None:
-    """Return the gid of a group, or None where it does not exist (yet)."""
-    try:
-        return grp.getgrnam(name).gr_gid
-    except KeyError:
-        return None
-
-
-def lstat(path: str) -> os.stat_result | None:
-    """Return the status of a path itself, never of what a link points to; None where there is nothing."""
-    try:
-        return os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
 
 
 def read_text(path: str) -> str | None:
@@ -91,28 +64,6 @@ def read_text(path: str) -> str | None:
             return handle.read()
     except (FileNotFoundError, NotADirectoryError):
         return None
-
-
-def _attributes(path: str, found: os.stat_result, wanted: Mapping[str, Any]) -> list[str]:
-    """Say in words which of owner, group and mode differ."""
-    words = []
-    for what, actual, expected in (
-        ("owner", found.st_uid, user_id(wanted["owner"])),
-        ("group", found.st_gid, group_id(wanted["group"])),
-    ):
-        if actual != expected:
-            words.append(f"{what} {_name(what, actual)} -> {wanted[what]}")
-    mode = stat.S_IMODE(found.st_mode)
-    if mode != int(wanted["mode"], 8):
-        words.append(f"mode {mode:04o} -> {int(wanted['mode'], 8):04o}")
-    return words
-
-
-def _name(what: str, number: int) -> str:
-    try:
-        return pwd.getpwuid(number).pw_name if what == "owner" else grp.getgrgid(number).gr_name
-    except KeyError:
-        return str(number)
 
 
 def with_generated(wanted: Mapping[str, Any], existing: str | None, make: Callable[[], str] | None = None) -> str:
@@ -129,16 +80,21 @@ def with_generated(wanted: Mapping[str, Any], existing: str | None, make: Callab
     return wanted["content"] + "".join(lines)
 
 
-def compare(wanted: Mapping[str, Any]) -> Difference | None:
+def compare(wanted: Mapping[str, Any], notes: list[str] | None = None) -> Difference | None:
     """Compare one object with the host.
 
+    :param notes: takes a sentence about each thing that is left alone, and why.
     :returns: None where it is as wanted.
     :raises Conflict: where putting it right would replace something that is not ours.
     """
+    if wanted["kind"] == "tree":
+        return app_data.compare_tree(wanted, [] if notes is None else notes)
     return _COMPARE[wanted["kind"]](wanted)
 
 
 def _compare_directory(wanted: Mapping[str, Any]) -> Difference | None:
+    if "beneath" in wanted:
+        return app_data.compare_directory(wanted)
     path = wanted["path"]
     found = lstat(path)
     difference = Difference(wanted["layer"], path)
@@ -148,8 +104,8 @@ def _compare_directory(wanted: Mapping[str, Any]) -> Difference | None:
     elif not stat.S_ISDIR(found.st_mode):
         raise Conflict(f"{path} should be a directory, but a file or link stands there. Move it away and run again.")
     else:
-        difference.words = _attributes(path, found, wanted)
-        _describe_attributes(difference)
+        difference.words = wrong_attributes(found, wanted)
+        describe_attributes(difference)
     return difference if difference.words else None
 
 
@@ -168,14 +124,14 @@ def _compare_file(wanted: Mapping[str, Any]) -> Difference | None:
     else:
         if existing != text:
             difference.words.append("content")
-        difference.words += _attributes(path, found, wanted)
+        difference.words += wrong_attributes(found, wanted)
     if wanted.get("secret"):
         difference.before = "" if existing is None else HIDDEN
         difference.after = HIDDEN if "content" not in difference.words else HIDDEN.replace("holds", "changed; holds")
     else:
         difference.before, difference.after = existing or "", text
     if difference.words and difference.before == difference.after:
-        _describe_attributes(difference)
+        describe_attributes(difference)
     return difference if difference.words else None
 
 
@@ -213,84 +169,36 @@ def _compare_absent(wanted: Mapping[str, Any]) -> Difference | None:
     return Difference(wanted["layer"], path, ["present"], before="present\n", after="absent\n")
 
 
-@dataclass
-class _Entry:
-    """One entry of a tree, reached without following a link: (directory descriptor, name) and what is wrong."""
-
-    directory: int
-    name: str
-    path: str
-    uid: int
-    gid: int
-    mode: int
-    words: list[str]
-
-
-def _wrong_entries(wanted: Mapping[str, Any]) -> Iterator[_Entry]:
-    """Walk a tree that the app may write, and yield what does not belong to it.
-
-    The app may swap a directory for a link at any moment, so everything goes through directory descriptors. Files
-    with a second name are left alone: giving one away could give away a file outside the tree.
-    """
-    root = wanted["path"]
-    owner, group = user_id(wanted["owner"]), group_id(wanted["group"])
-    served_group = group_id(wanted.get("served_group") or wanted["group"])
-    if owner is None or group is None or served_group is None or lstat(root) is None:
-        return
-    served = tuple(os.path.join(root, relative) + "/" for relative in wanted.get("served") or ())
-    for folder, directories, files, descriptor in os.fwalk(root, follow_symlinks=False):
-        for name in [*directories, *files]:
-            path = os.path.join(folder, name)
-            try:
-                found = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
-            except FileNotFoundError:
-                continue  # SQLite's journal, or whatever the app removed meanwhile
-            if stat.S_ISLNK(found.st_mode) or (stat.S_ISREG(found.st_mode) and found.st_nlink > 1):
-                continue
-            is_served = f"{path}/".startswith(served) if served else False
-            gid = served_group if is_served else group
-            needed = (0o700 if stat.S_ISDIR(found.st_mode) else 0o600) | (
-                (0o050 if stat.S_ISDIR(found.st_mode) else 0o040) if is_served else 0
-            )
-            mode = (stat.S_IMODE(found.st_mode) | needed) & ~0o002
-            words = []
-            if found.st_uid != owner:
-                words.append(f"owner {_name('owner', found.st_uid)} -> {wanted['owner']}")
-            # The managed directories on the way have objects of their own; here only the owner counts for them.
-            if found.st_gid != gid and stat.S_ISREG(found.st_mode):
-                words.append(f"group {_name('group', found.st_gid)} -> {_name('group', gid)}")
-            if mode != stat.S_IMODE(found.st_mode):
-                words.append(f"mode {stat.S_IMODE(found.st_mode):04o} -> {mode:04o}")
-            if words:
-                yield _Entry(
-                    descriptor, name, path, owner, gid if stat.S_ISREG(found.st_mode) else found.st_gid, mode, words
-                )
-
-
-def _compare_tree(wanted: Mapping[str, Any]) -> Difference | None:
-    difference = Difference(wanted["layer"], wanted["path"])
-    for entry in _wrong_entries(wanted):
-        difference.words.append(f"{entry.path}: {', '.join(entry.words)}")
-    _describe_attributes(difference)
+def _compare_attributes(wanted: Mapping[str, Any]) -> Difference | None:
+    path = wanted["path"]
+    found = lstat(path)
+    difference = Difference(wanted["layer"], path)
+    if found is None:
+        if not wanted["create"]:
+            return None
+        difference.words = ["missing"]
+        difference.after = f"empty file {wanted['owner']}:{wanted['group']} {wanted['mode']}\n"
+    else:
+        _refuse_other_than_file(path, found)
+        difference.words = wrong_attributes(found, wanted)
+        describe_attributes(difference)
     return difference if difference.words else None
 
 
-def _describe_attributes(difference: Difference) -> None:
-    """Show attributes in C(--diff), where the content has nothing to show."""
-    changes = [word for word in difference.words if " -> " in word]
-    difference.before = "".join(f"{word.rpartition(' -> ')[0]}\n" for word in changes) or difference.before
-    difference.after = (
-        "".join(f"{word.rpartition(' -> ')[0].rpartition(' ')[0]} {word.rpartition(' -> ')[2]}\n" for word in changes)
-        or difference.after
-    )
+def _refuse_other_than_file(path: str, found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+        raise Conflict(
+            f"{path} should be a regular file with one name, but something else stands there. Move it away and run"
+            " again."
+        )
 
 
 _COMPARE: dict[str, Callable[[Mapping[str, Any]], Difference | None]] = {
     "directory": _compare_directory,
     "file": _compare_file,
     "link": _compare_link,
+    "attributes": _compare_attributes,
     "absent": _compare_absent,
-    "tree": _compare_tree,
 }
 
 
@@ -306,22 +214,47 @@ def put_right(wanted: Mapping[str, Any]) -> Callable[[], None]:
     return _PUT_RIGHT[wanted["kind"]](wanted)
 
 
-def _ids(wanted: Mapping[str, Any]) -> tuple[int, int]:
-    return pwd.getpwnam(wanted["owner"]).pw_uid, grp.getgrnam(wanted["group"]).gr_gid
+def make_directories(path: str) -> None:
+    """Make a directory of root's, and what is missing above it. Everybody may pass through, whatever the umask is."""
+    if os.path.isdir(path):
+        return
+    make_directories(os.path.dirname(path))
+    with contextlib.suppress(FileExistsError):  # another site's run was faster
+        os.mkdir(path, 0o700)
+        os.chmod(path, 0o755)  # noqa: S103
 
 
 def _put_directory(wanted: Mapping[str, Any]) -> Callable[[], None]:
+    if "beneath" in wanted:
+        return app_data.put_directory(wanted)
     path = wanted["path"]
     if lstat(path) is None:
-        os.makedirs(path, mode=0o700)
-    # The path may lie in a folder that the app writes: what is changed is what was opened, never a link's target.
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        make_directories(os.path.dirname(path))
+        os.mkdir(path, 0o700)
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        os.fchown(descriptor, *_ids(wanted))
+        os.fchown(descriptor, *ids(wanted))
         os.fchmod(descriptor, int(wanted["mode"], 8))
     finally:
         os.close(descriptor)
-    return _nothing
+    return nothing_to_undo
+
+
+def _put_attributes(wanted: Mapping[str, Any]) -> Callable[[], None]:
+    """Set the attributes of a file, and make it empty where it is missing; it is not taken away again."""
+    path = wanted["path"]
+    flags = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    if lstat(path) is None:
+        descriptor = os.open(path, flags | os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    else:
+        descriptor = os.open(path, flags | os.O_RDONLY)
+    try:
+        _refuse_other_than_file(path, os.fstat(descriptor))
+        os.fchown(descriptor, *ids(wanted))
+        os.fchmod(descriptor, int(wanted["mode"], 8))
+    finally:
+        os.close(descriptor)
+    return nothing_to_undo
 
 
 def _put_file(wanted: Mapping[str, Any]) -> Callable[[], None]:
@@ -331,7 +264,8 @@ def _put_file(wanted: Mapping[str, Any]) -> Callable[[], None]:
     existing = read_text(path) if is_file else None
     undo = _undo_for(path, found)
     text = with_generated(wanted, existing, make=lambda: random_secrets.token_hex(32))
-    write_atomically(path, text, *_ids(wanted), int(wanted["mode"], 8))
+    uid, gid = ids(wanted)
+    write_atomically(path, text, uid, gid, int(wanted["mode"], 8))
     return undo
 
 
@@ -357,7 +291,7 @@ def _put_link(wanted: Mapping[str, Any]) -> Callable[[], None]:
     undo = _undo_for(path, found)
     if found is not None and stat.S_ISDIR(found.st_mode):
         os.rmdir(path)  # fails where it is not empty, which compare() has refused already
-    os.makedirs(os.path.dirname(path), exist_ok=True)
+    make_directories(os.path.dirname(path))
     link_atomically(path, wanted["target"])
     return undo
 
@@ -378,26 +312,6 @@ def _put_absent(wanted: Mapping[str, Any]) -> Callable[[], None]:
     undo = _undo_for(path, lstat(path))
     os.unlink(path)
     return undo
-
-
-def _put_tree(wanted: Mapping[str, Any]) -> Callable[[], None]:
-    for entry in _wrong_entries(wanted):
-        # Opened first, so that the change is made to what was looked at, even if the app swaps it meanwhile.
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        try:
-            descriptor = os.open(entry.name, flags, dir_fd=entry.directory)
-        except FileNotFoundError:
-            continue
-        try:
-            os.fchown(descriptor, entry.uid, entry.gid)
-            os.fchmod(descriptor, entry.mode)
-        finally:
-            os.close(descriptor)
-    return _nothing
-
-
-def _nothing() -> None:
-    """Undo for what needs no undoing: attributes and new directories."""
 
 
 def _undo_for(path: str, found: os.stat_result | None) -> Callable[[], None]:
@@ -421,7 +335,7 @@ def _undo_for(path: str, found: os.stat_result | None) -> Callable[[], None]:
             write_atomically(path, text, status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode))
 
     else:
-        return _nothing
+        return nothing_to_undo
     return undo
 
 
@@ -429,6 +343,7 @@ _PUT_RIGHT: dict[str, Callable[[Mapping[str, Any]], Callable[[], None]]] = {
     "directory": _put_directory,
     "file": _put_file,
     "link": _put_link,
+    "attributes": _put_attributes,
     "absent": _put_absent,
-    "tree": _put_tree,
+    "tree": app_data.put_tree,
 }

@@ -11,14 +11,21 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.flaskblog.hosting.plugins.module_utils import beneath
+from ansible_collections.flaskblog.hosting.plugins.module_utils.printable import printable
+
 #: Notes of changes that are on disk but not yet in a running process. They live in /run because a reboot, which
 #: loads everything anew, makes them void.
 PENDING = Path("/run/flask-blog-hosting")
-LOCKS = Path("/run/lock")
+#: Root's own directory, as anybody could take a lock in /run/lock (mode 1777) before root does.
+LOCKS = Path("/run/flask-blog-hosting")
+#: In the directory of the site's state; says that the blog has got its first data. blogctl writes it.
+INITIALISED = "initialised"
 
 
 def settings_revision(paths: Iterable[str]) -> str:
@@ -37,16 +44,32 @@ def settings_revision(paths: Iterable[str]) -> str:
     return total.hexdigest()
 
 
-def served(run_directory: str, main_pid: str) -> dict[str, Any]:
-    """Return what the running gunicorn says it serves: C(release), C(venv), C(revision).
+def served(unit: Mapping[str, str]) -> dict[str, str]:
+    """Return what the running gunicorn says it serves: C(release), C(venv), C(revision), as text for a terminal.
 
-    Empty where nothing runs, or where the note was left by a process that is gone.
+    Its master says so to systemd (sd_notify(3), C(STATUS=)), as a JSON object. The app can say anything in its place,
+    so all but an object of texts and numbers from the unit's main process counts as unknown.
+
+    :param unit: properties of the site's service, such as P(host.show_units) returns.
+    :returns: an empty mapping if it is unknown.
     """
     try:
-        note = json.loads((Path(run_directory) / "served.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        note = json.loads(unit.get("StatusText", ""))
+    except (ValueError, RecursionError):
         return {}
-    return note if str(note.get("pid")) == main_pid else {}
+    if not isinstance(note, dict) or not all(type(value) in (str, int) for value in note.values()):
+        return {}
+    found = {str(key): printable(str(value)) for key, value in note.items()}
+    return found if found.get("pid") == unit.get("MainPID") != "0" else {}
+
+
+def make_run_directory(folder: Path) -> None:
+    """Make a directory of root's in /run, open for everybody to pass through, whatever the umask is."""
+    try:
+        folder.mkdir(mode=0o700)
+    except FileExistsError:
+        return
+    folder.chmod(0o755)
 
 
 @contextlib.contextmanager
@@ -58,7 +81,7 @@ def building(name: str) -> Iterator[int]:
 
     :returns: the lock's descriptor.
     """
-    LOCKS.mkdir(parents=True, exist_ok=True)
+    make_run_directory(LOCKS)
     lock = LOCKS / f"flask-blog-hosting-{name}.build"
     descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
@@ -70,7 +93,7 @@ def building(name: str) -> Iterator[int]:
 
 def note_pending(what: str) -> None:
     """Remember, before a change is made, that something must load it; C(what) is such as C(nginx.reload)."""
-    PENDING.mkdir(mode=0o755, exist_ok=True)
+    make_run_directory(PENDING)
     (PENDING / what).touch()
 
 
@@ -84,7 +107,7 @@ def keep_previous(name: str, paths: Iterable[str]) -> None:
     if is_pending(f"{name}.activate") and folder.is_dir():
         return
     shutil.rmtree(folder, ignore_errors=True)
-    PENDING.mkdir(mode=0o755, exist_ok=True)
+    make_run_directory(PENDING)
     folder.mkdir(mode=0o700)
     for path in paths:
         if os.path.isfile(path):
@@ -104,9 +127,26 @@ def clear_pending(what: str) -> None:
     (PENDING / what).unlink(missing_ok=True)
 
 
+def is_new(site: Mapping[str, Any]) -> bool:
+    """Say whether a blog has yet to get its first data.
+
+    It is not new if root's state says that it has had it, if it has a live release, or if its data folder holds a file.
+    """
+    return not (
+        os.path.lexists(os.path.join(site["state"], INITIALISED))
+        or os.path.islink(site["link"])
+        or not holds_no_file(site["data"])
+    )
+
+
 def holds_no_file(path: str) -> bool:
-    """Say whether a data folder is new: it is missing, or there is no file in it or below it."""
-    return not any(files for _, _, files in os.walk(path))
+    """Say whether a data folder is missing, or has nothing but folders in it."""
+    try:
+        return all(stat.S_ISDIR(entry.status.st_mode) and not entry.unread for entry in beneath.walk(path))
+    except FileNotFoundError:
+        return True
+    except beneath.Blocked:
+        return False
 
 
 def reasons_to_activate(site: Mapping[str, Any], release: Mapping[str, Any], units: Mapping[str, Any]) -> list[str]:
@@ -123,7 +163,7 @@ def reasons_to_activate(site: Mapping[str, Any], release: Mapping[str, Any], uni
             reasons.append(f"{unit} is not running")
     if is_pending(f"{site['name']}.activate") or is_pending(f"{site['name']}.socket"):
         reasons.append("an earlier run was interrupted before its changes were loaded")
-    now = served(site["run_directory"], units.get(site["service_unit"], {}).get("MainPID", "0"))
+    now = served(units.get(site["service_unit"], {}))
     wanted = {
         "release": release["id"],
         "venv": release["venv_path"],

@@ -102,9 +102,14 @@ missing_packages:
   returned: always
   type: list
 data_is_new:
-  description: Whether the blog has no data yet.
+  description: Whether the blog has yet to get its first data.
   returned: always
   type: bool
+notes:
+  description: What was found in the data folder and is left alone, and why. Each is a warning, too.
+  returned: always
+  type: list
+  elements: str
 release:
   description:
     - Identity and paths of the wanted release and its virtual environment. Of one from Git, C(commit), C(ref) and
@@ -131,7 +136,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.flaskblog.hosting.plugins.module_utils import host, objects, probe, releases
+from ansible_collections.flaskblog.hosting.plugins.module_utils import host, names, objects, probe, releases
 from ansible_collections.flaskblog.hosting.plugins.module_utils import site as live
 
 
@@ -165,18 +170,19 @@ def refusals(params: dict[str, Any], platform: str) -> list[str]:
         problems.append(
             f"flask_blog_group: {site['group']!r}: the host has no such group. Leave it out, or make the group first."
         )
-    return problems
+    return problems + names.problems(site, params["account"], params["objects"])
 
 
-def managed(params: dict[str, Any], platform: str) -> list[dict[str, Any]]:
+def managed(params: dict[str, Any], platform: str, notes: list[str]) -> list[dict[str, Any]]:
     """Compare the managed objects.
 
+    :param notes: takes a sentence about each thing that is left alone.
     :raises objects.Conflict: with all reasons for which the host is refused.
     """
     problems, differences = refusals(params, platform), []
     for wanted in params["objects"]:
         try:
-            difference = objects.compare(wanted)
+            difference = objects.compare(wanted, notes)
         except objects.Conflict as conflict:
             problems.append(str(conflict))
             continue
@@ -245,9 +251,11 @@ def plan(params: dict[str, Any], keep: bool = False) -> dict[str, Any]:
     :raises objects.Conflict: with all reasons for which the host is refused.
     """
     platform = host.platform()
-    differences = managed(params, platform)
+    notes: list[str] = []
+    differences = managed(params, platform, notes)
     with wanted_release(params, keep) as (release, questions):
-        return compared(params, platform, differences, release, [*params["questions"], *questions])
+        found = compared(params, platform, differences, release, [*params["questions"], *questions])
+        return {**found, "notes": notes}
 
 
 def compared(
@@ -274,7 +282,7 @@ def compared(
             differences.append({"layer": "state", "name": unit["name"], "words": words})
     if live.is_pending("nginx.reload"):
         differences.append({"layer": "state", "name": "nginx", "words": ["not reloaded since its files changed"]})
-    data_is_new = live.holds_no_file(site["data"])
+    data_is_new = live.is_new(site)
     linked = os.readlink(site["link"]) if os.path.islink(site["link"]) else None
     if release is None:
         release = {"id": "unknown", "live": linked}
@@ -357,6 +365,8 @@ def main() -> None:
         result = plan(params, keep=not module.check_mode)
     except objects.Conflict as conflict:
         module.fail_json(msg=str(conflict))
+    for note in result["notes"]:
+        module.warn(note)
     module.exit_json(changed=False, **result)
 
 

@@ -104,6 +104,8 @@ def _data_objects(
                 "layer": "data",
                 "kind": "directory",
                 "path": f"{data}/{path}" if path else data,
+                # The app may exchange a directory in its data folder for a link at any moment.
+                "beneath": data,
                 "owner": user,
                 "group": proxy_group if shared else group,
                 "mode": "2750" if below_served else "0710" if on_the_way else "0750",

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from ansible_collections.flaskblog.hosting.plugins.module_utils.releases import clean, is_below
-from ansible_collections.flaskblog.hosting.plugins.plugin_utils import repository
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils import limits, repository, reserved_names
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.local_source import ARCHIVES
 
 PREFIX = "flask_blog_"
@@ -80,8 +80,17 @@ def _name(values: Mapping[str, Any]) -> Iterator[str]:
             " starts with a letter",
             "Choose a name such as 'flask-blog'",
         )
-    if name in ("nginx", "root", "www-data", "ssh", "dbus", "systemd", "cron", "daemon", "nobody"):
-        yield problem("name", name, "it is the name of a service or account of the system", "Choose another name")
+    if reserved_names.is_of_the_system(name):
+        yield problem(
+            "name", name, "it is the name of a service or account of the system", "Choose a name such as 'flask-blog'"
+        )
+    elif suffix := reserved_names.derived_suffix(name):
+        yield problem(
+            "name",
+            name,
+            f"{suffix!r} marks units and accounts that belong to a blog, and another one could have this name",
+            f"Leave {suffix!r} out",
+        )
 
 
 def _accounts(values: Mapping[str, Any]) -> Iterator[str]:
@@ -409,6 +418,11 @@ def _backup(values: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
+def _limits(values: Mapping[str, Any]) -> Iterator[str]:
+    for fault in limits.faults(values):
+        yield problem(*fault)
+
+
 RULES: tuple[Rule, ...] = (
     _name,
     _accounts,
@@ -430,6 +444,7 @@ RULES: tuple[Rule, ...] = (
     _settings,
     _commands,
     _rehearse,
+    _limits,
     _proxy,
     _backup,
 )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.flaskblog.hosting.plugins.module_utils import names
 
 UNITS = (
     "flask-blog.service",
@@ -27,7 +28,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "an app below the top": {"app_dir": "web", "bind": "[::1]:9000"},
     "no backups": {"backup_schedule": "never"},
     "a schedule": {"backup_schedule": "Mon..Fri 03:15"},
+    "no network": {"outbound": False},
+    "limits as text": {"memory_max": "1G", "memory_high": "infinity", "tasks_max": "100", "outbound": "false"},
 }
+#: The app's own.
+APP_UNITS = UNITS[:2]
 
 
 def unit(render: Any, file: str, /, **variables: Any) -> str:
@@ -141,6 +146,98 @@ def test_the_app_runs_as_its_own_account_or_the_one_that_was_named(
     assert found["Service.ReadWritePaths"] == [f"/var/lib/{name}"]
     assert found["Service.ProtectSystem"] == ["strict"]
     assert found["Service.CapabilityBoundingSet"] == [""]
+
+
+@pytest.mark.parametrize("name", APP_UNITS)
+def test_an_instance_gets_its_share_of_the_machine(render: Any, name: str) -> None:
+    found = settings(unit(render, name))
+    assert found["Service.MemoryMax"] == ["45%"]
+    assert found["Service.MemoryHigh"] == ["43%"]
+    assert found["Service.TasksMax"] == ["264"]
+    assert found["Service.LimitNOFILE"] == ["4096"]
+    assert found["Service.LimitCORE"] == ["0"]
+    assert found["Service.LogRateLimitBurst"] == ["3000"]
+    assert found["Service.LogRateLimitIntervalSec"] == ["30s"]
+    assert found["Service.OOMPolicy"] == ["continue"]
+    chosen = {"memory_max": 536870912, "memory_high": "400M", "open_files": "2000", "log_rate": 0}
+    found = settings(unit(render, name, **chosen))
+    assert found["Service.MemoryMax"] == ["536870912"]
+    assert found["Service.MemoryHigh"] == ["400M"]
+    assert found["Service.LimitNOFILE"] == ["2000"]
+    assert found["Service.LogRateLimitBurst"] == ["0"]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "wanted"),
+    [
+        ({"workers": "4", "threads": "8"}, "416"),
+        ({"tasks_max": 0, "workers": 1, "threads": 1}, "193"),
+        ({"tasks_max": "60"}, "60"),
+    ],
+)
+def test_the_number_of_tasks_follows_workers_and_threads_unless_it_is_given(
+    render: Any, chosen: dict[str, Any], wanted: str
+) -> None:
+    assert settings(unit(render, "flask-blog.service", **chosen))["Service.TasksMax"] == [wanted]
+
+
+@pytest.mark.parametrize("name", APP_UNITS)
+@pytest.mark.parametrize(("outbound", "private"), [(True, "no"), ("yes", "no"), (False, "yes"), ("false", "yes")])
+def test_the_app_has_a_network_unless_outbound_is_off(
+    render: Any, name: str, outbound: bool | str, private: str
+) -> None:
+    found = settings(unit(render, name, outbound=outbound))
+    assert found["Service.PrivateNetwork"] == [private]
+    assert ("AF_INET " in found["Service.RestrictAddressFamilies"][0]) == (private == "no")
+    assert "AF_UNIX" in found["Service.RestrictAddressFamilies"][0]
+
+
+@pytest.mark.parametrize("name", APP_UNITS)
+def test_the_app_has_no_folder_in_run_and_speaks_to_systemd_through_its_master_alone(render: Any, name: str) -> None:
+    found = settings(unit(render, name))
+    assert "Service.RuntimeDirectory" not in found
+    assert found["Service.ReadOnlyPaths"] == ["/run"]
+    assert found["Service.NotifyAccess"] == ["main"]
+
+
+@pytest.mark.parametrize(("user", "wanted"), [("flask-blog", "yes"), ("www-data", "no")])
+def test_a_stop_removes_the_ipc_objects_of_an_account_that_is_the_blogs_alone(
+    render: Any, user: str, wanted: str
+) -> None:
+    found = settings(unit(render, "flask-blog.service", user=user, group=user))
+    assert found["Service.RemoveIPC"] == [wanted]
+
+
+def test_what_blogctl_starts_has_the_sandbox_of_the_units(render: Any) -> None:
+    rendered = render(outbound=False, memory_max="1G")
+    sandbox = json.loads(rendered.text("/etc/flask-blog/site.json"))["sandbox"]
+    found = settings(rendered.text("/etc/systemd/system/flask-blog.service"))
+    assert len(sandbox) > 30
+    for name, value in sandbox.items():
+        assert isinstance(value, (str, int)), f"{name}: --property= takes no such value"
+        assert str(value) in found[f"Service.{name}"], name
+
+
+def has_offline_analysis() -> bool:
+    """Return whether this computer's systemd-analyze judges a unit file without a running systemd (250 and later)."""
+    if not shutil.which("systemd-analyze"):
+        return False
+    result = subprocess.run(["systemd-analyze", "--help"], capture_output=True, text=True, check=False)
+    return "--offline" in result.stdout
+
+
+@pytest.mark.skipif(not has_offline_analysis(), reason="no systemd-analyze that knows --offline is on this computer")
+@pytest.mark.parametrize("name", APP_UNITS)
+@pytest.mark.parametrize(("outbound", "most"), [(True, 12), (False, 4)])
+def test_systemd_finds_the_app_s_units_hardly_exposed(
+    render: Any, tmp_path: Path, name: str, outbound: bool, most: int
+) -> None:
+    """The threshold is in tenths."""
+    (tmp_path / name).write_text(unit(render, name, outbound=outbound))
+    command = ["systemd-analyze", "security", "--offline=yes", f"--threshold={most}", "--no-pager"]
+    result = subprocess.run([*command, str(tmp_path / name)], capture_output=True, text=True, check=False)
+    assert "Overall exposure level" in result.stdout, result.stderr
+    assert result.returncode == 0, result.stdout
 
 
 def test_a_crash_is_followed_by_a_restart_for_ever_and_a_reboot_by_a_start(render: Any) -> None:
@@ -271,6 +368,34 @@ def test_nothing_that_is_managed_is_writable_for_others_or_holds_secrets_openly(
             assert not int(item["mode"], 8) & 0o002, item["path"]
         if item["kind"] == "file":
             assert ("hunter2" in item["content"]) == (item["path"] == "/etc/flask-blog/environment")
+
+
+def test_what_the_server_and_root_write_down_is_closed_from_the_start_and_rotated(render: Any) -> None:
+    rendered = render()
+    found = {item["path"]: item for item in rendered.objects if item["kind"] == "attributes"}
+    for log in ("/var/log/nginx/flask-blog.access.log", "/var/log/nginx/flask-blog.error.log"):
+        assert f" {log};" in rendered.text("/etc/nginx/sites-available/flask-blog.conf")
+        assert [found[log][key] for key in ("owner", "group", "mode", "create")] == ["www-data", "adm", "0640", True]
+    journal = found["/opt/flask-blog/operations.jsonl"]
+    assert [journal[key] for key in ("owner", "group", "mode", "create")] == ["root", "root", "0600", False]
+    assert len(found) == 3
+    assert "logrotate" in rendered.variables["__flask_blog_packages"]
+
+
+def test_roots_own_state_and_locks_lie_in_directories_of_roots(render: Any) -> None:
+    rendered = render()
+    modes = {item["path"]: (item["owner"], item["mode"]) for item in rendered.objects if item["kind"] == "directory"}
+    assert modes[rendered.variables["__flask_blog_site"]["state"]] == ("root", "0700")
+    assert modes["/run/flask-blog-hosting"] == ("root", "0755")
+    boot = rendered.text("/etc/tmpfiles.d/flask-blog-hosting.conf")
+    assert boot.splitlines()[-1] == "d /run/flask-blog-hosting 0755 root root -"
+
+
+def test_each_unit_has_the_line_by_which_the_plan_knows_it(render: Any) -> None:
+    """Without it, a first run that was interrupted would take its own units for somebody else's."""
+    found = [item for item in render().objects if item["path"].startswith(f"{names.UNITS}/")]
+    assert len(found) >= 6
+    assert [item["path"] for item in found if names.UNIT_MARK.decode() not in item["content"].splitlines()] == []
 
 
 @pytest.mark.parametrize(("hide", "expected"), [(True, True), (False, False), ("false", False), ("true", True)])

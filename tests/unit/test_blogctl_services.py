@@ -23,10 +23,10 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """Stand in for systemd's commands and remember them; one with "bad" in it fails."""
     seen: list[list[str]] = []
 
-    def run(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+    def run(command: list[str], **_: Any) -> subprocess.CompletedProcess[Any]:
         seen.append(command)
         failed = "bad" in " ".join(command)
-        said = "MainPID=42\nStatusText=a=b\n" if "show" in command else "42\n"
+        said: Any = b"MainPID=42\nStatusText=a=b\xe2\x80\xa8\xff\n" if "show" in command else "42\n"
         return subprocess.CompletedProcess(command, int(failed), stdout=said, stderr="it is bad\n" if failed else "")
 
     monkeypatch.setattr(subprocess, "run", run)
@@ -51,7 +51,8 @@ def test_units_are_asked_for(calls: list[list[str]]) -> None:
     assert services.is_active("good.service")
     assert not services.is_active("bad.service")
     assert services.main_pid("good.service") == "42"
-    assert services.properties_of("good.service", "MainPID", "StatusText") == {"MainPID": "42", "StatusText": "a=b"}
+    found = services.properties_of("good.service", "MainPID", "StatusText")
+    assert found == {"MainPID": "42", "StatusText": "a=b\u2028\ufffd"}, "a separator of lines ends none"
     assert services.journal("good.service", lines=3) == "42"
     assert "--lines=3" in calls[-1]
 

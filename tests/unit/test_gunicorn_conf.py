@@ -115,14 +115,21 @@ def test_a_ready_process_tells_systemd_what_it_serves(
     }
 
 
-def test_blogctl_reads_what_a_ready_process_says(
+def test_blogctl_and_the_roles_modules_read_what_a_ready_process_says(
     release: Path, tmp_path: Path, load: Load, systemd: socket.socket, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    load(tmp_path / "live").when_ready(None)
+    settings = load(tmp_path / "live")
+    settings.when_ready(None)
     status = systemd.recv(65536).decode().removeprefix("STATUS=")
     shown = {"MainPID": str(os.getpid()), "StatusText": status}
     monkeypatch.setattr(health, "properties_of", lambda unit, *_: shown if unit == "blog.service" else {})
     assert health.served_release(site) == "abc"
+    note = live.served(shown)
+    assert (note["release"], note["venv"], note["revision"]) == (
+        "abc",
+        os.path.realpath(sys.prefix),
+        settings.revision,
+    )
 
 
 def test_an_abstract_socket_of_systemd_is_found_as_well(

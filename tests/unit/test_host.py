@@ -94,6 +94,23 @@ def test_units_are_told_apart() -> None:
     assert units["blog.socket"] == {"Id": "blog.socket", "ActiveState": "inactive", "UnitFileState": ""}
 
 
+def test_the_app_cannot_forge_properties_with_its_status_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """systemd passes all characters on but line feed and carriage return, some of which end a line for Python."""
+    forged = "x\x0bMainPID=7\x1cMainPID=7\x85MainPID=7\u2028MainPID=7\u2028\u2028Id=nginx.service\rMainPID=7\r\rId=a"
+    text = f"Id=blog.service\nMainPID=42\nStatusText={forged}\n".encode() + b"FragmentPath=/x\xff\n"
+    result = subprocess.CompletedProcess([], 0, stdout=text)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: result)
+    units = host.show_units(["blog.service"])
+    assert units == {
+        "blog.service": {
+            "Id": "blog.service",
+            "MainPID": "42",
+            "StatusText": forged,
+            "FragmentPath": "/x\N{REPLACEMENT CHARACTER}",
+        }
+    }
+
+
 def test_no_units_are_no_question(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("systemctl was called"))
     assert host.show_units([]) == {}
@@ -102,9 +119,9 @@ def test_no_units_are_no_question(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_all_units_are_asked_for_in_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[list[str]] = []
 
-    def run(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+    def run(command: list[str], **_: Any) -> subprocess.CompletedProcess[bytes]:
         calls.append(command)
-        return subprocess.CompletedProcess(command, 0, stdout=UNITS)
+        return subprocess.CompletedProcess(command, 0, stdout=UNITS.encode())
 
     monkeypatch.setattr(subprocess, "run", run)
     assert set(host.show_units(["nginx.service", "blog.socket"])) == {"nginx.service", "blog.socket"}

@@ -128,6 +128,12 @@ def test_the_data_folder_is_checked_as_a_tree_with_what_nginx_serves() -> None:
     assert tree["served_group"] == "www-data"
 
 
+def test_each_directory_in_the_data_folder_is_reached_from_there_without_following_a_link() -> None:
+    found = [item for item in laid_out(databases=["db/blog.db"])["objects"] if item["kind"] == "directory"]
+    assert len(found) == 5
+    assert {item["beneath"] for item in found} == {"/var/lib/blog"}
+
+
 def test_a_wrong_call_is_ansibles_error() -> None:
     with pytest.raises(AnsibleFilterError, match=r"flaskblog\.hosting\.layout"):
         FilterModule().filters()["layout"]({"databases": []})

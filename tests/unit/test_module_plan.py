@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.flaskblog.hosting.plugins.module_utils import git, host, probe, releases, source
+from ansible_collections.flaskblog.hosting.plugins.module_utils import git, host, names, probe, releases, source
 from ansible_collections.flaskblog.hosting.plugins.module_utils import site as live
 from ansible_collections.flaskblog.hosting.plugins.module_utils.description import Commit
 from ansible_collections.flaskblog.hosting.plugins.modules import plan as module
@@ -80,6 +80,7 @@ def arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, me: Any) -> dict[
     monkeypatch.setattr(host, "show_units", lambda names: {name: dict(active) for name in names})
     monkeypatch.setattr(releases, "check_release", lambda *_: [])
     monkeypatch.setattr(live, "reasons_to_activate", lambda *_: [])
+    monkeypatch.setattr(names, "problems", lambda *_: [])
     monkeypatch.setattr(probe, "ask", lambda _: [])
     venv = tmp_path / "venvs" / releases.venv_id("needs", host.python_version())
     venv.mkdir(parents=True)
@@ -96,6 +97,7 @@ def arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, me: Any) -> dict[
         "link": str(tmp_path / "link"),
         "venvs": str(tmp_path / "venvs"),
         "data": str(tmp_path / "data"),
+        "state": str(tmp_path / "state"),
         "socket_unit": "blog.socket",
         "service_unit": "blog.service",
         "settings_files": [str(tmp_path / "settings")],
@@ -136,7 +138,7 @@ def test_a_host_that_is_as_declared_has_nothing_to_do(arguments: dict[str, Any],
     assert outcome.said["differences"] == []
     assert layers(outcome) == []
     assert outcome.said["changed"] is False
-    assert outcome.said["data_is_new"] is True
+    assert outcome.said["data_is_new"] is False, "it has a live release"
     assert outcome.said["release"]["links"]["venv"] == outcome.said["release"]["venv_path"]
 
 
@@ -201,19 +203,50 @@ def test_the_text_of_a_secret_file_comes_in_an_argument_of_its_own(arguments: di
 
 
 def test_a_file_with_data_in_it_is_no_new_blog(arguments: dict[str, Any], run_module: Any) -> None:
+    Path(arguments["site"]["link"]).unlink()
+    assert run_module(module, **arguments).said["data_is_new"] is True
     Path(arguments["site"]["data"]).mkdir()
     (Path(arguments["site"]["data"]) / "database.db").touch()
     assert run_module(module, **arguments).said["data_is_new"] is False
 
 
-@pytest.mark.parametrize(("files", "wanted"), [([], ["activate", "release", "verify"]), (["database.db"], [])])
-def test_initial_data_named_after_the_release_came_is_brought_while_there_is_no_other(
-    arguments: dict[str, Any], run_module: Any, files: list[str], wanted: list[str]
+@pytest.mark.parametrize(("made", "brought"), [("", True), ("data/database.db", False), ("state/initialised", False)])
+def test_initial_data_is_brought_while_the_blog_has_had_none(
+    arguments: dict[str, Any], run_module: Any, tmp_path: Path, made: str, brought: bool
 ) -> None:
-    Path(arguments["site"]["data"]).mkdir()
-    for name in files:
-        (Path(arguments["site"]["data"]) / name).touch()
-    assert layers(run_module(module, **arguments, initial_data=True)) == wanted
+    Path(arguments["site"]["link"]).unlink()
+    if made:
+        (tmp_path / made).parent.mkdir()
+        (tmp_path / made).touch()
+    outcome = run_module(module, **arguments, initial_data=True)
+    assert ("release" in layers(outcome)) is brought
+
+
+def test_initial_data_is_not_brought_to_a_blog_that_serves(arguments: dict[str, Any], run_module: Any) -> None:
+    """Its data may be in a database server, and its data folder empty for that reason."""
+    assert layers(run_module(module, **arguments, initial_data=True)) == []
+
+
+def test_a_name_that_is_somebody_elses_is_a_conflict_and_nothing_is_touched(
+    arguments: dict[str, Any], run_module: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(names, "problems", lambda *_: ["flask_blog_name: 'dpkg': somebody's. Choose another."])
+    outcome = run_module(module, **arguments)
+    assert outcome.failed
+    assert outcome.said["msg"] == "flask_blog_name: 'dpkg': somebody's. Choose another."
+
+
+def test_what_is_left_alone_in_the_data_folder_is_a_warning(
+    arguments: dict[str, Any], run_module: Any, me: Any, tmp_path: Path
+) -> None:
+    deep = tmp_path / "data" / "/".join(["d"] * 66)
+    deep.mkdir(parents=True)
+    tree = {"layer": "data", "kind": "tree", "path": str(tmp_path / "data"), "owner": me.user, "group": me.group}
+    arguments["objects"].append(tree)
+    said = run_module(module, **arguments).said
+    assert said["layers"] == []
+    (note,) = said["notes"]
+    assert note.endswith("/d lies more than 64 folders deep; nothing in it is checked or changed")
 
 
 def test_another_platform_is_refused(

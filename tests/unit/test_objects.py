@@ -243,6 +243,21 @@ def test_a_missing_directory_is_made_with_its_mode(tmp_path: Path, me: Any) -> N
     assert (tmp_path / "a" / "b").is_dir(), "a directory is not taken away again: something may be in it"
 
 
+@pytest.mark.parametrize("umask", [0o027, 0o077])
+def test_directories_on_the_way_are_open_for_everybody_whatever_the_umask_is(
+    tmp_path: Path, me: Any, umask: int
+) -> None:
+    """With the umask of the CIS benchmark, nobody could enter /opt/NAME."""
+    before = os.umask(umask)
+    try:
+        objects.put_right(directory_at(tmp_path / "opt" / "blog" / "venvs", me, mode="0755"))
+        objects.put_right(link_at(tmp_path / "www" / "enabled" / "blog", "/target"))
+    finally:
+        os.umask(before)
+    for made in ("opt", "opt/blog", "opt/blog/venvs", "www", "www/enabled"):
+        assert mode_of(tmp_path / made) == 0o755, made
+
+
 def test_a_directorys_mode_is_put_right_without_touching_what_is_in_it(tmp_path: Path, me: Any) -> None:
     folder = tmp_path / "data"
     folder.mkdir()
@@ -366,6 +381,88 @@ def test_what_should_not_be_there_is_removed_and_can_come_back(tmp_path: Path, w
 def test_a_directory_that_should_not_be_there_is_a_conflict(tmp_path: Path) -> None:
     with pytest.raises(objects.Conflict, match="should not be there, but is a directory"):
         objects.compare(absent_at(tmp_path))
+
+
+# -- attributes of files that other programs write --------------------------------------------------------------------
+
+
+def log_at(path: Path, me: Any, mode: str = "0640", create: bool = True) -> dict[str, Any]:
+    place = {"layer": "proxy", "kind": "attributes", "path": str(path), "owner": me.user, "group": me.group}
+    return {**place, "mode": mode, "create": create}
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o077])
+def test_a_missing_log_is_made_empty_with_its_mode_from_the_start(tmp_path: Path, me: Any, umask: int) -> None:
+    wanted = log_at(tmp_path / "blog.access.log", me)
+    difference = objects.compare(wanted)
+    assert difference.words == ["missing"]
+    assert difference.after == f"empty file {me.user}:{me.group} 0640\n"
+    before = os.umask(umask)
+    try:
+        undo = objects.put_right(wanted)
+    finally:
+        os.umask(before)
+    assert mode_of(tmp_path / "blog.access.log") == 0o640
+    assert objects.compare(wanted) is None
+    undo()
+    assert (tmp_path / "blog.access.log").exists(), "nginx may have written to it"
+
+
+def test_a_log_that_everybody_can_read_is_found_shown_and_closed_and_keeps_its_content(tmp_path: Path, me: Any) -> None:
+    log = tmp_path / "blog.access.log"
+    log.write_text("192.0.2.7 GET /\n")
+    log.chmod(0o644)
+    wanted = log_at(log, me)
+    difference = objects.compare(wanted)
+    assert (difference.words, difference.before, difference.after) == (
+        ["mode 0644 -> 0640"],
+        "mode 0644\n",
+        "mode 0640\n",
+    )
+    objects.put_right(wanted)
+    assert objects.compare(wanted) is None
+    assert log.read_text() == "192.0.2.7 GET /\n"
+
+
+def test_a_journal_that_its_own_program_makes_is_no_difference_while_it_is_missing(tmp_path: Path, me: Any) -> None:
+    wanted = log_at(tmp_path / "operations.jsonl", me, mode="0600", create=False)
+    assert objects.compare(wanted) is None
+    (tmp_path / "operations.jsonl").touch(mode=0o644)
+    (tmp_path / "operations.jsonl").chmod(0o644)
+    assert objects.compare(wanted).words == ["mode 0644 -> 0600"]
+    objects.put_right(wanted)
+    assert mode_of(tmp_path / "operations.jsonl") == 0o600
+
+
+@pytest.mark.parametrize("kind", ["symlink", "hard link", "directory", "FIFO"])
+@pytest.mark.parametrize("step", ["compare", "put_right"])
+def test_what_is_no_plain_file_in_a_logs_place_is_refused_and_not_followed(
+    tmp_path: Path, me: Any, kind: str, step: str
+) -> None:
+    precious, log = tmp_path / "precious", tmp_path / "blog.access.log"
+    precious.touch()
+    precious.chmod(0o604)
+    if kind == "symlink":
+        log.symlink_to(precious)
+    elif kind == "hard link":
+        log.hardlink_to(precious)
+    elif kind == "directory":
+        log.mkdir(mode=0o755)
+    else:
+        os.mkfifo(log)
+    with pytest.raises((objects.Conflict, OSError), match=r"Move it away and run again|symbolic links"):
+        getattr(objects, step)(log_at(log, me))
+    assert mode_of(precious) == 0o604
+
+
+def test_a_link_that_takes_a_missing_logs_place_at_the_last_moment_is_not_written_through(
+    tmp_path: Path, me: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "blog.access.log").symlink_to(tmp_path / "precious")
+    monkeypatch.setattr(objects, "lstat", lambda _: None)
+    with pytest.raises(FileExistsError):
+        objects.put_right(log_at(tmp_path / "blog.access.log", me))
+    assert not (tmp_path / "precious").exists()
 
 
 # -- trees ----------------------------------------------------------------------------------------------------------

@@ -40,6 +40,11 @@ GOOD: dict[str, Any] = {
     "command_timeout": 300,
     "keep_releases": 5,
     "activation_timeout": 60,
+    "memory_max": "45%",
+    "memory_high": "43%",
+    "tasks_max": 0,
+    "open_files": 4096,
+    "log_rate": 3000,
     "http_port": 80,
     "static": {"/static/": "static/"},
     "static_max_age": 604800,
@@ -55,6 +60,10 @@ FINE = [
     ("name", "b"),
     ("name", "blog2"),
     ("name", "a" * 32),
+    ("name", "next-blog"),
+    ("name", "data"),
+    ("name", "build-a-boat"),
+    ("name", "the-runners"),
     ("user", "www-data"),
     ("user", "_blog"),
     ("server_names", ["blog.example.com", "www.example.com"]),
@@ -80,6 +89,17 @@ FINE = [
     ("environment", {"_X1": None}),
     ("bind", "127.0.0.2:9000"),
     ("bind", "[::1]:8000"),
+    ("memory_max", "100%"),
+    ("memory_max", "62.5%"),
+    ("memory_max", "512M"),
+    ("memory_max", "1073741824"),
+    ("memory_max", "infinity"),
+    ("memory_high", "infinity"),
+    ("memory_high", "45%"),
+    ("memory_high", "1T"),
+    ("tasks_max", 19),
+    ("open_files", 256),
+    ("log_rate", 0),
     ("http_port", 8080),
     ("static", {}),
     ("static", {"/static/": "static/", "/media/v1.0/": "media/"}),
@@ -103,6 +123,17 @@ BAD = [
     ("name", "", "", "lower-case letters"),
     ("name", "nginx", "nginx", "a service or account of the system"),
     ("name", "root", "root", "a service or account of the system"),
+    *(
+        ("name", name, name, "a service or account of the system")
+        for name in ("dpkg", "apt", "ssl", "sudo", "ssh", "sshd", "cron", "disk", "docker", "shadow", "news", "lock")
+    ),
+    ("name", "flask-blog-hosting", "flask-blog-hosting", "a service or account of the system"),
+    ("name", "systemd-homed", "systemd-homed", "a service or account of the system"),
+    *(
+        ("name", f"blog{suffix}", f"blog{suffix}", "another one could have this name")
+        for suffix in ("-next", "-recovery", "-backup", "-command", "-rehearsal", "-build", "-data", "-run", "-run-7")
+    ),
+    ("name", "build-0123456789abcdef", "build-0123456789abcdef", "another one could have this name"),
     ("user", "root", "root", "a hole in the server"),
     ("user", "a user", "a user", "no valid name of an account"),
     ("group", "root", "root", "a hole in the server"),
@@ -152,6 +183,21 @@ BAD = [
     ("activation_timeout", 0, 0, "at least 1"),
     ("command_timeout", 0, 0, "at least 1"),
     ("keep_releases", 0, 0, "at least 1"),
+    ("memory_max", "0%", "0%", "at most 100 %"),
+    ("memory_max", "101%", "101%", "at most 100 %"),
+    ("memory_max", "512m", "512m", "K, M, G or T"),
+    ("memory_max", "512 MB", "512 MB", "K, M, G or T"),
+    ("memory_max", "-1", "-1", "K, M, G or T"),
+    ("memory_max", "", "", "K, M, G or T"),
+    ("memory_max", "1G\nUser=root", "1G\nUser=root", "K, M, G or T"),
+    ("memory_max", "512", "512", "less than 32M"),
+    ("memory_high", "half", "half", "K, M, G or T"),
+    ("memory_high", "46%", "46%", "more than flask_blog_memory_max"),
+    ("tasks_max", 18, 18, "gunicorn alone has 11"),
+    ("tasks_max", -1, -1, "gunicorn alone has 11"),
+    ("open_files", 255, 255, "does not start with less"),
+    ("open_files", 524289, 524289, "systemd grants at most"),
+    ("log_rate", -1, -1, "not negative"),
     ("release_commands", ["a\nb"], "a\nb", "one line"),
     ("after_release_commands", [" "], " ", "one line"),
     ("app_dir", "/srv/blog", "/srv/blog", "stays inside it"),
@@ -316,6 +362,15 @@ def test_every_rule_has_refused_something_here() -> None:
         if list(rule({**GOOD, variable: value}))
     }
     assert refusing == set(range(len(rules.RULES)))
+
+
+@pytest.mark.parametrize(
+    ("most", "high", "refused"),
+    [("1G", "1025M", True), ("1G", "1048576K", False), ("1G", "99%", False), ("50%", "49.99%", False)],
+)
+def test_slowing_down_begins_below_the_limit_if_the_two_can_be_compared(most: str, high: str, refused: bool) -> None:
+    problems = rules.check({**GOOD, "memory_max": most, "memory_high": high})
+    assert bool(problems) == refused, problems
 
 
 def test_a_schedule_of_never_needs_no_retention() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -25,21 +26,18 @@ def served_site(tmp_path: Path) -> tuple[dict[str, Any], dict[str, Any], dict[st
     environment.write_text("A=1\n")
     link = tmp_path / "link"
     link.symlink_to("/opt/blog/releases/abc")
-    run = tmp_path / "run"
-    run.mkdir()
     revision = live.settings_revision([str(environment)])
     note = {"pid": 42, "release": "abc", "venv": "/opt/blog/venvs/def", "revision": revision}
-    (run / "served.json").write_text(json.dumps(note))
     site = {
         "name": "blog",
         "link": str(link),
-        "run_directory": str(run),
         "socket_unit": "blog.socket",
         "service_unit": "blog.service",
         "settings_files": [str(environment)],
     }
     release = {"id": "abc", "live_path": "/opt/blog/releases/abc", "venv_path": "/opt/blog/venvs/def"}
-    units = {"blog.socket": {"ActiveState": "active"}, "blog.service": {"ActiveState": "active", "MainPID": "42"}}
+    service = {"ActiveState": "active", "MainPID": "42", "StatusText": json.dumps(note)}
+    units = {"blog.socket": {"ActiveState": "active"}, "blog.service": service}
     return site, release, units
 
 
@@ -60,17 +58,72 @@ def test_the_revision_follows_content_name_and_presence(tmp_path: Path) -> None:
     assert len(seen) == 5
 
 
-def test_a_note_of_a_process_that_is_gone_is_not_believed(tmp_path: Path) -> None:
-    (tmp_path / "served.json").write_text('{"pid": 42, "release": "abc"}')
-    assert live.served(str(tmp_path), "42")["release"] == "abc"
-    assert live.served(str(tmp_path), "43") == {}
+def test_what_the_main_process_says_it_serves_is_taken_from_its_status() -> None:
+    unit = {"MainPID": "42", "StatusText": '{"pid": 42, "release": "abc"}'}
+    assert live.served(unit)["release"] == "abc"
+    assert live.served({**unit, "MainPID": "43"}) == {}, "another process said so"
+    assert live.served({"MainPID": "0", "StatusText": '{"pid": 0, "release": "abc"}'}) == {}, "no process said so"
 
 
-@pytest.mark.parametrize("text", [None, "", "{"])
-def test_no_note_or_half_a_note_is_nothing_served(tmp_path: Path, text: str | None) -> None:
-    if text is not None:
-        (tmp_path / "served.json").write_text(text)
-    assert live.served(str(tmp_path), "42") == {}
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "Gunicorn arbiter booted",
+        "[]",
+        "[1, 2]",
+        '"abc"',
+        "42",
+        "null",
+        '{"pid": 42, "release": ["abc"]}',
+        '{"pid": 42, "release": {}}',
+        '{"pid": 42, "release": null}',
+        '{"pid": 42, "release": true}',
+        '{"pid": 42, "release": 1e999}',
+        '{"pid": [42], "release": "abc"}',
+        '{"release": "abc"}',
+        "[" * 4000,
+        '{"pid":' * 2000,
+    ],
+)
+def test_a_status_that_is_no_note_counts_as_unknown(text: str) -> None:
+    assert live.served({"MainPID": "42", "StatusText": text}) == {}
+
+
+def test_a_service_without_a_status_serves_what_is_unknown(served_site: Served) -> None:
+    site, release, units = served_site
+    del units["blog.service"]["StatusText"]
+    assert live.reasons_to_activate(site, release, units)[0] == "the running process has release unknown, not abc"
+
+
+def test_a_note_cannot_move_the_cursor_of_who_reads_the_reasons(served_site: Served) -> None:
+    site, release, units = served_site
+    units["blog.service"]["StatusText"] = json.dumps({"pid": 42, "release": "\x1b[2Jabc"})
+    assert "has release \\x1b[2Jabc, not abc" in live.reasons_to_activate(site, release, units)[0]
+
+
+def test_a_fifo_in_the_apps_run_directory_holds_nobody_up(served_site: Served, tmp_path: Path) -> None:
+    site, release, units = served_site
+    (tmp_path / "run").mkdir()
+    os.mkfifo(tmp_path / "run" / "served.json")
+    assert live.reasons_to_activate({**site, "run_directory": str(tmp_path / "run")}, release, units) == []
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o027, 0o077])
+def test_locks_lie_in_a_directory_of_roots_whatever_the_umask_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, umask: int
+) -> None:
+    assert str(live.LOCKS) == "/run/flask-blog-hosting"
+    monkeypatch.setattr(live, "LOCKS", tmp_path / "locks")
+    before = os.umask(umask)
+    try:
+        with live.building("blog"):
+            (lock,) = (tmp_path / "locks").iterdir()
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "locks").stat().st_mode) == 0o755
+    assert stat.S_IMODE(lock.stat().st_mode) == 0o600
 
 
 def test_a_note_waits_until_it_is_cleared() -> None:
@@ -121,6 +174,45 @@ def test_a_data_folder_with_folders_only_is_new(tmp_path: Path) -> None:
     assert live.holds_no_file(str(tmp_path))
     (tmp_path / "static" / "uploads" / "cat.jpg").touch()
     assert not live.holds_no_file(str(tmp_path))
+
+
+@pytest.mark.parametrize("kind", ["symlink", "FIFO", "too deep"])
+def test_anything_but_a_folder_is_a_file_to_a_data_folder(tmp_path: Path, kind: str) -> None:
+    if kind == "symlink":
+        (tmp_path / "mine").symlink_to("/nowhere")
+    elif kind == "FIFO":
+        os.mkfifo(tmp_path / "mine")
+    else:
+        (tmp_path / "/".join(["d"] * 66)).mkdir(parents=True)
+    assert not live.holds_no_file(str(tmp_path))
+
+
+def test_a_data_folder_that_is_a_link_is_not_followed_to_find_it_new(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "data").symlink_to("empty")
+    assert not live.holds_no_file(str(tmp_path / "data"))
+
+
+@pytest.mark.parametrize("what", ["root's state", "a live release", "a file in the data folder", "nothing"])
+def test_a_blog_gets_its_first_data_once_in_its_life(tmp_path: Path, what: str) -> None:
+    """A blog whose data is in a database server has an empty data folder for ever."""
+    for name in ("state", "data"):
+        (tmp_path / name).mkdir()
+    if what == "root's state":
+        (tmp_path / "state" / "initialised").touch()
+    elif what == "a live release":
+        (tmp_path / "live").symlink_to("/opt/blog/releases/abc")
+    elif what == "a file in the data folder":
+        (tmp_path / "data" / "database.db").touch()
+    site = {"state": str(tmp_path / "state"), "link": str(tmp_path / "live"), "data": str(tmp_path / "data")}
+    assert live.is_new(site) is (what == "nothing")
+
+
+def test_the_app_cannot_say_that_its_blog_is_initialised(tmp_path: Path) -> None:
+    """Nor that it is not: what lies in its data folder counts as a file of it, and nothing more."""
+    (tmp_path / "data" / ".initialised").mkdir(parents=True)
+    site = {"state": str(tmp_path / "state"), "link": str(tmp_path / "live"), "data": str(tmp_path / "data")}
+    assert live.is_new(site)
 
 
 def test_a_site_that_serves_what_is_wanted_has_no_reason_to_be_activated(served_site: Served) -> None:

@@ -36,7 +36,7 @@ INSIDE = "import sys; sys.path.insert(0, sys.argv[1]); from blogctl.inside impor
 #: Where the work on the data finds a second folder, such as that of a copy.
 TARGET = "/mnt"
 
-Properties = dict[str, str | list[str]]
+Properties = dict[str, str | int | list[str]]
 
 
 def properties_as_app(site: Site, folder: Path, place: Path) -> Properties:
@@ -59,7 +59,10 @@ def properties_as_app(site: Site, folder: Path, place: Path) -> Properties:
         cage.prepare()
         # /var/www/NAME: some apps have their own path in their settings.
         readable = [settings["root"], f"-{settings['link']}"]
+        temporary = properties.get("TemporaryFileSystem")
         properties |= cage.file_system(readable=readable, writable={str(place): settings["data"]})
+        if temporary:  # the service's limits of /dev/shm
+            properties["TemporaryFileSystem"] = f"/ {temporary}"
         properties["EnvironmentFile"] = [f"{config}/environment", f"-{config}/rehearsal-environment"]
         # Nobody waits for what happens on a copy, so it must not slow down those who wait for a page.
         properties |= {"Nice": "10", "IOSchedulingClass": "idle"}
@@ -231,6 +234,8 @@ def instance(site: Site, folder: Path, source_root: str, place: Path) -> Any:
     """
     config = site.settings["config"]
     properties = properties_as_app(site, folder, place)
+    # gunicorn gives a socket in the file system to its account, which it belongs to already.
+    properties["SystemCallFilter"] = f"{properties.get('SystemCallFilter', '@system-service')} @chown"
     if is_copy(site, place):
         # Nobody waits for what it does at its end, as its data is thrown away.
         properties["KillSignal"] = "SIGKILL"

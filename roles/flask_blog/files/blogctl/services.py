@@ -105,13 +105,11 @@ def inherited() -> tuple[int, ...]:
 def properties_of(unit: str, *names: str) -> dict[str, str]:
     """Return some properties of a unit, as systemctl(1) shows them; one that is not known is missing."""
     result = subprocess.run(
-        ["systemctl", "show", f"--property={','.join(names)}", unit],
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
+        ["systemctl", "show", f"--property={','.join(names)}", unit], capture_output=True, check=False
     )
-    return dict(line.split("=", 1) for line in result.stdout.splitlines() if "=" in line)
+    # At newlines alone: the app may put characters into its status that Python takes for the end of a line.
+    lines = result.stdout.decode(errors="replace").split("\n")
+    return dict(line.split("=", 1) for line in lines if "=" in line)
 
 
 def main_pid(unit: str) -> str:

@@ -1,0 +1,19 @@
+"""What systemd itself says of the sandbox of the app's units, as they stand on the machine."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+#: The most that "systemd-analyze security" may say of an app that may open connections.
+MOST = 1.2
+
+
+@pytest.mark.parametrize("unit", ["flask-blog.service", "flask-blog-next.service"])
+def test_the_apps_units_are_exposed_as_little_as_an_app_with_a_network_can_be(host: Any, unit: str) -> None:
+    said = host.check_output("systemd-analyze security --no-pager %s", unit)
+    level = re.search(r"Overall exposure level for \S+: ([\d.]+)", said)
+    assert level, said
+    assert float(level[1]) <= MOST, said
