@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -19,7 +20,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.flaskblog.hosting.plugins.module_utils import site as live
-from blogctl import health
+from blogctl import health, sandbox
+from blogctl.site import Site
 
 Load = Callable[[Path], Any]
 
@@ -86,23 +88,64 @@ def test_a_process_reads_its_revision_when_it_starts(
     assert settings.revision == before != live.settings_revision(files)
 
 
-def test_a_ready_process_leaves_a_note_that_the_roles_modules_read(
-    release: Path, tmp_path: Path, load: Load, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """The socket that systemd listens on for messages of a unit's processes."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(str(tmp_path / "notify"))
+        listening.settimeout(5)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        yield listening
+
+
+def test_a_ready_process_tells_systemd_what_it_serves(
+    release: Path, tmp_path: Path, load: Load, systemd: socket.socket
 ) -> None:
-    (tmp_path / "run").mkdir()
-    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "run"))
     settings = load(tmp_path / "live")
     settings.when_ready(None)
-    text = (tmp_path / "run" / "served.json").read_text()
-    note = live.served({"StatusText": text, "MainPID": str(os.getpid())})
-    assert note["release"] == "abc"
-    assert note["venv"] == os.path.realpath(sys.prefix)
-    assert note["revision"] == settings.revision
-    assert [path.name for path in (tmp_path / "run").iterdir()] == ["served.json"]
+    said = systemd.recv(65536).decode()
+    assert said.startswith("STATUS={")
+    assert "\n" not in said, "systemd takes each line for a message of its own"
+    note = json.loads(said.removeprefix("STATUS="))
+    assert note == {
+        "pid": os.getpid(),
+        "release": "abc",
+        "venv": os.path.realpath(sys.prefix),
+        "revision": settings.revision,
+    }
 
 
-def test_without_systemd_there_is_no_note(tmp_path: Path, load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
+def test_blogctl_and_the_roles_modules_read_what_a_ready_process_says(
+    release: Path, tmp_path: Path, load: Load, systemd: socket.socket, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = load(tmp_path / "live")
+    settings.when_ready(None)
+    status = systemd.recv(65536).decode().removeprefix("STATUS=")
+    shown = {"MainPID": str(os.getpid()), "StatusText": status}
+    monkeypatch.setattr(health, "properties_of", lambda unit, *_: shown if unit == "blog.service" else {})
+    assert health.served_release(site) == "abc"
+    note = live.served(shown)
+    assert (note["release"], note["venv"], note["revision"]) == (
+        "abc",
+        os.path.realpath(sys.prefix),
+        settings.revision,
+    )
+
+
+def test_an_abstract_socket_of_systemd_is_found_as_well(
+    tmp_path: Path, load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"flask-blog-test-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(f"\0{name}")
+        listening.settimeout(5)
+        monkeypatch.setenv("NOTIFY_SOCKET", f"@{name}")
+        load(tmp_path).notify("READY=1")
+        assert listening.recv(100) == b"READY=1"
+
+
+def test_without_systemd_nothing_is_said(tmp_path: Path, load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
     load(tmp_path).when_ready(None)
     assert list(tmp_path.iterdir()) == []
 
@@ -254,6 +297,18 @@ def test_one_whose_pages_are_not_there_takes_no_request(tried: Any, pages: dict[
     assert found[1] == problem, "blogctl finds the reason"
 
 
+def test_one_whose_pages_are_there_says_so_in_words_that_blogctl_finds(
+    tmp_path: Path, load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLASK_BLOG_TRY_AS", "blog.test")
+    monkeypatch.setenv("FLASK_BLOG_HEALTH_PATH", "/healthz")
+    said: list[str] = []
+    log = SimpleNamespace(warning=lambda *_: None, info=lambda text, *values: said.append(text % values))
+    load(tmp_path).post_worker_init(SimpleNamespace(wsgi=Blog(), log=log))
+    assert [bool(sandbox.READY.search(line)) for line in said] == [False, False, True]
+    assert said[-1] == "is ready: /healthz answered"
+
+
 def test_workers_without_threads_try_their_pages_as_well(
     tmp_path: Path, load: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -272,7 +327,7 @@ def test_a_home_page_may_want_to_know_who_asks(tried: Any, status: str) -> None:
 
 def test_blogctl_and_an_instance_mean_the_same_by_an_answer(tmp_path: Path, load: Load) -> None:
     settings = load(tmp_path)
-    assert settings.ANSWERED == health.ANSWERED
+    assert {*settings.HEALTHY, 401, 403} == settings.ANSWERED
     assert {status for status in range(100, 600) if health.Answer(status, "").is_healthy} == settings.HEALTHY
 
 
