@@ -13,6 +13,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.flaskblog.hosting.plugins.module_utils.description import data_places
 from ansible_collections.flaskblog.hosting.plugins.module_utils.host import platform_name, refusal
+from ansible_collections.flaskblog.hosting.plugins.module_utils.limits import explain
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source import SourceError, databases
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils import repository, role
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.local_source import described, holds_data
@@ -114,7 +115,7 @@ class ActionModule(ActionBase):
                 sample = description.sample
                 return description.release, [{"what": "a static file", **sample}] if sample else []
         except SourceError as error:
-            raise AnsibleActionFail(f"flask_blog_source: {wanted['path']!r}: {error}.") from error
+            raise AnsibleActionFail(explain(wanted["path"], error)) from error
 
     def _check_initial_data(self, folder: str, places: dict[str, str]) -> None:
         """Refuse a folder with nothing in it that the new blog could start with.
