@@ -9,7 +9,7 @@ import pytest
 from ansible_collections.flaskblog.hosting.plugins.module_utils import limits as limits_module
 from ansible_collections.flaskblog.hosting.plugins.module_utils.limits import LimitError, Limits, explain, size_in_bytes
 from ansible_collections.flaskblog.hosting.plugins.module_utils.tree import SourceError
-from ansible_collections.flaskblog.hosting.plugins.module_utils.tree_writer import writer
+from ansible_collections.flaskblog.hosting.plugins.module_utils.tree_writer import TreeWriter, writer
 
 
 def test_files_folders_and_links_are_written(tmp_path: Path) -> None:
@@ -72,9 +72,12 @@ def test_a_hard_link_leads_to_a_file_that_was_written_before(tmp_path: Path) -> 
     ],
 )
 def test_what_is_written_is_limited(tmp_path: Path, limits: Limits, variable: str) -> None:
-    with writer(str(tmp_path), limits) as target, pytest.raises(LimitError) as refused:
+    def fill(target: TreeWriter) -> None:
         target.write("a/b", (b"123456" for _ in range(5)))
         target.write("c/d", [b"x"])
+
+    with writer(str(tmp_path), limits) as target, pytest.raises(LimitError) as refused:
+        fill(target)
     assert explain("/x", refused.value).startswith(f"{variable}: ")
     assert "raise the limit" in explain("/x", refused.value)
     assert sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()) <= 31
