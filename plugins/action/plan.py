@@ -39,6 +39,11 @@ UNASKED = (
     " what else would change is shown."
 )
 
+NO_ACCOUNT = (
+    "{} has no account {} yet, which runs git, so that a check cannot tell which release flask_blog_source is now. A"
+    " run makes it first; what else would change is shown."
+)
+
 
 class ActionModule(ActionBase):
     """Name the release and render the files here, then compare everything there, in one round trip."""
@@ -80,6 +85,8 @@ class ActionModule(ActionBase):
             else:
                 self._install(missing, task_vars)
                 installed = True
+        elif not release and self._task.check_mode and found.get("release", {}).get("id") == "unknown":
+            display.warning(NO_ACCOUNT.format(task_vars["inventory_hostname"], arguments["site"]["build_user"]))
         if installed:
             found = self._compare(arguments, task_vars)
             found["changed"] = True

@@ -99,6 +99,15 @@ def account_differs(wanted: Mapping[str, Any]) -> bool:
     return bool(wanted.get("dedicated")) and (found.pw_dir, found.pw_shell) != (wanted["home"], wanted["shell"])
 
 
+def has_account(name: str) -> bool:
+    """Say whether the host has an account."""
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        return False
+    return True
+
+
 def ensure_account(name: str) -> bool:
     """Make a system account that owns nothing and that nobody can log in to, unless the host has it.
 

@@ -115,6 +115,15 @@ class TreeWriter:
         *folders, name = path.split("/")
         os.symlink(target, name, dir_fd=self._folder(folders))
 
+    def write_private(self, name: str, content: bytes) -> None:
+        """Write a new file of the role's own at the top, such as the manifest.
+
+        :raises OSError: if something has its place.
+        """
+        descriptor = os.open(name, NEW_FILE, 0o600, dir_fd=self._top)
+        with os.fdopen(descriptor, "wb") as handle:
+            handle.write(content)
+
     def _folder(self, names: list[str]) -> int:
         """Return the descriptor of a folder, opened or made one below the other."""
         common = 0
@@ -146,10 +155,3 @@ def writer(folder: str, limits: Limits | None = None) -> Iterator[TreeWriter]:
             yield found
     finally:
         os.close(descriptor)
-
-
-def write_private(folder: int, name: str, content: bytes) -> None:
-    """Write a new file of the role's own, such as the manifest, into a folder."""
-    descriptor = os.open(name, NEW_FILE, 0o600, dir_fd=folder)
-    with os.fdopen(descriptor, "wb") as handle:
-        handle.write(content)
