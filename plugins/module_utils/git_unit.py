@@ -104,7 +104,6 @@ def properties(user: str, reach: Reach, seconds: int, limits: Limits) -> dict[st
         **cage.file_system(
             readable=[*reach.readable, *([reach.repository] if reach.repository else [])],
             writable={path: path for path in reach.writable},
-            hidden=["/etc"] if reach.repository else [],
             network=reach.network,
         ),
         "LimitCORE": "0",
@@ -121,6 +120,11 @@ def properties(user: str, reach: Reach, seconds: int, limits: Limits) -> dict[st
         # opened by its number, wherever it lies.
         capability = "CAP_DAC_READ_SEARCH"
         found |= {"AmbientCapabilities": capability, "CapabilityBoundingSet": capability}
+        # access(2), by which Git knows a repository, otherwise takes a capability from every uid but 0.
+        found["SecureBits"] = "no-setuid-fixup"
+        # It would open the host's secrets as well; Git needs nothing of /etc to read a repository.
+        seen = (path for path in found["BindReadOnlyPaths"].split() if path != "/etc")
+        found["BindReadOnlyPaths"] = " ".join(seen)
         found["SystemCallFilter"] = "~open_by_handle_at name_to_handle_at"
     return found
 
