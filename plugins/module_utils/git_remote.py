@@ -178,8 +178,12 @@ class Remote:
         return done.output.decode("utf-8", "replace")
 
     def _error(self, done: Result) -> GitError | LimitError:
-        if TOO_LARGE.search(done.errors):
-            return LimitError("flask_blog_source_max_size", self._git.limits.size, "the repository has a larger pack")
+        # A program that is ended by the limit says nothing, and Git then finds that it said nothing.
+        silent = not _telling(done.errors) and "invalid index-pack output" in done.errors
+        if silent or TOO_LARGE.search(done.errors):
+            return LimitError(
+                "flask_blog_source_max_size", self._git.limits.size, "the repository has more in one pack"
+            )
         return GitError(_explained(done.errors))
 
     def refs(self) -> dict[str, str]:
@@ -246,9 +250,14 @@ def local_repository(url: str) -> tuple[str, str]:
     return path, f"{found.st_dev}:{found.st_ino}"
 
 
+def _telling(errors: str) -> list[str]:
+    """Return the lines that say what is wrong."""
+    return [line.strip() for line in errors.splitlines() if not GENERIC.fullmatch(line.strip())]
+
+
 def _explained(errors: str) -> str:
     """Return what Git, or SSH, said at last that says something, and what can be done about it."""
-    lines = [line.strip() for line in errors.splitlines() if not GENERIC.fullmatch(line.strip())]
+    lines = _telling(errors)
     words = CREDENTIALS.sub("********", printable(lines[-1]) if lines else "Git failed without a word")
     remedy = "Try the same address with 'git ls-remote'"
     if "Permission denied" in words:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.flaskblog.hosting.plugins.module_utils import git, git_remote, git_unit, source
-from ansible_collections.flaskblog.hosting.plugins.module_utils.limits import Limits
+from ansible_collections.flaskblog.hosting.plugins.module_utils.limits import LimitError, Limits
 
 pytestmark = pytest.mark.skipif(not os.path.exists(git_unit.GIT), reason="it is about what Git does")
 
@@ -388,6 +388,15 @@ def test_a_repository_that_does_not_answer_is_given_up(git_says: Path, upstream:
     git_says.write_text("#!/bin/sh\nsleep 1.1; exit 1\n")
     with pytest.raises(git.GitError, match=r"did not answer within 1 s \(flask_blog_git_timeout\)"):
         get(upstream, timeout=1)
+
+
+@pytest.mark.parametrize(
+    "said", ["fatal: fetch-pack: invalid index-pack output", "error: index-pack died of signal 25\nfatal: failed"]
+)
+def test_a_pack_that_is_larger_than_a_unit_may_write_names_the_limit(git_says: Path, upstream: Path, said: str) -> None:
+    git_says.write_text(f"#!/bin/sh\ncat >&2 <<'EOF'\n{said}\nEOF\nexit 128\n")
+    with pytest.raises(LimitError, match="more in one pack"):
+        get(upstream)
 
 
 def test_an_answer_without_an_end_is_not_read_into_memory(

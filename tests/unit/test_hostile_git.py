@@ -48,6 +48,10 @@ HOSTILE: dict[str, tuple[Members, str]] = {
         [(LINK, "evil", "../outside"), (FOLDER, "evil", [(FILE, "planted", "x")])],
         "it holds evil",
     ),
+    "one name as a link and as a folder with a link": (
+        [(LINK, "evil", "../outside"), (FOLDER, "evil", [(LINK, "planted", "x")])],
+        "it holds evil",
+    ),
     "one name as a folder and as a link": (
         [(FOLDER, "evil", [(FILE, "planted", "x")]), (LINK, "evil", "../outside")],
         "it holds evil",
