@@ -134,6 +134,9 @@ def test_the_deploy_key_is_nowhere_on_the_host(host: Any) -> None:
     places = "/etc /home /opt /root /run /srv /tmp /usr/local /var /dev/shm"
     assert host.check_output(f"grep -rlF --devices=skip -e %s {places} || true", secret_lines()[0]) == ""
     assert host.run("runuser -u flask-blog -- ls /opt/flask-blog/git").failed
+    assert host.check_output("stat -c '%U %a' /opt/flask-blog/git /opt/flask-blog/git/repository").split() == [
+        *("root", "700", "flask-blog-build", "700")
+    ]
 
 
 def test_a_tag_that_leads_to_the_commit_that_serves_is_no_new_release(
@@ -150,7 +153,8 @@ def test_a_commit_in_the_middle_of_a_branch_is_found(host: Any, deploy: Callable
     upstream.commit("static/last.css", "p {}")
     assert deploy(version=middle).changed > 0
     assert manifest(host)["commit"] == middle
-    assert host.check_output("git -C /opt/flask-blog/git/repository rev-list --all --count") == "1"
+    git = "git -c 'safe.directory=*' -C /opt/flask-blog/git/repository"
+    assert host.check_output(f"{git} rev-list --all --count") == "1"
 
 
 REFUSED = {
@@ -214,7 +218,7 @@ def test_a_repository_on_the_server_is_read_whoever_owns_it(
     host.check_output("rm -rf /srv/blog/static/uploads")
     identity = "-c user.name=x -c user.email=x@x.test"
     host.check_output(f"cd /srv/blog && git init --quiet && git add . && git {identity} commit --quiet -m local")
-    host.check_output("chown -R backup: /srv/blog")
+    host.check_output("chown -R backup: /srv/blog && chmod 700 /srv/blog")
     assert deploy(source="file:///srv/blog", **NO_GIT).changed > 0
     assert manifest(host)["repository"] == "file:///srv/blog"
     assert status_of(visit) == 200

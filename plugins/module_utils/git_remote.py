@@ -187,16 +187,19 @@ class Remote:
         return GitError(_explained(done.errors))
 
     def refs(self) -> dict[str, str]:
-        """Return the commit of C(HEAD) and of each branch and tag, and under C(->) the branch that HEAD is."""
-        found = {}
-        for line in self.ask(LIST).splitlines():
+        """Return the commit of C(HEAD) and of each branch and tag, and under C(->) the branch that HEAD is.
+
+        Names are the server's to choose, and end in messages and in the manifest.
+        """
+        found, head = {}, ""
+        for line in self.ask(LIST).split("\n"):
             value, _, name = line.partition("\t")
             if value.startswith("ref: "):
-                found["->"] = value.removeprefix("ref: ")
-            else:
+                head = value.removeprefix("ref: ")
+            elif FULL_COMMIT.fullmatch(value) and name == printable(name):
                 # What a tag with a message leads to stands on a line of its own.
                 found[name.removesuffix("^{}")] = value
-        return found
+        return {"->": head, **found} if head in found else found
 
     def fetch(self, work: Path, mirror: Path | None, ref: str, whole: bool = False) -> str:
         """Fetch a ref, or the whole history and in it a commit, and collect garbage; return the commit.

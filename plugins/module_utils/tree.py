@@ -11,6 +11,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 
+from ansible_collections.flaskblog.hosting.plugins.module_utils.printable import printable
+
 #: The manifest that a release carries. It is the role's own: a source with this name in it is refused, at any depth, as
 #: gunicorn.conf.py looks for the manifest from the app's folder upwards.
 MANIFEST = ".release.json"
@@ -47,8 +49,8 @@ def check_path(path: str) -> list[str]:
 
 
 def shown(path: str) -> str:
-    """Return a path as a message shows it: all of it, or its end."""
-    text = path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    """Return a path as a message shows it: on one line, harmless for a terminal, and all of it or its end."""
+    text = printable(path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")).replace("\n", "\\n")
     return text if len(text) <= 160 else f"…{text[-159:]}"
 
 

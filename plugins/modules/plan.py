@@ -236,10 +236,18 @@ def wanted_release(params: dict[str, Any], keep: bool) -> Iterator[tuple[dict[st
 
 
 def has_build_account(params: dict[str, Any], keep: bool) -> bool:
-    """Make the account that runs Git, but for check mode; say whether the host has it."""
+    """Make the account that runs Git, but for check mode; say whether the host has it.
+
+    :raises objects.Conflict: if it cannot be made.
+    """
     name = params["site"]["build_user"]
-    if keep:
-        host.ensure_account(name)
+    try:
+        if keep:
+            host.ensure_account(name)
+    except OSError as error:
+        raise objects.Conflict(
+            f"{error}. It runs Git for the blog; make it, or free its name, and run again."
+        ) from error
     return host.has_account(name)
 
 

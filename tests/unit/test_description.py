@@ -168,7 +168,7 @@ def test_a_link_into_the_data_or_the_environment_is_refused(blog: Path, target: 
 def test_no_managed_link_lies_below_a_link_of_the_source(blog: Path) -> None:
     (blog / "static").rename(blog / "real")
     (blog / "static").symlink_to("real")
-    with pytest.raises(SourceError, match="static/uploads leads to the blog's data .* static above it is a link"):
+    with pytest.raises(SourceError, match=r"static/uploads leads to the blog's data .* static above it is a link"):
         release(blog)
 
 

@@ -390,6 +390,15 @@ def test_a_repository_that_does_not_answer_is_given_up(git_says: Path, upstream:
         get(upstream, timeout=1)
 
 
+def test_names_that_a_server_chose_to_confuse_are_not_taken(git_says: Path, upstream: Path) -> None:
+    commit = "1" * 40
+    lines = ["ref: --upload-pack=x\\tHEAD", f"{commit}\\tHEAD", f"{commit}\\trefs/heads/a\\033[2J", "x\\trefs/heads/b"]
+    git_says.write_text("#!/bin/sh\nprintf '" + "\\n".join([*lines, f"{commit}\\trefs/heads/main"]) + "'\n")
+    with git_unit.git_as(site_of(upstream)["build_user"], Limits()) as found:
+        refs = git.Remote(found, access(upstream)).refs()
+    assert refs == {"HEAD": commit, "refs/heads/main": commit}
+
+
 @pytest.mark.parametrize(
     "said", ["fatal: fetch-pack: invalid index-pack output", "error: index-pack died of signal 25\nfatal: failed"]
 )

@@ -270,7 +270,7 @@ def test_requirements_are_read_in_the_encodings_that_pip_reads(tmp_path: Path, e
 # -- hostile sources ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("target", ["../../outside", "D/../outside", "D/D/../outside"])
+@pytest.mark.parametrize("target", ["../../outside", "D/../outside", "D/static/D/../outside"])
 def test_a_link_through_a_link_is_followed_as_the_kernel_does(blog: Path, target: str) -> None:
     """Lexically, D/../outside stays inside; D leads up."""
     (blog / "static" / "D").symlink_to("..")

@@ -164,3 +164,10 @@ def test_the_kernel_reaches_the_same_place(tmp_path: Path, seed: int) -> None:
             continue
         real = os.path.realpath(top / path)
         assert real == str(top / reached) if os.path.exists(top / path) else real.startswith(str(top))
+
+
+def test_a_path_in_a_message_moves_no_cursor_and_hides_no_line() -> None:
+    with pytest.raises(SourceError) as refused:
+        check_path("a\x1b[2J\n/../b")
+    assert "\\x1b[2J\\n" in str(refused.value)
+    assert str(refused.value).isprintable()
