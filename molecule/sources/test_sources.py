@@ -224,6 +224,32 @@ def test_a_repository_on_the_server_is_read_whoever_owns_it(
     assert status_of(visit) == 200
 
 
+#: A tree in which one name is a link that leads out, and a folder. Git makes none; its objects can be written by hand.
+HOSTILE = r"""
+rm -rf /srv/hostile /srv/outside && mkdir /srv/hostile /srv/outside && cd /srv/hostile && git init --quiet
+object() { git hash-object -t "$1" --literally -w --stdin; }
+raw() { python3 -c 'import sys; sys.stdout.buffer.write(bytes.fromhex(sys.argv[1]))' "$1"; }
+target=$(printf /srv/outside | object blob)
+below=$({ printf '120000 planted\0'; raw "$target"; } | object tree)
+tree=$({ printf '120000 evil\0'; raw "$target"; printf '40000 evil\0'; raw "$below"; } | object tree)
+git update-ref HEAD "$(git -c user.name=x -c user.email=x@x.test commit-tree -m x "$tree")"
+"""
+
+
+@pytest.mark.parametrize("mode", [["--check"], []])
+def test_a_commit_that_was_made_to_write_elsewhere_writes_nothing(
+    host: Any, visit: Callable[..., Any], deploy: Callable[..., Any], mode: list[str]
+) -> None:
+    host.check_output("bash -ec %s", HOSTILE)
+    before = fingerprint(host)
+    run = deploy(*mode, source="file:///srv/hostile", **NO_GIT)
+    assert run.returncode
+    assert re.search(r"it holds evil|evil is a link that leaves", " ".join(run.output.split()))
+    assert host.check_output("ls -A /srv/outside") == ""
+    assert fingerprint(host) ^ before == set()
+    assert status_of(visit) == 200
+
+
 def test_an_archive_must_have_its_checksum(
     host: Any, visit: Callable[..., Any], deploy: Callable[..., Any], tmp_path: Path
 ) -> None:
