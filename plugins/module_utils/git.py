@@ -39,6 +39,8 @@ NAMED = 8
 #: Bytes of the file with the keys of servers that is read back.
 LARGEST_KNOWN_HOSTS = 1 << 20
 
+#: Beside the repository: the commit that it holds, so that a unit that would not find another one is saved.
+COMMIT = "commit"
 COPY = 'cp -R "$1/." "$2"'
 
 
@@ -95,7 +97,9 @@ def wanted(access: Access, site: Mapping[str, Any], keep: bool, folder: str, lim
             ref, identity = resolve(refs, access.version)
             commit = Commit(identity, ref, access.url)
         work = None
-        if not (held and export(git, held, commit.identity, folder)):
+        noted = _read(mirror.with_name(COMMIT))
+        holds = held and noted in ("", commit.identity)
+        if not (holds and held and export(git, held, commit.identity, folder)):
             work = stack.enter_context(work_folder(git))
             # A branch may have moved since it was asked for.
             commit = Commit(_fetched(remote, work, held, commit), commit.ref, access.url)
@@ -104,7 +108,7 @@ def wanted(access: Access, site: Mapping[str, Any], keep: bool, folder: str, lim
         yield commit
         if keep:
             if work:
-                _keep(git, work, mirror)
+                _keep(git, work, mirror, commit.identity)
             _keep_known_hosts(remote, known)
 
 
@@ -135,7 +139,7 @@ def _is_kept(git: Git, mirror: Path) -> bool:
         return False
 
 
-def _keep(git: Git, work: Path, mirror: Path) -> None:
+def _keep(git: Git, work: Path, mirror: Path, commit: str) -> None:
     """Put a repository in the place of the one that was kept before; an interruption has it fetched again."""
     for folder, mode in ((mirror.parent.parent, 0o755), (mirror.parent, 0o700)):
         with contextlib.suppress(FileExistsError):
@@ -152,9 +156,11 @@ def _keep(git: Git, work: Path, mirror: Path) -> None:
         reach = Reach(readable=[str(work)], writable=[str(new)])
         if git.run(COPY, str(work), str(new), reach=reach, seconds=LOCAL_TIMEOUT).status:
             raise GitError(f"the repository cannot be copied to {new}; is the disk full?") from None
+    mirror.with_name(COMMIT).unlink(missing_ok=True)
     with contextlib.suppress(FileNotFoundError):
         os.rename(mirror, old)
     os.rename(new, mirror)
+    _write(mirror.with_name(COMMIT), commit)
     git.discard(old)
 
 
@@ -163,12 +169,17 @@ def _keep_known_hosts(remote: Remote, known: Path) -> None:
     found = _read(remote.known_hosts)
     if not found or remote.access.known_hosts or found == _read(known) or not known.parent.is_dir():
         return
-    new = known.with_name("known_hosts.incomplete")
+    _write(known, found)
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file of root's folder as a whole."""
+    new = path.with_name(f"{path.name}.incomplete")
     new.unlink(missing_ok=True)
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
-        handle.write(found)
-    os.rename(new, known)
+        handle.write(text)
+    os.rename(new, path)
 
 
 def _read(path: Path) -> str:
@@ -205,6 +216,7 @@ def forget(site: Mapping[str, Any]) -> None:
         with git_as(site["build_user"], Limits()) as git:
             for path in fetched:
                 git.discard(path)
-    for name in ("known_hosts", "known_hosts.incomplete"):
-        (kept / name).unlink(missing_ok=True)
+    for name in ("known_hosts", COMMIT):
+        for path in (kept / name, kept / f"{name}.incomplete"):
+            path.unlink(missing_ok=True)
     kept.rmdir()

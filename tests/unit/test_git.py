@@ -235,6 +235,25 @@ def test_nothing_is_kept_where_nothing_may_change(upstream: Path, end: str) -> N
     assert left_over(upstream) == []
 
 
+def test_no_more_units_are_started_than_are_needed(upstream: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each costs 0.1 s: asking and reading when nothing changed; fetching and removing the old one when it has."""
+    units: list[git_unit.Reach] = []
+
+    def count(user: str, reach: git_unit.Reach, *_: Any) -> list[str]:
+        units.append(reach)
+        return []
+
+    monkeypatch.setattr(git_unit, "unit_command", count)
+    get(upstream, "main")
+    units.clear()
+    get(upstream, "main")
+    assert len(units) == 2
+    commit(upstream, {"app.py": "2\n"})
+    units.clear()
+    get(upstream, "main")
+    assert len(units) == (3 if os.getuid() == 0 else 4), "root's own is removed without a unit"
+
+
 def test_a_damaged_repository_is_fetched_anew(upstream: Path) -> None:
     get(upstream)
     mirror = mirror_of(upstream)

@@ -181,26 +181,26 @@ def test_lines_above_the_checkout_do_not_count(tmp_path: Path) -> None:
 def test_many_stars_take_no_time(tmp_path: Path, line: str) -> None:
     """Six *a and a *b took 67 s, as every way was tried to share the name between the stars."""
     make(tmp_path, {".gitignore": f"{line}\n", "sub/.gitignore": f"{line}\n"})
-    begun = time.monotonic()
+    begun = time.process_time()
     assert left_out(tmp_path, ["a" * 250, f"sub/{'a' * 250}", "a/" * 50 + "c"]) <= {"a" * 250, f"sub/{'a' * 250}"}
-    assert time.monotonic() - begun < 2
+    assert time.process_time() - begun < 2
 
 
 def test_a_file_of_ten_thousand_lines_takes_no_time(tmp_path: Path) -> None:
     lines = [f"*{number}*a*.log" for number in range(10_000)]
     make(tmp_path, {".gitignore": "\n".join(lines)})
-    begun = time.monotonic()
+    begun = time.process_time()
     paths = [f"static/folder{number // 10}/{number}-picture.log" for number in range(300)]
     assert len(left_out(tmp_path, [*paths, "static/none.log"])) == 0
     assert left_out(tmp_path, ["static/77xa.log"]) == {"static/77xa.log"}
-    assert time.monotonic() - begun < 5
+    assert time.process_time() - begun < 5
 
 
 def test_the_largest_file_takes_little_time(tmp_path: Path) -> None:
     (tmp_path / ".gitignore").write_bytes(b"[!x]*?\n" * 37_000)
-    begun = time.monotonic()
+    begun = time.process_time()
     assert left_out(tmp_path, ["static/picture.png", "x"]) == {"static/picture.png"}
-    assert time.monotonic() - begun < 20
+    assert time.process_time() - begun < 20
 
 
 def test_a_gitignore_that_nobody_wrote_is_refused(tmp_path: Path) -> None:

@@ -217,9 +217,9 @@ def test_a_huge_header_is_not_read_into_memory(tmp_path: Path, outside: Path) ->
     with gzip.open(tmp_path / "blog.tar.gz", "wb") as packed:
         packed.write(pax_header(600 << 20))
         packed.write(bytes(600 << 20))
-    begun = time.monotonic()
+    begun = time.process_time()
     assert "a header of more than 1 MiB" in refused(tmp_path / "blog.tar.gz")
-    assert time.monotonic() - begun < 2
+    assert time.process_time() - begun < 2
 
 
 def test_headers_that_follow_each_other_without_end_are_refused(tmp_path: Path, outside: Path) -> None:

@@ -38,7 +38,7 @@ def arguments(tmp_path: Path, blog: Path, me: Any, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(live, "LOCKS", tmp_path / "lock")
     check, chown = releases.check_release, os.chown
     monkeypatch.setattr(releases, "check_release", lambda path, wanted, uid, gid: check(path, wanted, me.uid, gid))
-    monkeypatch.setattr(os, "chown", lambda path, uid, gid, **more: chown(path, me.uid, gid, **more))
+    monkeypatch.setattr(os, "chown", lambda path, uid, gid, **more: chown(path, me.uid, gid or me.gid, **more))
     entries = source.read(blog)
     local_source.pack(blog, entries, str(tmp_path / "release.tar.gz"))
     path = tmp_path / "opt" / "releases" / "abc"
