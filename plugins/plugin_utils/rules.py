@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from ansible_collections.flaskblog.hosting.plugins.module_utils.limits import size_in_bytes
 from ansible_collections.flaskblog.hosting.plugins.module_utils.releases import clean, is_below
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils import limits, repository, reserved_names
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.local_source import ARCHIVES
@@ -159,6 +160,13 @@ def _source(values: Mapping[str, Any]) -> Iterator[str]:
         yield from _checksum(values["source_checksum"])
         for path in values["include"]:
             yield from _relative("include", path, "what a release includes", "the source")
+
+
+def _source_limits(values: Mapping[str, Any]) -> Iterator[str]:
+    for variable in ("source_max_size", "source_max_file_size"):
+        size = str(values[variable])
+        if not SIZE.fullmatch(size) or not size_in_bytes(size):
+            yield problem(variable, values[variable], "it is no size: a number of bytes and k, m or g", "Write '2g'")
 
 
 def _repository(source: str) -> Iterator[str]:
@@ -439,6 +447,8 @@ RULES: tuple[Rule, ...] = (
     _at_least("command_timeout", 1, "seconds"),
     _at_least("keep_releases", 1, "releases"),
     _at_least("git_timeout", 1, "seconds"),
+    _at_least("source_max_files", 1, "files, folders and links"),
+    _source_limits,
     _paths,
     _static,
     _settings,

@@ -273,6 +273,17 @@ def test_a_bare_host_gets_python_and_git_at_once(run: Run, host: Host, arguments
     assert host.commands[1].endswith("install python3 ca-certificates git")
 
 
+def test_check_mode_says_that_the_account_of_git_is_missing(
+    run: Run, host: Host, arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(plan.display, "warning", said.append)
+    host.answers = [{"layers": ["packages"], "needed_first": [], "release": {"id": "unknown", "live": None}}]
+    arguments["site"] = {**arguments["site"], "build_user": "blog-build"}
+    assert run(plan, arguments, check_mode=True, **PRIVATE)["release"]["id"] == "unknown"
+    assert "has no account blog-build yet" in said[0]
+
+
 @pytest.mark.parametrize("answer", [NO_PYTHON, UNKNOWN])
 def test_check_mode_installs_no_git_and_says_that_the_release_is_unknown(
     run: Run, host: Host, arguments: dict[str, Any], answer: dict[str, Any]
