@@ -10,13 +10,15 @@ kind       keys beside C(layer)                              meaning
 ========== ================================================= ==============================================
 directory  path, owner, group, mode                          the directory exists with these attributes
 file       path, owner, group, mode, content[, generated]    the file holds exactly this text
+setting    path, changes                                     lines of somebody else's file (setting.py)
 link       path, target                                      a symbolic link with exactly this target
 absent     path                                              no file or link stands here
 tree       path, owner, group[, served, served_group]        everything below belongs to the app's account
 ========== ================================================= ==============================================
 
 C(generated) names settings whose values are made once, on the host, and kept: a file with them is compared and
-written with the values that it holds already.
+written with the values that it holds already. C(generated_line) says how the file holds one, with C({name}) and
+C({value}).
 """
 
 from __future__ import annotations
@@ -32,11 +34,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-#: Kinds in the order in which they are put right: a file needs its directory, a link is worth its target.
-ORDER = ("directory", "tree", "file", "link", "absent")
+from ansible_collections.flaskblog.hosting.plugins.module_utils import setting
 
+#: Kinds in the order in which they are put right: a file needs its directory, a link is worth its target.
+ORDER = ("directory", "tree", "file", "setting", "link", "absent")
+
+#: How a file holds a generated value, unless its object says otherwise (C(generated_line)): as systemd reads it.
+GENERATED_LINE = '{name}="{value}"'
 #: A value that this collection generated: 64 hexadecimal digits, 256 bits.
-GENERATED_VALUE = re.compile(r'^(?P<name>[A-Za-z_]\w*)="(?P<value>[0-9a-f]{64})"$', re.MULTILINE)
+GENERATED_VALUE = "[0-9a-f]{64}"
 
 HIDDEN = "(hidden: holds secrets)\n"
 
@@ -121,12 +127,14 @@ def with_generated(wanted: Mapping[str, Any], existing: str | None, make: Callab
     Values found in C(existing) are kept. A value that is missing is made by C(make), or stands as C(<generated>)
     where C(make) is None, so that check mode neither invents nor shows a secret.
     """
-    names = wanted.get("generated") or []
-    if not names:
-        return wanted["content"]
-    kept = {match["name"]: match["value"] for match in GENERATED_VALUE.finditer(existing or "")}
-    lines = [f'{name}="{kept.get(name) or (make() if make else "<generated>")}"\n' for name in names]
-    return wanted["content"] + "".join(lines)
+    text = wanted["content"]
+    for name in wanted.get("generated") or []:
+        before, after = wanted.get("generated_line", GENERATED_LINE).replace("{name}", name).split("{value}")
+        # Only a line of exactly this form counts: a value that somebody damaged is made anew.
+        line = f"^{re.escape(before)}({GENERATED_VALUE}){re.escape(after)}$"
+        kept = re.search(line, existing or "", re.MULTILINE)
+        text += f"{before}{kept[1] if kept else make() if make else '<generated>'}{after}\n"
+    return text
 
 
 def compare(wanted: Mapping[str, Any]) -> Difference | None:
@@ -213,6 +221,25 @@ def _compare_absent(wanted: Mapping[str, Any]) -> Difference | None:
     return Difference(wanted["layer"], path, ["present"], before="present\n", after="absent\n")
 
 
+def _read_setting(wanted: Mapping[str, Any]) -> str | None:
+    """Return the text of somebody else's file; None for one that its package has not brought yet, and for a link."""
+    found = lstat(wanted["path"])
+    return read_text(wanted["path"]) if found is not None and stat.S_ISREG(found.st_mode) else None
+
+
+def _compare_setting(wanted: Mapping[str, Any]) -> Difference | None:
+    text = _read_setting(wanted)
+    if text is None or (after := setting.changed(text, wanted["changes"])) == text:
+        return None
+    return Difference(wanted["layer"], wanted["path"], ["content"], text, after)
+
+
+def setting_warnings(wanted: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each of an administrator's own values that is too low; only a setting has any."""
+    text = _read_setting(wanted) if wanted["kind"] == "setting" else None
+    return [] if text is None else list(setting.warnings(wanted["path"], text, wanted["changes"]))
+
+
 @dataclass
 class _Entry:
     """One entry of a tree, reached without following a link: (directory descriptor, name) and what is wrong."""
@@ -291,6 +318,7 @@ _COMPARE: dict[str, Callable[[Mapping[str, Any]], Difference | None]] = {
     "link": _compare_link,
     "absent": _compare_absent,
     "tree": _compare_tree,
+    "setting": _compare_setting,
 }
 
 
@@ -332,6 +360,18 @@ def _put_file(wanted: Mapping[str, Any]) -> Callable[[], None]:
     undo = _undo_for(path, found)
     text = with_generated(wanted, existing, make=lambda: random_secrets.token_hex(32))
     write_atomically(path, text, *_ids(wanted), int(wanted["mode"], 8))
+    return undo
+
+
+def _put_setting(wanted: Mapping[str, Any]) -> Callable[[], None]:
+    """Change lines of somebody else's file, which keeps its owner and mode."""
+    path, text = wanted["path"], _read_setting(wanted)
+    if text is None:
+        return _nothing
+    found = os.lstat(path)
+    undo = _undo_for(path, found)
+    changed = setting.changed(text, wanted["changes"])
+    write_atomically(path, changed, found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode))
     return undo
 
 
@@ -431,4 +471,5 @@ _PUT_RIGHT: dict[str, Callable[[Mapping[str, Any]], Callable[[], None]]] = {
     "link": _put_link,
     "absent": _put_absent,
     "tree": _put_tree,
+    "setting": _put_setting,
 }
