@@ -41,6 +41,7 @@ EXAMPLES: dict[str, Any] = {
     "init_commands": ["flask init-db"],
     "release_commands": ["flask db upgrade"],
     "after_release_commands": ["flask ping"],
+    "wsgi": "blog:create_app('production')",
     "writable_paths": ["uploads"],
     "trusted_proxies": ["192.0.2.0/24", "2001:db8::/32"],
     "maintenance_allow": ["198.51.100.0/24", "2001:db8:1::/48"],

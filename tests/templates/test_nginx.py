@@ -143,8 +143,11 @@ def test_no_location_adds_headers_of_the_app_elsewhere(config: Config, variant: 
     found = config(variant)
     assert not site_server(found).all("proxy_set_header")
     asking = {name: location for name, location in locations(found).items() if location.all("proxy_pass")}
-    assert list(asking) == ["/", "@app"]
-    assert asking["/"].block == [one for one in asking["@app"].block if one.name != "internal"]
+    assert list(asking) == (["/", "@static"] if variant in WITH_STATIC else ["/"])
+    if variant not in WITH_STATIC:
+        return
+    own = ("internal", "rewrite", "proxy_hide_header", "add_header")
+    assert asking["/"].block == [one for one in asking["@static"].block if one.name not in own]
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -257,7 +260,10 @@ def test_a_link_of_a_release_is_the_apps_to_serve_and_a_hidden_file_nobodys(conf
         if location.all("alias") and location.one("alias")[0].startswith("/var/www/"):
             found += 1
             pages = {page.arguments[0]: page.arguments[1:] for page in location.all("error_page")}
-            assert pages == {"404": ["=", "/-previous-assets$uri"], "403": ["=", "@app"]}
+            assert pages == {"404": ["=", "/-previous-assets$uri"], "403": ["=", "@static"]}
+            assert location.one("recursive_error_pages") == ["on"]
+            previous = locations(config(variant))[f"/-previous-assets{location.arguments[-1]}"]
+            assert previous.one("error_page") == ["403", "404", "=", "@static"]
             (hidden,) = location.all("location")
             # It has error pages of its own, so it inherits none.
             assert [page.arguments for page in hidden.all("error_page")] == [["404", "@nothing"]]
@@ -301,6 +307,7 @@ def test_static_files_of_the_release_come_from_the_live_link(config: Config) -> 
 def test_a_blog_may_serve_everything_itself(config: Config) -> None:
     found = locations(config("nothing served from disk"))
     assert [name for name in found if not name.startswith("@")] == ["/"]
+    assert "@static" not in found
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
