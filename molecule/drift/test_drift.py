@@ -135,7 +135,7 @@ class Managed:
 def managed(operator: Operator) -> Managed:
     assert operator.play(playbook="managed.yml").returncode == 0
     declared = json.loads(Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"], "managed.json").read_text())
-    paths: dict[str, list[str]] = {"directory": [], "file": [], "link": [], "absent": [], "tree": []}
+    paths: dict[str, list[str]] = {"directory": [], "file": [], "link": [], "absent": [], "tree": [], "setting": []}
     for item in declared["objects"]:
         paths[item["kind"]].append(item["path"])
     # One object stands for all files of a folder.

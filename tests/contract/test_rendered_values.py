@@ -10,7 +10,7 @@ import copy
 import functools
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -87,7 +87,7 @@ NUMBERS: list[Any] = [-1, 0, 1, 65536, 10**12, 10**30, True, "8\n", "8; evil", "
 
 def names_in(text: str) -> set[str]:
     """The role's variables that a text mentions, directly or through those of vars/."""
-    found, seen = set(re.findall(r"(?<!_)flask_blog_(\w+)", text)), set()
+    found, seen = set(re.findall(r"(?<!_)flask_blog_(\w+)", text)), set[str]()
     internal = set(re.findall(r"__flask_blog_\w+", text))
     while internal - seen:
         name = min(internal - seen)
@@ -223,22 +223,22 @@ def environment_structure(text: str) -> int:
 # -- values ---------------------------------------------------------------------------------------------------------
 
 
-def variations(value: Any) -> Iterator[Callable[[str], Any]]:
-    """Yield a function for each place in a value: it puts a nasty text there, at the end or in its middle."""
+def varied(value: Any, nasty: str) -> Iterator[Any]:
+    """Yield the value with a nasty text in each of its places, at the end and before the last character."""
     if isinstance(value, str):
-        yield lambda nasty: value + nasty
-        yield lambda nasty: value[:-1] + nasty + value[-1:]
+        yield value + nasty
+        yield value[:-1] + nasty + value[-1:]
     elif isinstance(value, list):
         for place, item in enumerate(value):
-            for vary in variations(item):
-                yield lambda nasty, place=place, vary=vary: [*value[:place], vary(nasty), *value[place + 1 :]]
+            for other in varied(item, nasty):
+                yield [*value[:place], other, *value[place + 1 :]]
     elif isinstance(value, dict):
         for key, item in value.items():
-            others = {name: other for name, other in value.items() if name != key}
-            for vary in variations(key):
-                yield lambda nasty, others=others, vary=vary, item=item: {**others, vary(nasty): item}
-            for vary in variations(item):
-                yield lambda nasty, others=others, vary=vary, key=key: {**others, key: vary(nasty)}
+            rest = {name: other for name, other in value.items() if name != key}
+            for other in varied(key, nasty):
+                yield {**rest, other: item}
+            for other in varied(item, nasty):
+                yield {**rest, key: other}
 
 
 def refused(values: dict[str, Any]) -> bool:
@@ -267,13 +267,13 @@ TEXTS = [
 @pytest.mark.parametrize("name", TEXTS)
 def test_a_value_is_refused_or_changes_nothing_but_itself(harmless: dict[str, Any], name: str) -> None:
     values = defaults()
-    for vary in variations(values[name]):
-        for nasty in NASTY:
-            chosen = {**values, name: vary(nasty)}
+    for nasty in NASTY:
+        for value in varied(values[name], nasty):
+            chosen = {**values, name: value}
             if refused(chosen):
                 continue
             for path, text in render(chosen, name).items():
-                assert structure(path, text) == harmless[path], (path, chosen[name])
+                assert structure(path, text) == harmless[path], (path, value)
 
 
 @pytest.mark.parametrize("name", [name for name in RENDERED if SPECS[f"flask_blog_{name}"]["type"] == "int"])
