@@ -31,6 +31,9 @@ class ActionModule(ActionBase):
             rules.problem(name, values[name], "it is text where a list belongs", f"Write it as ['{values[name]}']")
             for name in wrong
         ]
+        for name, value in values.items():
+            if options[f"{rules.PREFIX}{name}"]["type"] == "int":
+                problems += rules.not_a_number(name, value)
         if not problems:
             values = {name: self._as_declared(options, name, value) for name, value in values.items()}
             problems = rules.check(values)

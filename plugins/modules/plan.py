@@ -379,6 +379,8 @@ def main() -> None:
     for wanted in params["objects"]:
         if wanted["path"] in params["secrets"]:
             wanted["content"] = params["secrets"][wanted["path"]]
+        for warning in objects.setting_warnings(wanted):
+            module.warn(warning)
     try:
         result = plan(params, keep=not module.check_mode)
     except objects.Conflict as conflict:

@@ -129,6 +129,13 @@ def test_numbers_from_the_command_line_are_numbers(run: Run) -> None:
     assert "at least 1" in run(validate, {}, workers="0")["msg"]
 
 
+@pytest.mark.parametrize("value", ["8\n", "08", "٣", "1_0", "+5", True])
+def test_what_python_takes_for_a_number_and_nginx_does_not_is_refused(run: Run, value: Any) -> None:
+    assert run(validate, {}, workers=value)["msg"].endswith(
+        f"flask_blog_workers: {value!r}: it is no number. Write it with the digits 0 to 9."
+    )
+
+
 # -- plan -----------------------------------------------------------------------------------------------------------
 
 PLAN: dict[str, Any] = {"platforms": ["Debian_12", "Debian_13"], "packages": ["nginx"], "questions": []}

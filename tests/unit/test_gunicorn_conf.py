@@ -26,9 +26,16 @@ from blogctl.site import Site
 Load = Callable[[Path], Any]
 
 
+#: What nginx and gunicorn share in these tests, as WSGI spells it.
+NGINX = {"HTTP_X_FLASK_BLOG_KEY": "5e" * 32}
+
+
 @pytest.fixture
-def load(role: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
+def load(role: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Load:
     """Load the settings as gunicorn does: in the folder of the live release."""
+    key = tmp_path_factory.mktemp("etc") / "proxy-key.conf"
+    key.write_text(f'proxy_set_header X-Flask-Blog-Key "{"5e" * 32}";\n')
+    monkeypatch.setenv("FLASK_BLOG_PROXY_KEY", str(key))
 
     def execute(folder: Path) -> Any:
         monkeypatch.chdir(folder)
@@ -159,7 +166,7 @@ def test_the_app_gets_exactly_one_hop(tmp_path: Path, load: Load, monkeypatch: p
     monkeypatch.setitem(sys.modules, "werkzeug.middleware.proxy_fix", fake)
     worker = SimpleNamespace(wsgi="app")
     load(tmp_path).post_worker_init(worker)
-    assert worker.wsgi.app == "wrapped"
+    assert worker.wsgi.app.app == "wrapped"
     assert calls == [("app", {"x_for": 1, "x_proto": 1, "x_host": 1, "x_port": 0, "x_prefix": 0})]
 
 
@@ -176,6 +183,7 @@ def test_the_app_sees_the_true_client_whatever_it_does_itself(tmp_path: Path, lo
     worker = SimpleNamespace(wsgi=wsgi)
     load(tmp_path).post_worker_init(worker)
     environ = {
+        **NGINX,
         "REMOTE_ADDR": "127.0.0.1",
         "wsgi.url_scheme": "http",
         "HTTP_HOST": "127.0.0.1:8000",
@@ -194,13 +202,17 @@ def test_an_app_without_werkzeug_is_served_with_a_warning(
     warnings: list[str] = []
     worker = SimpleNamespace(wsgi="app", log=SimpleNamespace(warning=warnings.append))
     load(tmp_path).post_worker_init(worker)
-    assert worker.wsgi.app == "app"
+    assert worker.wsgi.app.app == "app"
     assert "werkzeug is not installed" in warnings[0]
 
 
-def test_only_this_machine_may_speak_for_a_client(tmp_path: Path, load: Load) -> None:
-    assert load(tmp_path).forwarded_allow_ips == "127.0.0.1,::1"
-    assert load(tmp_path).control_socket_disable is True
+def test_gunicorn_itself_believes_nobody(tmp_path: Path, load: Load) -> None:
+    settings = load(tmp_path)
+    assert settings.forwarded_allow_ips == ""
+    assert settings.secure_scheme_headers == {}, "a Unix socket's peer is always trusted with these"
+    assert settings.forwarder_headers == ""
+    assert settings.proxy_protocol is False
+    assert settings.control_socket_disable is True
 
 
 @pytest.mark.parametrize("asked", [False, True])
@@ -217,7 +229,7 @@ def test_an_instance_says_who_it_is_to_who_asks_for_it_alone(
     monkeypatch.setenv("FLASK_BLOG_INSTANCE", "next")
     worker = SimpleNamespace(wsgi=app, log=SimpleNamespace(warning=lambda _: None))
     load(tmp_path).post_worker_init(worker)
-    environ = {"HTTP_X_FLASK_BLOG_PROBE": "1"} if asked else {}
+    environ = {**NGINX, "HTTP_X_FLASK_BLOG_PROBE": "1"} if asked else {}
     worker.wsgi(environ, lambda _, headers: sent.append(headers))
     assert ("X-Flask-Blog-Instance" in dict(sent[0])) == asked
     assert not asked or dict(sent[0])["X-Flask-Blog-Instance"].startswith("next ")
