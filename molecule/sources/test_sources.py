@@ -134,6 +134,9 @@ def test_the_deploy_key_is_nowhere_on_the_host(host: Any) -> None:
     places = "/etc /home /opt /root /run /srv /tmp /usr/local /var /dev/shm"
     assert host.check_output(f"grep -rlF --devices=skip -e %s {places} || true", secret_lines()[0]) == ""
     assert host.run("runuser -u flask-blog -- ls /opt/flask-blog/git").failed
+    assert host.check_output("stat -c '%U %a' /opt/flask-blog/git /opt/flask-blog/git/repository").split() == [
+        *("root", "700", "flask-blog-build", "700")
+    ]
 
 
 def test_a_tag_that_leads_to_the_commit_that_serves_is_no_new_release(
@@ -150,7 +153,8 @@ def test_a_commit_in_the_middle_of_a_branch_is_found(host: Any, deploy: Callable
     upstream.commit("static/last.css", "p {}")
     assert deploy(version=middle).changed > 0
     assert manifest(host)["commit"] == middle
-    assert host.check_output("git -C /opt/flask-blog/git/repository rev-list --all --count") == "1"
+    git = "git -c 'safe.directory=*' -C /opt/flask-blog/git/repository"
+    assert host.check_output(f"{git} rev-list --all --count") == "1"
 
 
 REFUSED = {
@@ -214,9 +218,35 @@ def test_a_repository_on_the_server_is_read_whoever_owns_it(
     host.check_output("rm -rf /srv/blog/static/uploads")
     identity = "-c user.name=x -c user.email=x@x.test"
     host.check_output(f"cd /srv/blog && git init --quiet && git add . && git {identity} commit --quiet -m local")
-    host.check_output("chown -R backup: /srv/blog")
+    host.check_output("chown -R backup: /srv/blog && chmod 700 /srv/blog")
     assert deploy(source="file:///srv/blog", **NO_GIT).changed > 0
     assert manifest(host)["repository"] == "file:///srv/blog"
+    assert status_of(visit) == 200
+
+
+#: A tree in which one name is a link that leads out, and a folder. Git makes none; its objects can be written by hand.
+HOSTILE = r"""
+rm -rf /srv/hostile /srv/outside && mkdir /srv/hostile /srv/outside && cd /srv/hostile && git init --quiet
+object() { git hash-object -t "$1" --literally -w --stdin; }
+raw() { python3 -c 'import sys; sys.stdout.buffer.write(bytes.fromhex(sys.argv[1]))' "$1"; }
+target=$(printf /srv/outside | object blob)
+below=$({ printf '120000 planted\0'; raw "$target"; } | object tree)
+tree=$({ printf '120000 evil\0'; raw "$target"; printf '40000 evil\0'; raw "$below"; } | object tree)
+git update-ref HEAD "$(git -c user.name=x -c user.email=x@x.test commit-tree -m x "$tree")"
+"""
+
+
+@pytest.mark.parametrize("mode", [["--check"], []])
+def test_a_commit_that_was_made_to_write_elsewhere_writes_nothing(
+    host: Any, visit: Callable[..., Any], deploy: Callable[..., Any], mode: list[str]
+) -> None:
+    host.check_output("bash -ec %s", HOSTILE)
+    before = fingerprint(host)
+    run = deploy(*mode, source="file:///srv/hostile", **NO_GIT)
+    assert run.returncode
+    assert re.search(r"it holds evil|evil is a link that leaves", " ".join(run.output.split()))
+    assert host.check_output("ls -A /srv/outside") == ""
+    assert fingerprint(host) ^ before == set()
     assert status_of(visit) == 200
 
 

@@ -34,6 +34,28 @@ CLAIMS = {
     "X-Script-Name": "/evil",
     "X-Scheme": "https",
     "Proxy": "http://evil.example",
+    "X-Forwarded-Scheme": "https",
+    "X-Forwarded-Server": "evil.example",
+    "X-Forwarded-By": "203.0.113.1",
+    "X-Forwarded-User": "evil",
+    "X-Forwarded-Uri": "/evil",
+    "X-Url-Scheme": "https",
+    "Front-End-Https": "https",
+    "Remote-User": "evil",
+    "X-Remote-User": "evil",
+    "X-Original-URL": "/evil",
+    "X-Rewrite-URL": "/evil",
+    "X-Original-Host": "evil.example",
+    "X-Host": "evil.example",
+    "X-HTTP-Host-Override": "evil.example",
+    "X-Client-IP": "203.0.113.1",
+    "True-Client-IP": "203.0.113.1",
+    "CF-Connecting-IP": "203.0.113.1",
+    "X-Cluster-Client-IP": "203.0.113.1",
+    "Fastly-Client-IP": "203.0.113.1",
+    "Client-IP": "203.0.113.1",
+    "X-Flask-Blog-Probe": "evil",
+    "X-Flask-Blog-Key": "evil",
     # As gunicorn and WSGI spell them.
     "SCRIPT_NAME": "/evil",
     "X_Forwarded_For": "203.0.113.1",
@@ -87,6 +109,14 @@ def test_a_forged_header_never_reaches_the_app(client: Visitor, site: str, opera
     seen = client.ask("/", {name: CLAIMS[name]}).json()
     expect_truth(seen, site, own_address(operator))
     assert [mark for mark in MARKS if mark in json.dumps(seen)] == []
+
+
+def test_the_app_never_sees_the_key_that_nginx_shows(client: Visitor, host: Any, site: str) -> None:
+    key = host.check_output("cat /etc/%s/proxy-key.conf", site).split('"')[1]
+    answer = client.ask("/", {"X-Flask-Blog-Probe": "1"})
+    assert len(key) == 64
+    assert key not in answer.text
+    assert "X-Flask-Blog-Instance" not in answer.headers
 
 
 def test_all_forged_headers_together_never_reach_the_app(client: Visitor, site: str, operator: Operator) -> None:

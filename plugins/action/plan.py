@@ -13,6 +13,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.flaskblog.hosting.plugins.module_utils.description import data_places
 from ansible_collections.flaskblog.hosting.plugins.module_utils.host import platform_name, refusal
+from ansible_collections.flaskblog.hosting.plugins.module_utils.limits import explain
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source import SourceError, databases
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils import repository, role
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.local_source import described, holds_data
@@ -36,6 +37,11 @@ BARE = "the host has no python3; it is installed first, and what differs is know
 UNASKED = (
     "{} has no git yet, so that a check cannot tell which release flask_blog_source is now. A run installs it first;"
     " what else would change is shown."
+)
+
+NO_ACCOUNT = (
+    "{} has no account {} yet, which runs git, so that a check cannot tell which release flask_blog_source is now. A"
+    " run makes it first; what else would change is shown."
 )
 
 
@@ -79,6 +85,8 @@ class ActionModule(ActionBase):
             else:
                 self._install(missing, task_vars)
                 installed = True
+        elif not release and self._task.check_mode and found.get("release", {}).get("id") == "unknown":
+            display.warning(NO_ACCOUNT.format(task_vars["inventory_hostname"], arguments["site"]["build_user"]))
         if installed:
             found = self._compare(arguments, task_vars)
             found["changed"] = True
@@ -114,7 +122,7 @@ class ActionModule(ActionBase):
                 sample = description.sample
                 return description.release, [{"what": "a static file", **sample}] if sample else []
         except SourceError as error:
-            raise AnsibleActionFail(f"flask_blog_source: {wanted['path']!r}: {error}.") from error
+            raise AnsibleActionFail(explain(wanted["path"], error)) from error
 
     def _check_initial_data(self, folder: str, places: dict[str, str]) -> None:
         """Refuse a folder with nothing in it that the new blog could start with.

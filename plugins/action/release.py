@@ -11,6 +11,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.flaskblog.hosting.plugins.module_utils.description import data_places
+from ansible_collections.flaskblog.hosting.plugins.module_utils.limits import explain
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source import SourceError
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils import local_source, repository, role
 
@@ -26,6 +27,7 @@ class ActionModule(ActionBase):
         arguments = dict(self._task.args)
         wanted = arguments.pop("source")
         data = arguments.pop("initial_data", None)
+        arguments["limits"] = wanted.get("limits", {})
         if not self._task.check_mode:
             with tempfile.TemporaryDirectory(prefix="flask-blog-") as folder:
                 if not repository.is_git(wanted["path"]):
@@ -43,7 +45,9 @@ class ActionModule(ActionBase):
         try:
             with local_source.described(str(self._loader.path_dwim(wanted["path"])), wanted, site) as description:
                 local_source.pack(description.folder, description.entries, archive)
-        except (SourceError, OSError) as error:
+        except SourceError as error:
+            raise AnsibleActionFail(explain(wanted["path"], error)) from error
+        except OSError as error:
             raise AnsibleActionFail(f"flask_blog_source: {wanted['path']!r}: {error}.") from error
         return archive
 

@@ -9,6 +9,7 @@ from typing import Any
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible_collections.flaskblog.hosting.plugins.module_utils import source
+from ansible_collections.flaskblog.hosting.plugins.module_utils.limits import LimitError, Limits, explain
 from ansible_collections.flaskblog.hosting.plugins.module_utils.releases import clean
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils import local_source, repository, role, rules
 
@@ -30,6 +31,9 @@ class ActionModule(ActionBase):
             rules.problem(name, values[name], "it is text where a list belongs", f"Write it as ['{values[name]}']")
             for name in wrong
         ]
+        for name, value in values.items():
+            if options[f"{rules.PREFIX}{name}"]["type"] == "int":
+                problems += rules.not_a_number(name, value)
         if not problems:
             values = {name: self._as_declared(options, name, value) for name, value in values.items()}
             problems = rules.check(values)
@@ -81,10 +85,16 @@ class ActionModule(ActionBase):
         if values["include"] and Path(self._absolute(wanted)).is_file():
             return [rules.problem("include", values["include"], "an archive is taken whole", "Leave it out")]
         try:
-            with local_source.opened(self._absolute(wanted), checksum) as folder:
+            with local_source.opened(self._absolute(wanted), checksum, self._limits(values)) as folder:
                 return self._content_problems(folder, clean(values["app_dir"]), values)
+        except LimitError as error:
+            return [explain(wanted, error)]
         except (source.SourceError, AnsibleError) as error:
             return [rules.problem("source", wanted, str(error), "Name a folder or an archive that holds the blog")]
+
+    @staticmethod
+    def _limits(values: dict[str, Any]) -> Limits:
+        return Limits(values["source_max_size"], values["source_max_file_size"], values["source_max_files"])
 
     @staticmethod
     def _content_problems(folder: Path, app_dir: str, values: dict[str, Any]) -> list[str]:

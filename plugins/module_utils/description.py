@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.flaskblog.hosting.plugins.module_utils import source
+from ansible_collections.flaskblog.hosting.plugins.module_utils.limits import Limits
 from ansible_collections.flaskblog.hosting.plugins.module_utils.releases import Entry, clean, digest, is_below
 
 #: Flask's own place for what belongs to one installation; a release never contains it.
@@ -53,7 +54,7 @@ def describe(
     """Read a source and describe the release that it makes.
 
     :param wanted: C(app_dir), C(wsgi), C(requirements), C(packages), C(static), C(links), C(served), C(left_out),
-        C(venv_link), as the role derives them.
+        C(venv_link), C(limits), as the role derives them.
     :param site: C(releases) and C(data).
     :param leaves_out: what a folder's own rules leave out.
     :param commit: where Git had it from.
@@ -70,7 +71,8 @@ def describe(
         links[posixpath.join(app_dir, root, INSTANCE)] = f"{site['data']}/{INSTANCE}"
     left_out = [*wanted["left_out"], *(below(path, moved) for path in wanted["left_out"]), wanted["venv_link"], *links]
     served = sorted({below(path, moved) for path in wanted["served"]})
-    entries = source.read(folder, left_out, leaves_out)
+    entries = source.read(folder, left_out, leaves_out, Limits.of(wanted.get("limits", {})))
+    check_managed_links(entries, links, moved, wanted["venv_link"])
     tree = source.identity(entries)
     file = source.find_requirements(folder, app_dir, wanted["requirements"])
     if file is None:
@@ -82,7 +84,7 @@ def describe(
         )
     needs = source.read_requirements(folder, app_dir, file, tree, importable=root is not None)
     requirements = digest(needs.identity, wanted["packages"], needs.is_project)
-    links |= {link: posixpath.relpath(target, posixpath.dirname(link)) for link, target in moved.items()}
+    links |= relative_links(moved)
     identity = digest(tree, app_dir, root, links, served, requirements, *([commit.identity] if commit else []))
     path = f"{site['releases']}/{identity}"
     app_path = f"{path}/{app_dir}".rstrip("/")
@@ -109,6 +111,27 @@ def describe(
         release |= {"commit": commit.identity, "ref": commit.ref, "repository": commit.repository, "left_out": left_out}
     folders = {prefix: below(posixpath.join(app_dir, clean(to)), moved) for prefix, to in wanted["static"].items()}
     return Description(folder, entries, release, source.sample(entries, folders))
+
+
+def relative_links(moved: Mapping[str, str]) -> dict[str, str]:
+    """Return the links from where served folders are looked for to the package."""
+    return {link: posixpath.relpath(target, posixpath.dirname(link) or ".") for link, target in moved.items()}
+
+
+def check_managed_links(
+    entries: Iterable[Entry], data: Mapping[str, str], moved: Mapping[str, str], venv_link: str
+) -> None:
+    """Check that the links of the role and those of the source keep away from each other.
+
+    :param data: the links to the blog's data.
+    :raises source.SourceError: if a managed link would lie below a link of the source, or a link of the source leads
+        through one to the data or the environment.
+    """
+    tree = source.tree_of(entries)
+    for path in (*data, *moved, venv_link):
+        tree.check_managed(path)
+    tree.links |= relative_links(moved)
+    tree.check_links(managed=[*data, venv_link])
 
 
 def data_places(release: Mapping[str, Any], site: Mapping[str, Any]) -> dict[str, str]:

@@ -1,7 +1,7 @@
 # Copyright (c) the flaskblog.hosting maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""What a host says of itself: platform, packages, accounts, units, listeners. Everything here only reads."""
+"""What a host says of itself: platform, packages, accounts, units, listeners. P(ensure_account) alone changes it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,16 @@ import pwd
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 DPKG_STATUS = "/var/lib/dpkg/status"
 OS_RELEASE = "/etc/os-release"
+
+USERADD = "/usr/sbin/useradd"
+#: How often an account is tried to be made, 0.2 s apart; another useradd(8) may hold the lock.
+USERADD_TRIES = 15
 
 #: The state of a listening socket in /proc/net/tcp (include/net/tcp_states.h).
 TCP_LISTEN = "0A"
@@ -92,6 +97,40 @@ def account_differs(wanted: Mapping[str, Any]) -> bool:
     except KeyError:
         return True
     return bool(wanted.get("dedicated")) and (found.pw_dir, found.pw_shell) != (wanted["home"], wanted["shell"])
+
+
+def has_account(name: str) -> bool:
+    """Say whether the host has an account."""
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        return False
+    return True
+
+
+def ensure_account(name: str) -> bool:
+    """Make a system account that owns nothing and that nobody can log in to, unless the host has it.
+
+    Two runs may ask at the same time: one of them makes it, and useradd(8) locks its files meanwhile.
+
+    :returns: whether it was made.
+    :raises OSError: if the name belongs to root or to a group, or useradd fails; the message has its last line.
+    """
+    options = ["--system", "--no-create-home", "--home-dir=/nonexistent", "--shell=/usr/sbin/nologin"]
+    for _ in range(USERADD_TRIES):
+        try:
+            found = pwd.getpwnam(name)
+        except KeyError:
+            done = subprocess.run([USERADD, *options, name], capture_output=True, text=True, check=False)
+            if done.returncode == 0:
+                return True
+            said = done.stderr.strip().splitlines()
+            time.sleep(0.2)
+        else:
+            if found.pw_uid == 0:
+                raise OSError(f"the account {name} is root under another name; it must have no privileges")
+            return False
+    raise OSError(f"the account {name} cannot be made: {said[-1] if said else 'useradd gives no reason'}")
 
 
 def parse_units(text: str) -> dict[str, dict[str, str]]:

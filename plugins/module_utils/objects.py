@@ -11,6 +11,7 @@ kind       keys beside C(layer)                              meaning
 directory  path, owner, group, mode[, beneath]               the directory exists with these attributes
 file       path, owner, group, mode, content[, generated]    the file holds exactly this text
 attributes path, owner, group, mode, create                  the file has these attributes, and any content
+setting    path, changes                                     lines of somebody else's file (setting.py)
 link       path, target                                      a symbolic link with exactly this target
 absent     path                                              no file or link stands here
 tree       path, owner, group[, served, served_group]        everything below belongs to the app's account
@@ -20,6 +21,8 @@ C(generated) names settings whose values are made once, on the host, and kept: a
 written with the values that it holds already. C(beneath) names the folder of the app that a directory lies in: it is
 reached from there without following a link (M(beneath)). C(create) says whether a file that is missing is made empty,
 or left to the program that writes it.
+written with the values that it holds already. C(generated_line) says how the file holds one, with C({name}) and
+C({value}).
 """
 
 from __future__ import annotations
@@ -33,7 +36,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ansible_collections.flaskblog.hosting.plugins.module_utils import app_data
+from ansible_collections.flaskblog.hosting.plugins.module_utils import app_data, setting
 from ansible_collections.flaskblog.hosting.plugins.module_utils.difference import (
     Conflict,
     Difference,
@@ -48,11 +51,14 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils.difference impor
 
 __all__ = ["ORDER", "Conflict", "Difference", "compare", "group_id", "lstat", "put_right", "read_text", "user_id"]
 
-#: Kinds in the order in which they are put right: a file needs its directory, a link is worth its target.
-ORDER = ("directory", "tree", "attributes", "file", "link", "absent")
 
+#: Kinds in the order in which they are put right: a file needs its directory, a link is worth its target.
+ORDER = ("directory", "tree", "attributes", "file", "setting", "link", "absent")
+
+#: How a file holds a generated value, unless its object says otherwise (C(generated_line)): as systemd reads it.
+GENERATED_LINE = '{name}="{value}"'
 #: A value that this collection generated: 64 hexadecimal digits, 256 bits.
-GENERATED_VALUE = re.compile(r'^(?P<name>[A-Za-z_]\w*)="(?P<value>[0-9a-f]{64})"$', re.MULTILINE)
+GENERATED_VALUE = "[0-9a-f]{64}"
 
 HIDDEN = "(hidden: holds secrets)\n"
 
@@ -72,12 +78,14 @@ def with_generated(wanted: Mapping[str, Any], existing: str | None, make: Callab
     Values found in C(existing) are kept. A value that is missing is made by C(make), or stands as C(<generated>)
     where C(make) is None, so that check mode neither invents nor shows a secret.
     """
-    names = wanted.get("generated") or []
-    if not names:
-        return wanted["content"]
-    kept = {match["name"]: match["value"] for match in GENERATED_VALUE.finditer(existing or "")}
-    lines = [f'{name}="{kept.get(name) or (make() if make else "<generated>")}"\n' for name in names]
-    return wanted["content"] + "".join(lines)
+    text = wanted["content"]
+    for name in wanted.get("generated") or []:
+        before, after = wanted.get("generated_line", GENERATED_LINE).replace("{name}", name).split("{value}")
+        # Only a line of exactly this form counts: a value that somebody damaged is made anew.
+        line = f"^{re.escape(before)}({GENERATED_VALUE}){re.escape(after)}$"
+        kept = re.search(line, existing or "", re.MULTILINE)
+        text += f"{before}{kept[1] if kept else make() if make else '<generated>'}{after}\n"
+    return text
 
 
 def compare(wanted: Mapping[str, Any], notes: list[str] | None = None) -> Difference | None:
@@ -185,6 +193,25 @@ def _compare_attributes(wanted: Mapping[str, Any]) -> Difference | None:
     return difference if difference.words else None
 
 
+def _read_setting(wanted: Mapping[str, Any]) -> str | None:
+    """Return the text of somebody else's file; None for one that its package has not brought yet, and for a link."""
+    found = lstat(wanted["path"])
+    return read_text(wanted["path"]) if found is not None and stat.S_ISREG(found.st_mode) else None
+
+
+def _compare_setting(wanted: Mapping[str, Any]) -> Difference | None:
+    text = _read_setting(wanted)
+    if text is None or (after := setting.changed(text, wanted["changes"])) == text:
+        return None
+    return Difference(wanted["layer"], wanted["path"], ["content"], text, after)
+
+
+def setting_warnings(wanted: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each of an administrator's own values that is too low; only a setting has any."""
+    text = _read_setting(wanted) if wanted["kind"] == "setting" else None
+    return [] if text is None else list(setting.warnings(wanted["path"], text, wanted["changes"]))
+
+
 def _refuse_other_than_file(path: str, found: os.stat_result) -> None:
     if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
         raise Conflict(
@@ -199,6 +226,7 @@ _COMPARE: dict[str, Callable[[Mapping[str, Any]], Difference | None]] = {
     "link": _compare_link,
     "attributes": _compare_attributes,
     "absent": _compare_absent,
+    "setting": _compare_setting,
 }
 
 
@@ -266,6 +294,18 @@ def _put_file(wanted: Mapping[str, Any]) -> Callable[[], None]:
     text = with_generated(wanted, existing, make=lambda: random_secrets.token_hex(32))
     uid, gid = ids(wanted)
     write_atomically(path, text, uid, gid, int(wanted["mode"], 8))
+    return undo
+
+
+def _put_setting(wanted: Mapping[str, Any]) -> Callable[[], None]:
+    """Change lines of somebody else's file, which keeps its owner and mode."""
+    path, text = wanted["path"], _read_setting(wanted)
+    if text is None:
+        return nothing_to_undo
+    found = os.lstat(path)
+    undo = _undo_for(path, found)
+    changed = setting.changed(text, wanted["changes"])
+    write_atomically(path, changed, found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode))
     return undo
 
 
@@ -346,4 +386,5 @@ _PUT_RIGHT: dict[str, Callable[[Mapping[str, Any]], Callable[[], None]]] = {
     "attributes": _put_attributes,
     "absent": _put_absent,
     "tree": app_data.put_tree,
+    "setting": _put_setting,
 }

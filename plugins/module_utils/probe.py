@@ -5,45 +5,56 @@
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
+
+from ansible_collections.flaskblog.hosting.plugins.module_utils import bounded_http
+from ansible_collections.flaskblog.hosting.plugins.module_utils.printable import printable
+
+#: Bytes of an answer that are read at most. A longer one is not compared: its status counts.
+LIMIT = 64 * 1024 * 1024
 
 #: Statuses of a home page that is there, if only for somebody else: a blog may ask for a login.
 ANSWERED = frozenset(range(200, 400)) | {401, 403}
 
 
-def get(host: str, port: int, path: str, timeout: float) -> tuple[int, bytes]:
-    """Send one GET to the proxy on this host, under a site's name.
+@dataclass(frozen=True)
+class Answer:
+    """What the site answered: C(status) 0 and the reason in words where it did not, C(sha256) of a whole body."""
 
-    :param timeout: seconds for each read and write.
-    :returns: the status and the body, no redirect followed; status 0 with the reason where nothing answered.
+    status: int
+    reason: str = ""
+    sha256: str | None = None
+
+
+def get(host: str, port: int, path: str, timeout: float) -> Answer:
+    """Send one GET to the proxy on this host, under a site's name; no redirect is followed.
+
+    :param timeout: seconds for the whole answer.
     """
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+    headers = {"Host": host, "User-Agent": "flaskblog.hosting"}
     try:
-        connection.request("GET", path, headers={"Host": host, "User-Agent": "flaskblog.hosting"})
-        response = connection.getresponse()
-        return response.status, response.read()
+        answer = bounded_http.get(("127.0.0.1", port), path, headers, seconds=timeout, limit=LIMIT)
     except (OSError, http.client.HTTPException) as error:
-        return 0, str(error).encode() or type(error).__name__.encode()
-    finally:
-        connection.close()
+        return Answer(0, printable(str(error))[:200] or type(error).__name__)
+    return Answer(answer.status, sha256=answer.sha256 if answer.is_whole else None)
 
 
-def problem_with(question: Mapping[str, Any], status: int, body: bytes) -> str | None:
+def problem_with(question: Mapping[str, Any], answer: Answer) -> str | None:
     """Say what is wrong with an answer, or None.
 
-    :param question: C(what) for people, C(path), and C(sha256) of the expected body or C(allow) for the statuses.
+    :param question: C(what) for people, C(path), and C(sha256) of the expected body or C(lenient) for the statuses.
     """
-    if status == 0:
-        return f"{question['what']} ({question['path']}): no answer: {body.decode(errors='replace')}"
+    if answer.status == 0:
+        return f"{question['what']} ({question['path']}): no answer: {answer.reason}"
     allowed = ANSWERED if question.get("lenient") else frozenset(range(200, 400))
-    if status not in allowed:
-        return f"{question['what']} ({question['path']}): answered {status}"
-    if question.get("sha256") and hashlib.sha256(body).hexdigest() != question["sha256"]:
+    if answer.status not in allowed:
+        return f"{question['what']} ({question['path']}): answered {answer.status}"
+    if question.get("sha256") and answer.sha256 not in (None, question["sha256"]):
         return f"{question['what']} ({question['path']}): answered with something other than the release's file"
     return None
 
@@ -58,8 +69,8 @@ def ask(site: Mapping[str, Any], patience: float = 0.0) -> list[str]:
     problems = []
     for question in site["questions"]:
         while True:
-            status, body = get(site["host"], site["port"], question["path"], timeout=max(5.0, patience))
-            problem = problem_with(question, status, body)
+            answer = get(site["host"], site["port"], question["path"], timeout=max(5.0, patience))
+            problem = problem_with(question, answer)
             if problem is None or time.monotonic() >= deadline:
                 break
             time.sleep(0.2)

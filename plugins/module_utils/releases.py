@@ -16,11 +16,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.flaskblog.hosting.plugins.module_utils.tree import MANIFEST as MANIFEST
+
 #: Names of identifiers are this many hexadecimal digits: 48 bits, and still easy to type at 3 a.m.
 ID_LENGTH = 12
-
-#: The manifest that a release carries: what was unpacked, so that a hand edit can be named.
-MANIFEST = ".release.json"
 
 #: Marks a virtual environment whose installation came to its end.
 COMPLETE = ".complete.json"

@@ -8,22 +8,30 @@ Shared by the controller, which reads folders and archives, and by the host, whi
 
 from __future__ import annotations
 
-import codecs
 import os
 import re
 import stat
-import tomllib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from ansible_collections.flaskblog.hosting.plugins.module_utils.limits import Limits, Meter
 from ansible_collections.flaskblog.hosting.plugins.module_utils.releases import (
     Entry,
-    digest,
     file_digest,
     is_below,
     tree_digest,
 )
+from ansible_collections.flaskblog.hosting.plugins.module_utils.requirements import (
+    Requirements as Requirements,
+)
+from ansible_collections.flaskblog.hosting.plugins.module_utils.requirements import (
+    find_requirements as find_requirements,
+)
+from ansible_collections.flaskblog.hosting.plugins.module_utils.requirements import (
+    read_requirements as read_requirements,
+)
+from ansible_collections.flaskblog.hosting.plugins.module_utils.tree import DEEPEST, Tree, check_path
+from ansible_collections.flaskblog.hosting.plugins.module_utils.tree import SourceError as SourceError
 
 #: Names that never belong in a release, wherever they stand.
 NEVER = frozenset(
@@ -44,86 +52,101 @@ NEVER = frozenset(
     }
 )
 
-#: What a first-level read of a requirements file looks for: other files, and things that lie in the source itself.
-INCLUDE = re.compile(r"^(?:-r|--requirement|-c|--constraint)[ =]?\s*(?P<file>\S+)")
-LOCAL = re.compile(r"^(?:-e\b|--editable\b|\.{0,2}/|\.(?:$|\[|\s)|file:|\S+\s*@\s*file:)")
-
 SQLITE_MAGIC = b"SQLite format 3\0"
-
-
-class SourceError(ValueError):
-    """The source cannot become a release; the message names the rule and the remedy."""
-
-
-@dataclass(frozen=True)
-class Requirements:
-    """What a release's virtual environment is built from."""
-
-    #: relative to the app's folder
-    file: str
-    #: a C(pyproject.toml) that says how the project is built: the project itself is installed
-    is_project: bool
-    #: what a C(pyproject.toml) depends on, where it says so plainly; enough where the project cannot be built
-    dependencies: tuple[str, ...] | None
-    #: every requirement carries a hash, so that nothing without one may join the same call of pip
-    hashed: bool
-    #: something in the source itself is installed, so that the environment belongs to one release
-    local: bool
-    #: identifies the content of everything above
-    identity: str
-
 
 #: Says of a path relative to the source, and of whether it is a folder, that it does not belong in the release.
 LeavesOut = Callable[[str, bool], bool]
 
 
-def read(source: Path, left_out: Sequence[str] = (), leaves_out: LeavesOut = lambda *_: False) -> list[Entry]:
+def read(
+    source: Path,
+    left_out: Sequence[str] = (),
+    leaves_out: LeavesOut = lambda *_: False,
+    limits: Limits | None = None,
+) -> list[Entry]:
     """List what belongs into a release, with each file's identity.
 
     :param left_out: relative paths that a link takes the place of.
     :param leaves_out: what the folder's own rules say (C(.gitignore)).
-    :raises SourceError: for a link that leaves the source, or a file that is no file.
+    :param limits: how much the release may hold.
+    :raises SourceError: for a link that leaves the source, a file that is no file, or a limit that is exceeded.
     """
     entries: list[Entry] = []
+    meter = Meter(limits or Limits())
     for folder, directories, files in os.walk(source):
         relative = os.path.relpath(folder, source)
         prefix = "" if relative == "." else f"{relative}/"
-        directories[:] = sorted(
-            name
-            for name in directories
-            if not _is_left_out(Path(folder, name), f"{prefix}{name}", left_out)
-            and not leaves_out(f"{prefix}{name}", not os.path.islink(os.path.join(folder, name)))
-            and not _take_link(Path(folder, name), f"{prefix}{name}", source, entries)
-        )
-        for name in sorted(files):
+        if relative.count("/") > DEEPEST:  # empty folders are in no release, and os.walk() recurses
+            check_path(relative)
+        below = []
+        for name in sorted([*directories, *files]):
             path, full = f"{prefix}{name}", Path(folder, name)
-            if _is_left_out(full, path, left_out) or leaves_out(path, False) or _take_link(full, path, source, entries):
+            mode = full.lstat().st_mode
+            if _is_left_out(full, path, left_out) or leaves_out(path, stat.S_ISDIR(mode)):
                 continue
-            mode = full.stat().st_mode
-            if not stat.S_ISREG(mode):
-                raise SourceError(f"{path} is neither a file, a folder nor a link; remove it from the source")
-            entries.append(Entry(path, "program" if mode & stat.S_IXUSR else "file", file_digest(str(full))))
+            if stat.S_ISDIR(mode):
+                below.append(name)
+            else:
+                entries.append(_entry(full, path, meter))
+        directories[:] = below
+    tree_of(entries).check_links()
     return sorted(entries)
 
 
+def _entry(full: Path, path: str, meter: Meter) -> Entry:
+    """Read a file or a link, and count it.
+
+    :raises SourceError: if it is neither, or exceeds a limit.
+    """
+    found = full.lstat()
+    meter.add_entry(path)
+    if stat.S_ISLNK(found.st_mode):
+        return Entry(path, "link", os.readlink(full))
+    if not stat.S_ISREG(found.st_mode):
+        raise SourceError(f"{path} is neither a file, a folder nor a link; remove it from the source")
+    meter.check_file(path, found.st_size)
+    meter.add_bytes(found.st_size)
+    return Entry(path, "program" if found.st_mode & stat.S_IXUSR else "file", file_digest(str(full)))
+
+
+def tree_of(entries: Iterable[Entry]) -> Tree:
+    """Return the described tree of some entries.
+
+    :raises SourceError: for paths that are refused or contradict each other.
+    """
+    tree = Tree()
+    for entry in entries:
+        if entry.kind == "link":
+            tree.add_link(entry.path, entry.identity)
+        else:
+            tree.add_file(entry.path)
+    return tree
+
+
+def is_never_part(name: str) -> bool:
+    """Say whether a file or folder of this name never belongs in a release, wherever it stands."""
+    return name in NEVER or name.endswith((".pyc", ".egg-info"))
+
+
+#: The mark of a virtual environment (https://docs.python.org/3/library/venv.html).
+VENV_MARK = "pyvenv.cfg"
+
+
+def belonging(paths: Iterable[str], left_out: Sequence[str] = ()) -> list[str]:
+    """Return those of a whole tree's paths that belong in a release, as P(read) finds them in a folder."""
+    paths = list(paths)
+    venvs = {path.rpartition("/")[0] for path in paths if path.rpartition("/")[2] == VENV_MARK} - {""}
+
+    def belongs(path: str) -> bool:
+        names = path.split("/")
+        above = ("/".join(names[: depth + 1]) for depth in range(len(names) - 1))
+        return not (any(map(is_never_part, names)) or is_below(path, left_out) or any(one in venvs for one in above))
+
+    return [path for path in paths if belongs(path)]
+
+
 def _is_left_out(full: Path, path: str, left_out: Sequence[str]) -> bool:
-    return (
-        full.name in NEVER
-        or full.name.endswith((".pyc", ".egg-info"))
-        or is_below(path, left_out)
-        or (full / "pyvenv.cfg").is_file()
-    )
-
-
-def _take_link(full: Path, path: str, source: Path, entries: list[Entry]) -> bool:
-    if not full.is_symlink():
-        return False
-    target = os.readlink(full)
-    resolved = os.path.normpath(os.path.join(os.path.dirname(path), target))
-    if os.path.isabs(target) or resolved.startswith(".."):
-        raise SourceError(f"{path} is a link that leaves the source (to {target}); put a copy in its place")
-    entries.append(Entry(path, "link", target))
-    return True
+    return is_never_part(full.name) or is_below(path, left_out) or (full / VENV_MARK).is_file()
 
 
 def is_sqlite(path: Path) -> bool:
@@ -135,86 +158,6 @@ def is_sqlite(path: Path) -> bool:
 def databases(source: Path, entries: Sequence[Entry]) -> list[str]:
     """Return the SQLite databases among the entries: in a release, the app can read them and not write."""
     return [entry.path for entry in entries if entry.kind != "link" and is_sqlite(source / entry.path)]
-
-
-def find_requirements(source: Path, app_dir: str, wanted: str) -> str | None:
-    """Return the requirements file relative to the app's folder, or None.
-
-    :param wanted: what the user named, or C("") to look for C(requirements.txt) and then C(pyproject.toml), in the
-        app's folder and then at the top of the source.
-    """
-    app = source / app_dir
-    names = [wanted] if wanted else ["requirements.txt", "pyproject.toml"]
-    for name in names:
-        for folder in (app, source):
-            if (folder / name).is_file():
-                return os.path.relpath(folder / name, app)
-    return None
-
-
-def read_requirements(source: Path, app_dir: str, file: str, tree: str, importable: bool) -> Requirements:
-    """Read what an environment is built from, far enough to know when it has to be built anew.
-
-    :param tree: the digest of the whole source, for what is installed from the source itself.
-    :param importable: the app is imported from its release, so that an installed copy of it never serves.
-    """
-    app = source / app_dir
-    if file.endswith(".toml"):
-        return _read_project(app / file, file, None if importable else tree)
-    lines = _requirement_lines(app / file, set())
-    local = any(LOCAL.match(line) for line in lines)
-    hashed = any("--hash" in line for line in lines)
-    return Requirements(file, False, None, hashed, local, digest(lines, tree if local else None))
-
-
-def _read_project(path: Path, file: str, tree: str | None) -> Requirements:
-    """Read a C(pyproject.toml) (https://packaging.python.org/en/latest/specifications/pyproject-toml/).
-
-    :raises SourceError: where it says neither what it depends on nor how it is built.
-    """
-    beside = [path.with_name(name) for name in ("pyproject.toml", "setup.cfg", "setup.py")]
-    contents = [other.read_text(encoding="utf-8") for other in beside if other.is_file()]
-    try:
-        content = tomllib.loads(contents[0])
-    except tomllib.TOMLDecodeError as error:
-        raise SourceError(f"its {file} cannot be read: {error}") from error
-    project = content.get("project", {})
-    plain = "dependencies" in project and "dependencies" not in project.get("dynamic", [])
-    dependencies = tuple(project["dependencies"]) if plain else None
-    is_project = "build-system" in content or (path.with_name("setup.py")).is_file() or tree is not None
-    if not is_project and dependencies is None:
-        raise SourceError(
-            f"its {file} names neither [project] dependencies nor a [build-system]; add one, or a requirements.txt"
-        )
-    return Requirements(file, is_project, dependencies, False, False, digest(contents, tree))
-
-
-def _requirement_lines(path: Path, seen: set[Path]) -> list[str]:
-    """Return the meaningful lines of a requirements file and of all that it includes."""
-    if path in seen or not path.is_file():
-        return []
-    seen.add(path)
-    lines = []
-    for raw in _text(path).splitlines():
-        line = re.sub(r"(^|\s)#.*$", "", raw).strip()
-        if line:
-            lines.append(line)
-            if include := INCLUDE.match(line):
-                lines += _requirement_lines((path.parent / include["file"]).resolve(), seen)
-    return lines
-
-
-def _text(path: Path) -> str:
-    """Read a requirements file as pip does: by its byte order mark, as PowerShell writes UTF-16, or else as UTF-8."""
-    content = path.read_bytes()
-    for mark, encoding in (
-        (codecs.BOM_UTF8, "utf-8-sig"),
-        (codecs.BOM_UTF16_LE, "utf-16"),
-        (codecs.BOM_UTF16_BE, "utf-16"),
-    ):
-        if content.startswith(mark):
-            return content.decode(encoding, "replace")
-    return content.decode("utf-8", "replace")
 
 
 def source_root(source: Path, app_dir: str, wsgi: str) -> str | None:

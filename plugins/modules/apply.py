@@ -93,16 +93,22 @@ def put_objects(site: dict[str, Any], changes: list[tuple[dict[str, Any], object
     """
     paths = [item["path"] for item, _ in changes]
     if any(path in site["settings_files"] for path in paths):
-        live.keep_previous(site["name"], site["settings_files"])
+        # Not the key: a failed activation must not put back another one than nginx, which is reloaded by then, sends.
+        live.keep_previous(site["name"], [path for path in site["settings_files"] if path != site["proxy_key"]])
         live.note_pending(f"{site['name']}.activate")
     if f"{SYSTEMD}{site['socket_unit']}" in paths:
         live.note_pending(f"{site['name']}.socket")
     for item, _ in changes:
-        if not item["path"].startswith(NGINX):
+        if not is_nginx(item):
             objects.put_right(item)
-    for_nginx = [item for item, _ in changes if item["path"].startswith(NGINX)]
+    for_nginx = [item for item, _ in changes if is_nginx(item)]
     if for_nginx:
         put_nginx(for_nginx, machine)
+
+
+def is_nginx(item: dict[str, Any]) -> bool:
+    """Say whether nginx reads an object: its own files, and others that say so (C(nginx: true))."""
+    return bool(item.get("nginx")) or item["path"].startswith(NGINX)
 
 
 def put_nginx(items: list[dict[str, Any]], machine: Host) -> None:

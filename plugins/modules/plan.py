@@ -17,6 +17,7 @@ description:
   - Renders templates and names the release on the controller; only the comparison runs on the host.
   - A Git repository is asked and fetched on the host, and the release named there. What was fetched is kept for the
     next run (not in check mode).
+  - Makes the account that runs Git, before the repository is asked (not in check mode).
   - Installs C(python3) first where a bare server has none, and C(git) where the source needs it (not in check mode).
 extends_documentation_fragment:
   - flaskblog.hosting.site
@@ -207,12 +208,13 @@ def wanted_release(params: dict[str, Any], keep: bool) -> Iterator[tuple[dict[st
     :param keep: whether to keep what Git fetches, once all is well.
     :raises objects.Conflict: for a repository that does not give what is wanted.
     """
-    if params["release"] is not None or needed_first(params):
+    if params["release"] is not None or needed_first(params) or not has_build_account(params, keep):
         yield params["release"], []
         return
     # Not above, as a module is compiled anew in each run, and a blog from the controller has no use for these.
     from ansible_collections.flaskblog.hosting.plugins.module_utils import git, source
     from ansible_collections.flaskblog.hosting.plugins.module_utils.description import describe
+    from ansible_collections.flaskblog.hosting.plugins.module_utils.limits import Limits, explain
 
     asked = params["source"]
     access = git.Access(
@@ -223,12 +225,12 @@ def wanted_release(params: dict[str, Any], keep: bool) -> Iterator[tuple[dict[st
         params["access"]["credentials"],
         asked["known_hosts"],
     )
+    limits = Limits.of(asked.get("limits", {}))
     try:
         with (
-            git.wanted(access, params["site"]["git"], keep) as (commit, repository),
-            tempfile.TemporaryDirectory(prefix="flask-blog-", dir=git.LARGE) as folder,
+            tempfile.TemporaryDirectory(prefix="flask-blog-", dir="/var/tmp") as folder,
+            git.wanted(access, params["site"], keep, folder, limits) as commit,
         ):
-            git.export(repository, commit.identity, Path(folder))
             found = describe(Path(folder), asked, params["site"], commit=commit)
             databases = source.databases(found.folder, found.entries)
             questions = [{"what": "a static file", **found.sample}] if found.sample else []
@@ -236,7 +238,23 @@ def wanted_release(params: dict[str, Any], keep: bool) -> Iterator[tuple[dict[st
     except git.VersionError as error:
         raise objects.Conflict(f"flask_blog_version: {access.version!r}: {error}.") from error
     except source.SourceError as error:
-        raise objects.Conflict(f"flask_blog_source: {access.url!r}: {str(error).rstrip('.')}.") from error
+        raise objects.Conflict(explain(access.url, error)) from error
+
+
+def has_build_account(params: dict[str, Any], keep: bool) -> bool:
+    """Make the account that runs Git, but for check mode; say whether the host has it.
+
+    :raises objects.Conflict: if it cannot be made.
+    """
+    name = params["site"]["build_user"]
+    try:
+        if keep:
+            host.ensure_account(name)
+    except OSError as error:
+        raise objects.Conflict(
+            f"{error}. It runs Git for the blog; make it, or free its name, and run again."
+        ) from error
+    return host.has_account(name)
 
 
 def needed_first(params: dict[str, Any]) -> list[str]:
@@ -361,6 +379,8 @@ def main() -> None:
     for wanted in params["objects"]:
         if wanted["path"] in params["secrets"]:
             wanted["content"] = params["secrets"][wanted["path"]]
+        for warning in objects.setting_warnings(wanted):
+            module.warn(warning)
     try:
         result = plan(params, keep=not module.check_mode)
     except objects.Conflict as conflict:

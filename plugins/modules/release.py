@@ -29,6 +29,10 @@ options:
   archive:
     description: The packed source on the host. Filled in by the action; there is none for a commit.
     type: path
+  limits:
+    description: How much the source may hold (C(size), C(file_size), C(files)). Filled in by the action.
+    type: dict
+    default: {}
   initial_data:
     description:
       - The folder on the controller whose databases and writable folders the new blog starts with; empty for none. On
@@ -61,65 +65,64 @@ import json
 import os
 import shutil
 import stat
-import tarfile
-import zlib
-from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.flaskblog.hosting.plugins.module_utils import git, objects, releases, source
+from ansible_collections.flaskblog.hosting.plugins.module_utils import git, objects, releases, source, tar
 from ansible_collections.flaskblog.hosting.plugins.module_utils import site as live
+from ansible_collections.flaskblog.hosting.plugins.module_utils.limits import Limits
+from ansible_collections.flaskblog.hosting.plugins.module_utils.tree_writer import writer
 
 
-def unpack(archive: str, folder: str) -> None:
-    """Unpack an archive that our own controller made: regular files and links, nothing else."""
-    with tarfile.open(archive) as tar:
-        for member in tar:
-            path = os.path.join(folder, member.name)
-            os.makedirs(os.path.dirname(path), exist_ok=True)
+def unpack(archive: str, folder: str, limits: Limits) -> None:
+    """Unpack an archive that our own controller made: regular files and links, nothing else.
+
+    :raises ValueError: for anything else in it, a path that would leave the folder, and a limit that is exceeded.
+    """
+    with open(archive, "rb") as handle, writer(folder, limits) as target, tar.Tar(handle, limits) as members:
+        for member in members:
             if member.issym():
-                os.symlink(member.linkname, path)
+                target.add_link(member.name, member.linkname)
             elif member.isreg():
-                content = tar.extractfile(member)
-                if content is None:
-                    raise ValueError(f"{member.name} cannot be read from the archive")
-                descriptor = os.open(
-                    path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o700 if member.mode & 0o100 else 0o600
-                )
-                with content, os.fdopen(descriptor, "wb") as target:
-                    shutil.copyfileobj(content, target)
+                program = bool(member.mode & stat.S_IXUSR)
+                target.write(member.name, members.content(member), program=program)
             else:
                 raise ValueError(f"{member.name} is neither a file nor a link")
-
-
-def take_commit(site: dict[str, Any], release: dict[str, Any], folder: str) -> None:
-    """Write the files of a commit, and remove those that do not belong in a release."""
-    git.export(Path(site["git"], "repository"), release["commit"], Path(folder))
-    belonging = {entry.path for entry in source.read(Path(folder), release["left_out"])}
-    for parent, directories, files in os.walk(folder, topdown=False):
-        links = [name for name in directories if os.path.islink(os.path.join(parent, name))]
-        for name in [*files, *links]:
-            path = os.path.join(parent, name)
-            if os.path.relpath(path, folder) not in belonging:
-                os.unlink(path)
-        if parent != folder and not os.listdir(parent):
-            os.rmdir(parent)
+        target.lay_links()
 
 
 def complete(folder: str, release: dict[str, Any], gid: int) -> None:
-    """Lay the links and the manifest, and give everything its owner and mode."""
+    """Lay the links and the manifest, and give everything its owner and mode.
+
+    :raises ValueError: if the folder does not hold what was announced, or a link would lie below one of the source.
+    """
     entries = list(releases.read_tree(folder))
     if releases.tree_digest(entries) != release["digest"]:
         raise ValueError("the archive does not hold the source that was announced; did it change meanwhile? Run again.")
-    for relative, target in release["links"].items():
-        path = os.path.join(folder, relative)
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        os.symlink(target, path)
-    with open(os.path.join(folder, releases.MANIFEST), "w", encoding="utf-8") as handle:
-        json.dump(releases.manifest(release, entries), handle, indent=1, sort_keys=True)
+    tree = source.tree_of(entries)
+    for path in release["links"]:
+        tree.check_managed(path)
+    inside = {path: target for path, target in release["links"].items() if not target.startswith("/")}
+    tree.links |= inside
+    tree.check_links(managed=release["links"].keys() - inside.keys())
+    with writer(folder) as target:
+        for path, place in release["links"].items():
+            target.lay(path, place)
+        manifest = json.dumps(releases.manifest(release, entries), indent=1, sort_keys=True)
+        target.write_private(releases.MANIFEST, manifest.encode())
     for full, relative, kind in releases.walk_attributes(folder):
         os.chown(full, 0, gid)
         os.chmod(full, releases.release_mode(kind, releases.is_below(relative, release["served"])))
+
+
+def make_folder(path: str) -> None:
+    """Make a folder of root's that everybody may pass through, and the one above it, whatever the umask."""
+    for folder in (os.path.dirname(path), path):
+        try:
+            os.mkdir(folder)
+        except FileExistsError:
+            continue
+        os.chmod(folder, 0o755)  # noqa: S103  (what lies in it has modes of its own)
 
 
 def mend(damaged: str, whole: str) -> None:
@@ -147,36 +150,41 @@ def mend(damaged: str, whole: str) -> None:
     shutil.rmtree(whole)
 
 
-def put_release(site: dict[str, Any], release: dict[str, Any], archive: str | None) -> None:
+def put_release(site: dict[str, Any], release: dict[str, Any], archive: str | None, limits: Limits) -> None:
     """Unpack aside, complete, and put in place, unless another run has done so meanwhile.
 
     :param archive: the packed source; None for a release from Git.
     """
     with live.building(site["name"]):
         if releases.check_release(release["path"], release, 0, objects.group_id(site["group"])):
-            put_release_locked(site, release, archive)
+            put_release_locked(site, release, archive, limits)
 
 
-def put_release_locked(site: dict[str, Any], release: dict[str, Any], archive: str | None) -> None:
+def put_release_locked(site: dict[str, Any], release: dict[str, Any], archive: str | None, limits: Limits) -> None:
     """Unpack a release while no other run does."""
     gid = grp.getgrnam(site["group"]).gr_gid
     aside = f"{release['path']}.incomplete"
     shutil.rmtree(aside, ignore_errors=True)
-    os.makedirs(os.path.dirname(release["path"]), exist_ok=True)
+    make_folder(os.path.dirname(release["path"]))
     os.mkdir(aside, 0o700)
     if archive is None:
-        take_commit(site, release, aside)
+        git.take(site, release["commit"], aside, release["left_out"], limits)
     else:
-        unpack(archive, aside)
+        unpack(archive, aside, limits)
     complete(aside, release, gid)
     live.note_pending(f"{site['name']}.activate")
     if os.path.isdir(release["path"]):
         mend(release["path"], aside)
     else:
         os.rename(aside, release["path"])
-    if archive is not None:
-        # Nobody needs the repository of a blog that comes from the controller now.
-        shutil.rmtree(site["git"], ignore_errors=True)
+
+
+def forget_repository(module: AnsibleModule, site: dict[str, Any]) -> None:
+    """Remove the repository of a blog that comes from the controller now."""
+    try:
+        git.forget(site)
+    except (OSError, ValueError) as problem:
+        module.warn(f"What was fetched of the repository before is still in {site['git']}: {problem}")
 
 
 def main() -> None:
@@ -186,6 +194,7 @@ def main() -> None:
             "release": {"type": "dict", "required": True},
             "source": {"type": "dict"},
             "archive": {"type": "path"},
+            "limits": {"type": "dict", "default": {}},
             "initial_data": {"type": "str"},
         },
         supports_check_mode=True,
@@ -196,14 +205,16 @@ def main() -> None:
     if words and not module.check_mode:
         os.nice(releases.YIELDING)
         try:
-            put_release(site, release, module.params["archive"])
-        except (OSError, EOFError, ValueError, zlib.error, tarfile.TarError, KeyError) as problem:
+            put_release(site, release, module.params["archive"], Limits.of(module.params["limits"]))
+        except tar.UNREADABLE as problem:
             shutil.rmtree(f"{release['path']}.incomplete", ignore_errors=True)
             module.fail_json(
                 msg=f"The release {release['id']} cannot be unpacked; the live one is untouched: {problem}"
             )
+        if module.params["archive"]:
+            forget_repository(module, site)
     if module.params["initial_data"] and not module.check_mode:
-        os.makedirs(os.path.dirname(site["initial_data"]), exist_ok=True)
+        make_folder(os.path.dirname(site["initial_data"]))
         shutil.move(module.params["initial_data"], site["initial_data"])
         os.chmod(site["initial_data"], 0o600)
         os.chown(site["initial_data"], 0, 0)

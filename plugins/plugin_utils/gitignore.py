@@ -10,47 +10,34 @@ which everybody shares, and not C(.git/info/exclude) and the user's own C(core.e
 from __future__ import annotations
 
 import os
-import re
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ansible_collections.flaskblog.hosting.plugins.module_utils.releases import is_below
+from ansible_collections.flaskblog.hosting.plugins.module_utils.tree import SourceError
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils import wildmatch
 
 FILE = ".gitignore"
 
-#: What [[:alpha:]] and the others stand for (ctype.h in the C locale), as ranges for a regular expression.
-CLASSES = {
-    "alnum": "0-9A-Za-z",
-    "alpha": "A-Za-z",
-    "blank": " \\t",
-    "cntrl": "\\x00-\\x1f\\x7f",
-    "digit": "0-9",
-    "graph": "!-~",
-    "lower": "a-z",
-    "print": " -~",
-    "punct": "!-/:-@\\[-`{-~",
-    "space": " \\t-\\r",
-    "upper": "A-Z",
-    "xdigit": "0-9A-Fa-f",
-}
+#: Bytes of a .gitignore, and of Git's index, that are read.
+LARGEST_FILE = 1 << 18
+LARGEST_INDEX = 256 << 20
 
 
 @dataclass(frozen=True)
-class Pattern:
+class Line:
     """One line of a .gitignore."""
 
-    matcher: re.Pattern[str]
+    tokens: list[wildmatch.Token]
     #: C(!) takes back what an earlier line left out
     negated: bool
     #: the line ended with a slash
     directories_only: bool
-    #: without a slash inside, it names something at any depth
-    anchored: bool
 
 
-def parse(line: str) -> Pattern | None:
+def parse(line: str) -> Line | None:
     """Read one line; None where it is empty, a comment, or can match nothing."""
     line = _without_trailing_spaces(line)
     if line.startswith("#"):
@@ -59,11 +46,29 @@ def parse(line: str) -> Pattern | None:
     line = line.removeprefix("!")
     directories_only = line.endswith("/")
     line = line.removesuffix("/")
-    anchored = "/" in line
-    expression = _translated(line.removeprefix("/"))
-    if not expression:
-        return None
-    return Pattern(re.compile(expression, re.DOTALL), negated, directories_only, anchored)
+    # Without a slash inside, it names something at any depth.
+    tokens = wildmatch.parse(line.removeprefix("/"), anywhere="/" not in line)
+    return Line(tokens, negated, directories_only) if tokens else None
+
+
+class Lines:
+    """All lines of a .gitignore."""
+
+    def __init__(self, lines: Sequence[Line] = ()) -> None:
+        """Prepare to match them all at once."""
+        self._lines = lines
+        self._patterns = wildmatch.Patterns([line.tokens for line in lines])
+        self._for_folders = self._patterns.ends(range(len(lines)))
+        self._for_files = self._patterns.ends(
+            position for position, line in enumerate(lines) if not line.directories_only
+        )
+
+    def decide(self, path: str, is_directory: bool) -> bool | None:
+        """Say whether a path is left out; None if no line says anything about it."""
+        if not self._lines:
+            return None
+        found = self._patterns.matches(path, self._for_folders if is_directory else self._for_files)
+        return None if found < 0 else not self._lines[found].negated
 
 
 def _without_trailing_spaces(line: str) -> str:
@@ -75,82 +80,22 @@ def _without_trailing_spaces(line: str) -> str:
     return line[: end + 1] if backslashes % 2 and end < len(line) else line[:end]
 
 
-def _translated(glob: str) -> str | None:
-    """Return a regular expression for a pattern of gitignore(5), or None where it is malformed and matches nothing."""
-    parts: list[str] = []
-    position = 0
-    while position < len(glob):
-        character = glob[position]
-        if character == "*":
-            end = position
-            while glob[end : end + 1] == "*":
-                end += 1
-            part, position = _stars(glob, position, end)
-        elif character == "?":
-            part, position = "[^/]", position + 1
-        elif character == "[":
-            bracket = _bracket(glob, position + 1)
-            if bracket is None:
-                return None
-            part, position = bracket
-        elif character == "\\":
-            if position + 1 == len(glob):
-                return None
-            part, position = re.escape(glob[position + 1]), position + 2
-        else:
-            part, position = re.escape(character), position + 1
-        parts.append(part)
-    return "".join(parts)
+def read(path: Path) -> Lines:
+    """Read a .gitignore; no lines if there is none.
 
-
-def _stars(glob: str, start: int, end: int) -> tuple[str, int]:
-    """Translate a run of stars: two or more between slashes stand for any number of folders."""
-    whole = end - start > 1 and (start == 0 or glob[start - 1] == "/") and glob[end : end + 1] in ("", "/")
-    if not whole:
-        return "[^/]*", end
-    return ("(?:.*/)?", end + 1) if end < len(glob) else (".*", end)
-
-
-def _bracket(glob: str, position: int) -> tuple[str, int] | None:
-    """Translate what follows C([); None where it is not closed, or names an unknown class."""
-    negated = glob[position : position + 1] in ("!", "^")
-    position += negated
-    start, ranges = position, list[str]()
-    while position < len(glob) and (glob[position] != "]" or position == start):
-        if glob.startswith("[:", position):
-            end = glob.find(":]", position)
-            if end < 0 or (name := glob[position + 2 : end]) not in CLASSES:
-                return None
-            ranges.append(CLASSES[name])
-            position = end + 2
-            continue
-        first, position = _member(glob, position)
-        last = first
-        if glob[position : position + 1] == "-" and glob[position + 1 : position + 2] not in ("", "]"):
-            last, position = _member(glob, position + 1)
-        # A range that runs backwards still has its first character.
-        ranges.append(f"{re.escape(first)}-{re.escape(max(first, last))}")
-    if position >= len(glob):
-        return None
-    return f"(?!/)[{'^' if negated else ''}{''.join(ranges)}]", position + 1
-
-
-def _member(glob: str, position: int) -> tuple[str, int]:
-    """Return a character of a bracket, freed of its backslash, and where the next one begins."""
-    position += glob[position] == "\\" and position + 1 < len(glob)
-    return glob[position], position + 1
-
-
-def read(path: Path) -> list[Pattern]:
-    """Read a .gitignore; an empty list where there is none."""
+    :raises SourceError: if it is larger than any that a person wrote.
+    """
     try:
-        content = path.read_bytes()
+        with path.open("rb") as handle:
+            content = handle.read(LARGEST_FILE + 1)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-        return []
+        return Lines()
+    if len(content) > LARGEST_FILE:
+        raise SourceError(f"{path} has more than {LARGEST_FILE >> 10} KiB. Remove it, or shorten it")
     # Git compares bytes, so that "?" is one of the two in an "é".
     text = content.removeprefix(b"\xef\xbb\xbf").decode("latin-1")
     found = (parse(line.removesuffix("\r")) for line in text.split("\n"))
-    return [pattern for pattern in found if pattern]
+    return Lines([line for line in found if line])
 
 
 class Ignored:
@@ -166,11 +111,11 @@ class Ignored:
         """
         self._source = source.resolve()
         self._include = list(include)
-        self._patterns: dict[str, list[Pattern]] = {}
+        self._patterns: dict[str, Lines] = {}
         self._folders: dict[str, bool] = {"": False}
         self._tracked: frozenset[str] | None = None
         #: folders above the source, up to the top of its checkout, with the source's path relative to each
-        self._above: list[tuple[list[Pattern], str]] = []
+        self._above: list[tuple[Lines, str]] = []
         self._checkout = next((folder for folder in (self._source, *self._source.parents) if _is_top(folder)), None)
         if self._checkout:
             above = [folder for folder in self._source.parents if folder.is_relative_to(self._checkout)]
@@ -209,28 +154,28 @@ class Ignored:
         folder = path
         while folder:
             folder = folder.rpartition("/")[0]
-            decided = _decide(self._of(folder), path[len(folder) + 1 :] if folder else path, is_directory)
+            decided = self._of(folder).decide(path[len(folder) + 1 :] if folder else path, is_directory)
             if decided is not None:
                 return decided
-        for patterns, prefix in self._above:
-            decided = _decide(patterns, f"{prefix}/{path}", is_directory)
+        for lines, prefix in self._above:
+            decided = lines.decide(f"{prefix}/{path}", is_directory)
             if decided is not None:
                 return decided
         return False
 
-    def _of(self, folder: str) -> list[Pattern]:
+    def _of(self, folder: str) -> Lines:
         if folder not in self._patterns:
             name = folder if folder.isascii() else os.fsdecode(folder.encode("latin-1"))
             self._patterns[folder] = read(self._source / name / FILE)
         return self._patterns[folder]
 
-    def _match(self, way: str, above: list[tuple[list[Pattern], str]]) -> bool:
+    def _match(self, way: str, above: list[tuple[Lines, str]]) -> bool:
         """Say whether the folders above leave out the source, or one of the folders between."""
-        for patterns, prefix in above:
+        for lines, prefix in above:
             relative = os.path.normpath(f"{prefix}/{way}")
             if relative == "." or relative.startswith(".."):
                 continue
-            decided = _decide(patterns, relative, True)
+            decided = lines.decide(relative, True)
             if decided is not None:
                 return decided
         return False
@@ -249,16 +194,6 @@ class Ignored:
         return frozenset(name.removeprefix(prefix) for name in found if name.startswith(prefix))
 
 
-def _decide(patterns: Sequence[Pattern], path: str, is_directory: bool) -> bool | None:
-    name = path.rpartition("/")[2]
-    for pattern in reversed(patterns):
-        if pattern.directories_only and not is_directory:
-            continue
-        if pattern.matcher.fullmatch(path if pattern.anchored else name):
-            return not pattern.negated
-    return None
-
-
 def _is_top(folder: Path) -> bool:
     return (folder / ".git" / "HEAD").is_file() or (folder / ".git").is_file()
 
@@ -274,7 +209,9 @@ def _git_folder(checkout: Path) -> Path:
 def tracked(index: Path) -> list[str]:
     """Return the paths in Git's index (https://git-scm.com/docs/index-format); none where it cannot be read."""
     try:
-        return list(_entries(index.read_bytes()))
+        with index.open("rb") as handle:
+            content = handle.read(LARGEST_INDEX + 1)
+        return list(_entries(content)) if len(content) <= LARGEST_INDEX else []
     except (OSError, ValueError, IndexError, struct.error):
         return []
 

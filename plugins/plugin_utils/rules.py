@@ -6,16 +6,22 @@
 from __future__ import annotations
 
 import difflib
-import ipaddress
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ansible_collections.flaskblog.hosting.plugins.module_utils.releases import clean, is_below
-from ansible_collections.flaskblog.hosting.plugins.plugin_utils import limits, repository, reserved_names
+from ansible_collections.flaskblog.hosting.plugins.module_utils.limits import size_in_bytes
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils import limits, proxy_rules, repository, reserved_names
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.local_source import ARCHIVES
-
-PREFIX = "flask_blog_"
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils.problems import (
+    CONTROL,
+    HIDDEN,
+    PREFIX,
+    Rule,
+    between,
+    problem,
+    relative,
+)
 
 #: Starts a unit's, an account's and a folder's name alike; an account's name has at most 32 characters
 #: (useradd(8)), and the longest of our own suffixes must still fit a unit's.
@@ -23,29 +29,18 @@ NAME = re.compile(r"[a-z][a-z0-9-]{0,30}[a-z0-9]|[a-z]")
 ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 #: C(module:callable), where the callable may be an attribute of an attribute, or a factory with its arguments.
 WSGI = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(\(.*\))?")
-LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
+#: Calendar expressions of systemd.time(7).
+CALENDAR = re.compile(r"[A-Za-z0-9*:,./~ +_-]+")
+MOST_BACKUPS = 10_000
+#: Starts the names of the settings by which the role and gunicorn.conf.py talk.
+OWN_SETTINGS = "FLASK_BLOG_"
 SETTING = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-URL_PREFIX = re.compile(r"/([\w.~-]+/)*")
-#: What an HTTP request line takes as it is: no spaces, nothing outside ASCII.
-URL_PATH = re.compile(r"/[!-~]*")
-SIZE = re.compile(r"\d+[kKmMgG]?")
-#: nginx and systemd read these files with rules of their own; what is not here would have to be quoted for both.
-PLAIN_PATH = re.compile(r"[\w.@+-]+(/[\w.@+-]+)*")
+#: A requirement of pip (PEP 508): what begins with a hyphen would be an option.
+PACKAGE = re.compile(r"[A-Za-z0-9][^\x00-\x1f\x7f]*")
 CHECKSUM = re.compile(r"sha256:[0-9a-fA-F]{64}")
 #: Names of branches and tags (git-check-ref-format(1)), as far as they are in use.
 PLAIN_REF = re.compile(r"[A-Za-z0-9_][\w./+#@=-]*")
 REF_FORBIDS = re.compile(r"\.\.|//|@\{|/\.|\.lock(/|$)|[./]$")
-CALENDAR = re.compile(r"[\w*:,./~ +-]+")
-
-#: Stands in a message for what nobody else may see.
-HIDDEN = "(hidden)"
-
-Rule = Callable[[Mapping[str, Any]], Iterable[str]]
-
-
-def problem(variable: str, value: Any, rule: str, remedy: str) -> str:
-    """Return one problem the way every problem is said."""
-    return f"{PREFIX}{variable}: {value!r}: {rule}. {remedy}."
 
 
 def unknown_names(names: Iterable[str], known: Iterable[str]) -> list[str]:
@@ -104,22 +99,14 @@ def _accounts(values: Mapping[str, Any]) -> Iterator[str]:
             yield problem(variable, value, "a hole in the app would then be a hole in the server", "Leave it out")
 
 
-def _server_names(values: Mapping[str, Any]) -> Iterator[str]:
-    names = values["server_names"]
-    if not names:
-        yield problem("server_names", names, "a site needs a name", "Name at least the canonical one")
-    for name in names:
-        labels = str(name).split(".")
-        if len(str(name)) > 253 or not all(LABEL.fullmatch(label) for label in labels):
-            yield problem(
-                "server_names",
-                name,
-                "it is no host name: labels of letters, digits and hyphens, joined by dots, without scheme, port or"
-                " path",
-                "Write it as 'blog.example.com'",
-            )
-    if len({str(name).lower() for name in names}) != len(names):
-        yield problem("server_names", names, "a name stands in it twice", "Name each once")
+def not_a_number(variable: str, value: Any) -> Iterator[str]:
+    """Check a variable that is a number before it is taken for one.
+
+    Ansible takes C(true), C("8_0"), C("8\\n") and digits of other scripts for numbers, but the files that nginx and
+    systemd read would get them as they were written.
+    """
+    if isinstance(value, bool) or not re.fullmatch(r"0|-?[1-9][0-9]{0,17}", str(value)):
+        yield problem(variable, value, "it is no number", "Write it with the digits 0 to 9")
 
 
 def _source(values: Mapping[str, Any]) -> Iterator[str]:
@@ -158,7 +145,14 @@ def _source(values: Mapping[str, Any]) -> Iterator[str]:
             )
         yield from _checksum(values["source_checksum"])
         for path in values["include"]:
-            yield from _relative("include", path, "what a release includes", "the source")
+            yield from relative("include", path, "what a release includes", "the source")
+
+
+def _source_limits(values: Mapping[str, Any]) -> Iterator[str]:
+    for variable in ("source_max_size", "source_max_file_size"):
+        size = str(values[variable])
+        if not proxy_rules.SIZE.fullmatch(size) or not size_in_bytes(size):
+            yield problem(variable, values[variable], "it is no size: a number of bytes and k, m or g", "Write '2g'")
 
 
 def _repository(source: str) -> Iterator[str]:
@@ -218,7 +212,7 @@ def _deploy_key(values: Mapping[str, Any], address: repository.Repository) -> It
             "Write the address as 'git@host:path', or leave the key out",
         )
     for line in values["known_hosts"]:
-        if address.scheme != "ssh" or len(line.split()) < 3 or "\n" in line:
+        if address.scheme != "ssh" or len(line.split()) < 3 or CONTROL.search(line.replace("\t", " ")):
             yield problem(
                 "known_hosts",
                 line,
@@ -237,8 +231,19 @@ def _checksum(checksum: str) -> Iterator[str]:
         )
 
 
+def _packages(values: Mapping[str, Any]) -> Iterator[str]:
+    for package in values["extra_packages"]:
+        if not PACKAGE.fullmatch(package):
+            yield problem(
+                "extra_packages",
+                package,
+                "pip reads a name, perhaps with a version, on one line; an option is none",
+                "Write it as 'gunicorn<24'",
+            )
+
+
 def _wsgi(values: Mapping[str, Any]) -> Iterator[str]:
-    if not WSGI.fullmatch(values["wsgi"]):
+    if not WSGI.fullmatch(values["wsgi"]) or CONTROL.search(values["wsgi"]):
         yield problem(
             "wsgi",
             values["wsgi"],
@@ -247,98 +252,13 @@ def _wsgi(values: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
-def split_bind(bind: str) -> tuple[str, str]:
-    """Split C(address:port); an IPv6 address stands in brackets."""
-    address, _, port = bind.rpartition(":")
-    return address.removeprefix("[").removesuffix("]"), port
-
-
-def _bind(values: Mapping[str, Any]) -> Iterator[str]:
-    bind = values["bind"]
-    address, port = split_bind(bind)
-    try:
-        loopback = ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        yield problem("bind", bind, "it is no address:port", "Write it as '127.0.0.1:8000'")
-        return
-    if not loopback:
-        yield problem(
-            "bind",
-            bind,
-            "the address is public, and whoever reaches gunicorn past nginx can forge who they are",
-            "Use a loopback address such as '127.0.0.1:8000'; nginx faces the public",
-        )
-    yield from _port("bind", bind, port)
-
-
-def _port(variable: str, value: Any, port: Any) -> Iterator[str]:
-    if not str(port).isdecimal() or not 1 <= int(port) <= 65535:
-        yield problem(variable, value, "a port is a number from 1 to 65535", "Choose one that is free, such as 8000")
-
-
-def _ports(values: Mapping[str, Any]) -> Iterator[str]:
-    yield from _port("http_port", values["http_port"], values["http_port"])
-    if split_bind(values["bind"])[1] == str(values["http_port"]):
-        yield problem(
-            "http_port", values["http_port"], "gunicorn has this port (flask_blog_bind)", "Give nginx another port"
-        )
-
-
-def _at_least(variable: str, least: int, unit: str) -> Rule:
-    def rule(values: Mapping[str, Any]) -> Iterator[str]:
-        if values[variable] < least:
-            yield problem(variable, values[variable], f"it must be at least {least}", f"Give a number of {unit}")
-
-    return rule
-
-
-def _relative(
-    variable: str, path: str, what: str, base: str = "the app's folder", empty: bool = False
-) -> Iterator[str]:
-    normal = clean(path)
-    if path.startswith(("/", "~")) or normal.startswith("..") or (not normal and not empty):
-        yield problem(
-            variable,
-            path,
-            f"{what} is relative to {base} and stays inside it",
-            "Write it as 'folder/name', without a leading '/' and without '..'",
-        )
-    elif normal and not PLAIN_PATH.fullmatch(normal):
-        yield problem(
-            variable, path, "only letters, digits and . _ - + @ are taken in paths", "Rename the file or folder"
-        )
-
-
 def _paths(values: Mapping[str, Any]) -> Iterator[str]:
-    yield from _relative("app_dir", values["app_dir"], "the app's folder", "the source", empty=True)
-    yield from _relative("requirements", values["requirements"], "the requirements file", "the source", empty=True)
+    yield from relative("app_dir", values["app_dir"], "the app's folder", "the source", empty=True)
+    yield from relative("requirements", values["requirements"], "the requirements file", "the source", empty=True)
     for path in values["databases"]:
-        yield from _relative("databases", path, "a database")
+        yield from relative("databases", path, "a database")
     for path in values["writable_paths"]:
-        yield from _relative("writable_paths", path, "a writable folder")
-
-
-def _static(values: Mapping[str, Any]) -> Iterator[str]:
-    for prefix, target in values["static"].items():
-        if not URL_PREFIX.fullmatch(prefix) or prefix == "/":
-            yield problem(
-                "static", prefix, "a URL prefix starts and ends with '/' and is not '/' itself", "Write '/static/'"
-            )
-        if not str(target).endswith("/"):
-            yield problem(
-                "static",
-                target,
-                "without a slash at both ends nginx joins path and file name to something else",
-                f"Write '{target}/'",
-            )
-        yield from _relative("static", str(target), "a served folder")
-        for path in values["databases"]:
-            if is_below(clean(path), [clean(str(target))]):
-                yield problem(
-                    "databases", path, f"it lies in {target}, which nginx serves to everybody", "Move it elsewhere"
-                )
-        if clean(str(target)) in ("instance", "templates", "venv"):
-            yield problem("static", target, "it holds what must not be public", "Serve another folder")
+        yield from relative("writable_paths", path, "a writable folder")
 
 
 def _settings(values: Mapping[str, Any]) -> Iterator[str]:
@@ -348,6 +268,8 @@ def _settings(values: Mapping[str, Any]) -> Iterator[str]:
                 yield problem(
                     variable, name, "a setting's name holds letters, digits and underscores", "Rename the setting"
                 )
+            elif str(name).startswith(OWN_SETTINGS):
+                yield problem(variable, name, f"names that begin with {OWN_SETTINGS} are the role's own", "Rename it")
             if isinstance(value, (dict, list)):
                 yield problem(
                     variable, name, "an environment holds text, not lists or mappings", "Give it as JSON text"
@@ -355,11 +277,11 @@ def _settings(values: Mapping[str, Any]) -> Iterator[str]:
             elif "\0" in str(value):
                 yield problem(variable, name, "an environment cannot hold a NUL character", "Encode the value as text")
     for name in values["generated_secrets"]:
-        if not SETTING.fullmatch(name):
+        if not SETTING.fullmatch(name) or name.startswith(OWN_SETTINGS):
             yield problem(
                 "generated_secrets",
                 name,
-                "a setting's name holds letters, digits and underscores",
+                f"a setting's name holds letters, digits and underscores, and does not begin with {OWN_SETTINGS}",
                 "Rename the setting",
             )
     for name in set(values["environment"]) & set(values["secrets"]):
@@ -375,40 +297,26 @@ def _rehearse(values: Mapping[str, Any]) -> Iterator[str]:
 def _commands(values: Mapping[str, Any]) -> Iterator[str]:
     for variable in ("init_commands", "release_commands", "after_release_commands"):
         for command in values[variable]:
-            if not command.strip() or "\n" in command:
+            if not command.strip() or CONTROL.search(command.replace("\t", " ")):
                 yield problem(variable, command, "a command is one line that is not empty", "Give one line for each")
-
-
-def _proxy(values: Mapping[str, Any]) -> Iterator[str]:
-    if not URL_PATH.fullmatch(values["health_path"]):
-        yield problem("health_path", values["health_path"], "it is the path of a URL", "Write it as '/healthz'")
-    if not SIZE.fullmatch(values["client_max_body_size"]):
-        yield problem(
-            "client_max_body_size", values["client_max_body_size"], "nginx reads a number and k, m or g", "Write '8m'"
-        )
-    for cidr in values["trusted_proxies"]:
-        try:
-            network = ipaddress.ip_network(cidr)
-        except ValueError as error:
-            yield problem("trusted_proxies", cidr, f"it is no network: {error}", "Write it as '192.0.2.0/24'")
-        else:
-            if network.prefixlen == 0:
-                yield problem(
-                    "trusted_proxies", cidr, "it trusts everybody's forwarded headers", "Name your proxy's own networks"
-                )
 
 
 def _backup(values: Mapping[str, Any]) -> Iterator[str]:
     schedule, keep = values["backup_schedule"], values["backup_keep"]
-    if not CALENDAR.fullmatch(schedule):
+    if not CALENDAR.fullmatch(schedule) or schedule != schedule.strip():
         yield problem(
             "backup_schedule",
             schedule,
             "it is no systemd calendar expression",
             "Write 'daily', '*-*-* 03:00' or 'never'",
         )
-    if any(count < 0 for count in keep.values()):
-        yield problem("backup_keep", dict(keep), "a number of backups is not negative", "Use 0 to keep none of a kind")
+    if not all(0 <= count <= MOST_BACKUPS for count in keep.values()):
+        yield problem(
+            "backup_keep",
+            dict(keep),
+            f"a number of backups is not negative, and at most {MOST_BACKUPS}",
+            "Use 0 to keep none of a kind",
+        )
     elif schedule != "never" and not any(keep.values()):
         yield problem(
             "backup_keep",
@@ -423,28 +331,28 @@ def _limits(values: Mapping[str, Any]) -> Iterator[str]:
         yield problem(*fault)
 
 
+#: Seconds of a day: nothing that somebody waits for takes longer.
+DAY = 24 * 3600
+
 RULES: tuple[Rule, ...] = (
     _name,
     _accounts,
-    _server_names,
     _source,
+    _packages,
     _wsgi,
-    _bind,
-    _ports,
-    _at_least("workers", 1, "processes"),
-    _at_least("threads", 1, "threads"),
-    _at_least("proxy_read_timeout", 1, "seconds"),
-    _at_least("static_max_age", 0, "seconds"),
-    _at_least("activation_timeout", 1, "seconds"),
-    _at_least("command_timeout", 1, "seconds"),
-    _at_least("keep_releases", 1, "releases"),
-    _at_least("git_timeout", 1, "seconds"),
+    between("workers", 1, 1000, "processes"),
+    between("threads", 1, 1000, "threads"),
+    between("activation_timeout", 1, DAY, "seconds"),
+    between("command_timeout", 1, DAY, "seconds"),
+    between("keep_releases", 1, 1000, "releases"),
+    between("git_timeout", 1, DAY, "seconds"),
+    between("source_max_files", 1, 10_000_000, "files, folders and links"),
+    _source_limits,
     _paths,
-    _static,
     _settings,
     _commands,
     _rehearse,
     _limits,
-    _proxy,
     _backup,
+    *proxy_rules.RULES,
 )

@@ -56,7 +56,8 @@ def render() -> Render:
         templar = Templar(loader=loader, variables=variables)
         action = SimpleNamespace(_loader=loader, _templar=templar)
         objects = templar.template(variables["__flask_blog_objects"])
-        resolved = {name: templar.template(variables[name]) for name in ("__flask_blog_site", "__flask_blog_units")}
+        asked_for = ("__flask_blog_site", "__flask_blog_units", "__flask_blog_ports")
+        resolved = {name: templar.template(variables[name]) for name in asked_for}
         return Rendered(role_files.rendered(action, variables, objects), {**variables, **resolved})
 
     return render_with

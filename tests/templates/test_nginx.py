@@ -25,12 +25,28 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "nothing served from disk": {"static": {}, "writable_paths": ["uploads"]},
     "several folders": {"static": {"/static/": "static/", "/static/media/": "media/"}, "writable_paths": ["media"]},
     "an app below the top": {"app_dir": "web", "bind": "[::1]:9000"},
+    "a Unix socket": {"bind": "unix"},
+    "no limit of connections": {"client_connections": 0},
 }
 WITH_STATIC = [name for name in VARIANTS if name != "nothing served from disk"]
 
 #: By which a request can say who it is from, over what it came, or which server it wants.
 FORWARDED = {
+    "CF-Connecting-IP",
+    "Fastly-Client-IP",
     "Forwarded",
+    "Front-End-Https",
+    "Remote-User",
+    "True-Client-IP",
+    "X-Client-IP",
+    "X-Cluster-Client-IP",
+    "X-Flask-Blog-Probe",
+    "X-Forwarded-Scheme",
+    "X-Forwarded-Server",
+    "X-Host",
+    "X-Original-Url",
+    "X-Rewrite-Url",
+    "X-Url-Scheme",
     "X-Forwarded-For",
     "X-Forwarded-Host",
     "X-Forwarded-Port",
@@ -123,10 +139,26 @@ def test_every_forwarding_header_is_overwritten_or_emptied(config: Config, varia
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_no_location_adds_headers_of_the_app_elsewhere(config: Config, variant: str) -> None:
-    """proxy_set_header in a block drops those of the blocks around it; so they stand in one place only."""
+    """proxy_set_header in a block drops those of the blocks around it; so each block that asks the app has them all."""
     found = config(variant)
     assert not site_server(found).all("proxy_set_header")
-    assert [name for name, location in locations(found).items() if location.all("proxy_pass")] == ["/"]
+    asking = {name: location for name, location in locations(found).items() if location.all("proxy_pass")}
+    assert list(asking) == (["/", "@static"] if variant in WITH_STATIC else ["/"])
+    if variant not in WITH_STATIC:
+        return
+    own = ("internal", "rewrite", "proxy_hide_header", "add_header")
+    assert asking["/"].block == [one for one in asking["@static"].block if one.name not in own]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_nginx_shows_gunicorn_their_key_and_repeats_no_visitors(config: Config, render: Any, variant: str) -> None:
+    proxied = locations(config(variant))["/"]
+    assert proxied.one("include") == ["/etc/flask-blog/proxy-key.conf"]
+    assert "X-Flask-Blog-Key" not in {header.arguments[0] for header in proxied.all("proxy_set_header")}
+    (key,) = [item for item in render().objects if item["path"] == "/etc/flask-blog/proxy-key.conf"]
+    line = key["generated_line"].format(name=key["generated"][0], value="0" * 64)
+    assert parse(line).one("proxy_set_header") == ["X-Flask-Blog-Key", "0" * 64]
+    assert (key["nginx"], key["secret"], key["mode"]) == (True, True, "0640")
 
 
 def test_the_port_is_part_of_what_the_app_believes_its_name_to_be(config: Config) -> None:
@@ -199,15 +231,72 @@ def test_hidden_files_are_not_served(config: Config, variant: str) -> None:
 def test_what_the_app_writes_is_never_a_page_with_scripts_of_this_site(config: Config, variant: str) -> None:
     written = 0
     for location in locations(config(variant)).values():
+        if not location.all("alias"):
+            continue
         headers = {header.arguments[0]: header.arguments for header in location.all("add_header")}
-        for header in headers.values():
-            assert header[-1] == "always"
-        if location.all("alias") and location.one("alias")[0].startswith("/var/lib/"):
+        for name, header in headers.items():
+            # A browser must not keep that a file is missing; that it guesses no type holds for an error as well.
+            assert (header[-1] == "always") == (name != "Cache-Control")
+        if location.one("alias")[0].startswith("/var/lib/"):
             written += 1
             assert "sandbox" in headers["Content-Security-Policy"][1]
             assert headers["X-Content-Type-Options"][1] == "nosniff"
-            assert location.one("disable_symlinks") == ["on", f"from={location.one('alias')[0]}"]
+            assert not location.all("error_page"), "nobody answers in the place of what the app wrote"
     assert written == 1
+
+
+@pytest.mark.parametrize("variant", WITH_STATIC)
+def test_nginx_follows_no_link_in_what_it_serves(config: Config, variant: str) -> None:
+    served = [location for location in locations(config(variant)).values() if location.all("alias")]
+    assert served
+    for location in served:
+        assert location.one("disable_symlinks") == ["on", f"from={location.one('alias')[0]}"]
+
+
+@pytest.mark.parametrize("variant", WITH_STATIC)
+def test_a_link_of_a_release_is_the_apps_to_serve_and_a_hidden_file_nobodys(config: Config, variant: str) -> None:
+    found = 0
+    for location in locations(config(variant)).values():
+        if location.all("alias") and location.one("alias")[0].startswith("/var/www/"):
+            found += 1
+            pages = {page.arguments[0]: page.arguments[1:] for page in location.all("error_page")}
+            assert pages == {"404": ["=", "/-previous-assets$uri"], "403": ["=", "@static"]}
+            assert location.one("recursive_error_pages") == ["on"]
+            previous = locations(config(variant))[f"/-previous-assets{location.arguments[-1]}"]
+            assert previous.one("error_page") == ["403", "404", "=", "@static"]
+            (hidden,) = location.all("location")
+            # It has error pages of its own, so it inherits none.
+            assert [page.arguments for page in hidden.all("error_page")] == [["404", "@nothing"]]
+    assert found
+
+
+TIMEOUTS = ("client_header_timeout", "client_body_timeout", "send_timeout", "keepalive_timeout")
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_connection_that_has_named_no_host_has_the_timeouts_of_the_sites(
+    config: Config, render: Any, variant: str
+) -> None:
+    """Until then it belongs to the default server, with nginx's 60 s for its headers."""
+    port = VARIANTS[variant].get("http_port", 80)
+    (unknown,) = parse(render(**VARIANTS[variant]).text(f"/etc/nginx/conf.d/unknown-hosts-{port}.conf")).all("server")
+    for server in [unknown, *config(variant).all("server")]:
+        assert server.one("client_header_timeout") == ["15s"]
+        assert [server.one(name) for name in TIMEOUTS] == [unknown.one(name) for name in TIMEOUTS]
+
+
+def test_one_client_has_as_many_requests_under_way_as_it_may(config: Config, render: Any) -> None:
+    found = config("defaults")
+    assert found.one("limit_conn_zone") == ["$binary_remote_addr", "zone=flask_blog_clients:1m"]
+    assert site_server(found).one("limit_conn") == ["flask_blog_clients", "100"]
+    assert site_server(found).one("limit_conn_status") == ["429"]
+    assert site_server(parse(render(client_connections=7).text(SITE))).one("limit_conn")[1] == "7"
+    assert "limit_conn" not in render(**VARIANTS["no limit of connections"]).text(SITE)
+
+
+def test_every_header_that_is_removed_is_removed_once(render: Any) -> None:
+    headers = [name.lower() for name in render().variables["__flask_blog_forwarding_headers"]]
+    assert headers == sorted(set(headers))
 
 
 def test_static_files_of_the_release_come_from_the_live_link(config: Config) -> None:
@@ -218,6 +307,7 @@ def test_static_files_of_the_release_come_from_the_live_link(config: Config) -> 
 def test_a_blog_may_serve_everything_itself(config: Config) -> None:
     found = locations(config("nothing served from disk"))
     assert [name for name in found if not name.startswith("@")] == ["/"]
+    assert "@static" not in found
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -282,6 +372,8 @@ def test_without_ipv6_nothing_listens_on_it(config: Config) -> None:
 def test_the_app_is_asked_where_it_listens(config: Config) -> None:
     (upstream,) = config("an app below the top").all("upstream")
     assert upstream.one("server") == ["[::1]:9000"]
+    (upstream,) = config("a Unix socket").all("upstream")
+    assert upstream.one("server") == ["unix:/run/flask-blog-hosting/flask-blog.sock"]
     assert locations(config("an app below the top"))["/"].one("proxy_pass") == ["http://flask-blog"]
 
 
@@ -298,12 +390,14 @@ def test_two_blogs_of_a_host_share_no_name(render: Any) -> None:
     shared = {item["path"] for item in one.objects} & {item["path"] for item in two.objects}
     assert {path for path in shared if not path.startswith("/usr/local/")} == {
         "/etc/nginx/conf.d/unknown-hosts-80.conf",
+        "/etc/nginx/nginx.conf",
         "/etc/nginx/sites-enabled/default",
         "/etc/tmpfiles.d/flask-blog-hosting.conf",
         "/run/flask-blog-hosting",
     }
+    kinds = ("geo", "map", "upstream", "limit_conn_zone")
     made = [
-        {directive.arguments[-1] for kind in ("geo", "map", "upstream") for directive in parse(text).all(kind)}
+        {directive.arguments[-1] for kind in kinds for directive in parse(text).all(kind)}
         for text in (
             one.text("/etc/nginx/sites-available/one.conf"),
             two.text("/etc/nginx/sites-available/two.conf"),

@@ -30,6 +30,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "a schedule": {"backup_schedule": "Mon..Fri 03:15"},
     "no network": {"outbound": False},
     "limits as text": {"memory_max": "1G", "memory_high": "infinity", "tasks_max": "100", "outbound": "false"},
+    "a Unix socket": {"bind": "unix"},
 }
 #: The app's own.
 APP_UNITS = UNITS[:2]
@@ -249,6 +250,47 @@ def test_a_crash_is_followed_by_a_restart_for_ever_and_a_reboot_by_a_start(rende
     assert settings(unit(render, "flask-blog.socket"))["Install.WantedBy"] == ["sockets.target"]
 
 
+def test_a_unix_socket_is_for_root_and_nginx_alone(render: Any) -> None:
+    found = settings(unit(render, "flask-blog.socket", bind="unix"))
+    path = "/run/flask-blog-hosting/flask-blog.sock"
+    assert found["Socket.ListenStream"] == [path]
+    assert (found["Socket.SocketUser"], found["Socket.SocketGroup"]) == (["root"], ["www-data"])
+    assert (found["Socket.SocketMode"], found["Socket.DirectoryMode"]) == (["0660"], ["0755"])
+    assert "Socket.NoDelay" not in found, "it is a setting of TCP"
+    (command,) = settings(unit(render, "flask-blog.service", bind="unix"))["Service.ExecStart"]
+    assert words(command)[words(command).index("--bind") + 1] == f"unix:{path}"
+    assert json.loads(render(bind="unix").text("/etc/flask-blog/site.json"))["bind"] == f"unix:{path}"
+
+
+def test_a_unix_socket_takes_no_port_of_the_host(render: Any) -> None:
+    assert [port["variable"] for port in render().variables["__flask_blog_ports"]] == [
+        "flask_blog_bind",
+        "flask_blog_http_port",
+    ]
+    assert [port["variable"] for port in render(bind="unix").variables["__flask_blog_ports"]] == [
+        "flask_blog_http_port"
+    ]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_no_unit_takes_the_socket_with_it_when_it_stops(render: Any, variant: str) -> None:
+    """While the socket is held, no other account can take the address and with it the visitors' passwords."""
+    for name in UNITS:
+        found = settings(unit(render, name, **VARIANTS[variant]))
+        for key, values in found.items():
+            if "flask-blog.socket" in " ".join(values):
+                assert key in ("Unit.Requires", "Unit.After", "Service.Sockets"), key
+    stops = {"Unit.PartOf", "Unit.BindsTo", "Unit.Requires", "Unit.StopWhenUnneeded", "Unit.Conflicts"}
+    assert not stops & settings(unit(render, "flask-blog.socket", **VARIANTS[variant])).keys()
+
+
+@pytest.mark.parametrize("name", ["flask-blog.service", "flask-blog-next.service"])
+def test_gunicorn_is_told_where_the_key_is_and_not_what_it_is(render: Any, name: str) -> None:
+    told = settings(unit(render, name, http_port=8080))["Service.Environment"]
+    assert "FLASK_BLOG_PROXY_KEY=/etc/flask-blog/proxy-key.conf" in told
+    assert "FLASK_BLOG_HOST=blog.test:8080" in told
+
+
 def test_a_stop_leaves_a_request_as_long_as_nginx_waits_for_it(render: Any) -> None:
     found = settings(unit(render, "flask-blog.service", proxy_read_timeout=120))
     assert int(found["Service.TimeoutStopSec"][0]) > 120
@@ -406,4 +448,6 @@ SECRETS = {f"/etc/flask-blog/{name}" for name in ("environment", "rehearsal-envi
 def test_secrets_are_shown_only_where_that_is_asked_for(render: Any, hide: bool | str, expected: bool) -> None:
     """Asked for with C(-e), the switch is text."""
     hidden = {item["path"] for item in render(hide_secrets=hide).objects if item.get("secret")}
-    assert hidden == (SECRETS if expected else set())
+    # Nobody has a use for the key that nginx and gunicorn share.
+    assert hidden - {"/etc/flask-blog/proxy-key.conf"} == (SECRETS if expected else set())
+    assert "/etc/flask-blog/proxy-key.conf" in hidden

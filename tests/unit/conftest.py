@@ -131,6 +131,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, me: Account) -> Site:
         "initial_data": str(tmp_path / "opt" / "initial-data.tar.gz"),
         "data": str(tmp_path / "data"),
         "config": str(tmp_path / "etc" / "blog"),
+        "proxy_key": str(tmp_path / "etc" / "blog" / "proxy-key.conf"),
         "backups": str(tmp_path / "backups"),
         "run_directory": str(tmp_path / "run"),
         "socket_unit": "blog.socket",

@@ -129,6 +129,13 @@ def test_numbers_from_the_command_line_are_numbers(run: Run) -> None:
     assert "at least 1" in run(validate, {}, workers="0")["msg"]
 
 
+@pytest.mark.parametrize("value", ["8\n", "08", "٣", "1_0", "+5", True])
+def test_what_python_takes_for_a_number_and_nginx_does_not_is_refused(run: Run, value: Any) -> None:
+    assert run(validate, {}, workers=value)["msg"].endswith(
+        f"flask_blog_workers: {value!r}: it is no number. Write it with the digits 0 to 9."
+    )
+
+
 # -- plan -----------------------------------------------------------------------------------------------------------
 
 PLAN: dict[str, Any] = {"platforms": ["Debian_12", "Debian_13"], "packages": ["nginx"], "questions": []}
@@ -271,6 +278,17 @@ def test_a_bare_host_gets_python_and_git_at_once(run: Run, host: Host, arguments
     host.outputs = [dict(WHO)]
     run(plan, arguments, **PRIVATE)
     assert host.commands[1].endswith("install python3 ca-certificates git")
+
+
+def test_check_mode_says_that_the_account_of_git_is_missing(
+    run: Run, host: Host, arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(plan.display, "warning", said.append)
+    host.answers = [{"layers": ["packages"], "needed_first": [], "release": {"id": "unknown", "live": None}}]
+    arguments["site"] = {**arguments["site"], "build_user": "blog-build"}
+    assert run(plan, arguments, check_mode=True, **PRIVATE)["release"]["id"] == "unknown"
+    assert "has no account blog-build yet" in said[0]
 
 
 @pytest.mark.parametrize("answer", [NO_PYTHON, UNKNOWN])

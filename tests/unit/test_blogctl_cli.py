@@ -42,6 +42,19 @@ def test_a_backup_is_said_as_json_for_programs(capsys: pytest.CaptureFixture[str
     assert [said["name"]] == os.listdir(site.path("backups"))
 
 
+def test_a_backup_without_something_names_it_and_has_a_status_of_its_own(
+    capsys: pytest.CaptureFixture[str], site: Site
+) -> None:
+    (site.path("data") / "notes.txt").write_text("12345")
+    (site.path("data") / "broken.db").write_bytes(b"SQLite format 3\0" + b"\xff" * 5000)
+    assert cli.main(["backup"]) == cli.INCOMPLETE == 7
+    said = capsys.readouterr().out
+    assert "1 files, 5 bytes, verified\nnot in it: broken.db: the database cannot be copied: " in said
+    time.sleep(1.1)  # a backup's name is its second
+    assert cli.main(["--json", "backup"]) == 7
+    assert list(json.loads(capsys.readouterr().out)["skipped"]) == ["broken.db"]
+
+
 @pytest.mark.parametrize(
     ("initialised", "waited", "words"),
     [
@@ -190,7 +203,10 @@ def test_a_command_needs_a_live_release_and_a_name(site: Site, capsys: pytest.Ca
     assert "no live release" in capsys.readouterr().err
 
 
-def test_a_site_that_is_not_there_is_status_1(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_site_that_is_not_there_is_status_1(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)  # others are told to use sudo
     assert cli.main(["--site", "other", "backup"]) == 1
     assert "no site 'other'; it has blog" in capsys.readouterr().err
 
@@ -234,6 +250,7 @@ def test_what_holds_for_all_commands_stands_before_or_after_them(
 def test_the_site_may_be_named_in_the_environment(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)  # others are told to use sudo
     monkeypatch.setenv("BLOGCTL_SITE", "other")
     assert cli.main(["maintenance"]) == 1
     assert "no site 'other'" in capsys.readouterr().err
@@ -251,7 +268,8 @@ def test_help_has_what_a_man_page_has(capsys: pytest.CaptureFixture[str]) -> Non
         said.index(f"\n{heading}" if heading != "usage:" else heading) for heading in headings
     )
     assert max(map(len, said.splitlines())) <= 120
-    for status in (0, 1, 2, Busy.status, Undecided.status, FollowUpFailed.status, cli.NOT_SERVING, cli.INTERRUPTED):
+    ours = (cli.NOT_SERVING, cli.INCOMPLETE, cli.INTERRUPTED)
+    for status in (0, 1, 2, Busy.status, Undecided.status, FollowUpFailed.status, *ours):
         assert f"\n  {status:<3}  " in said
 
 
@@ -389,7 +407,7 @@ def test_a_command_to_run_is_taken_as_it_is(
         assert os.readlink(f"/proc/self/fd/{lock}").endswith(".data")
         return 7
 
-    monkeypatch.setattr(cli.services, "attach_as_app", attach)
+    monkeypatch.setattr(cli.as_app, "attach_as_app", attach)
     with pytest.raises(SystemExit) as leaves:
         cli.main(["run", *typed])
     assert leaves.value.code == 7

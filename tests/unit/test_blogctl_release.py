@@ -8,9 +8,10 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from blogctl import assets, data, health, operations, sandbox, services, transaction
+from blogctl import as_app, assets, data, health, initialise, operations, sandbox, services, transaction
 from blogctl import release as module
 from blogctl import site as site_module
 from blogctl.operations import DONE, FAILED, History, read
@@ -38,6 +39,8 @@ class Machine:
     commands: list[str] = field(default_factory=list)
     #: what the app was told to run, and on which data
     ran: list[tuple[str, Path]] = field(default_factory=list)
+    #: which release was started without visitors, and on which data
+    tried: list[tuple[str, Path]] = field(default_factory=list)
     #: sick releases, by where they are asked: rehearsal, next, main
     sick: set[tuple[str, str]] = field(default_factory=set)
     failing: str = ""
@@ -79,8 +82,11 @@ def machine(site: Site, monkeypatch: pytest.MonkeyPatch) -> Machine:
     found = Machine(site)
 
     @contextlib.contextmanager
-    def instance(_: Site, release: str, _place: Path) -> Iterator[Path]:
-        yield Path("/nonexistent", release)
+    def instance(_: Site, folder: Path, _root: str, place: Path) -> Iterator[tuple[None, SimpleNamespace]]:
+        found.tried.append((folder.name, place))
+        problem = found.answer("rehearsal", folder.name)
+        said = f"[9] [ERROR] takes no request: {problem}" if problem else "[9] [INFO] is ready: /healthz answered"
+        yield None, SimpleNamespace(lines=lambda _: iter([said]), last=lambda _: said)
 
     monkeypatch.setattr(services, "systemctl", found.systemctl)
     monkeypatch.setattr(services, "is_active", lambda unit: unit in found.active)
@@ -90,12 +96,11 @@ def machine(site: Site, monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(services, "cursor", lambda: "s=1")
     monkeypatch.setattr(services, "journal", lambda *_, **__: "ImportError: no module named blog")
     monkeypatch.setattr(services, "log", lambda *_: None)
-    monkeypatch.setattr(services, "stop_transient", lambda _: None)
+    monkeypatch.setattr(services, "stop_transient", lambda *_: None)
     monkeypatch.setattr(services, "forget_failure", lambda unit: found.commands.append(f"reset-failed {unit}"))
-    monkeypatch.setattr(services, "run_as_app", found.run)
-    monkeypatch.setattr(sandbox, "private_instance", instance)
-    monkeypatch.setattr(health, "wait_for_socket", lambda _s, path, *_: found.answer("rehearsal", path.name))
-    monkeypatch.setattr(health, "ask_socket", lambda *_: health.Answer(200, "answered 200"))
+    monkeypatch.setattr(as_app, "run_as_app", found.run)
+    monkeypatch.setattr(initialise, "run_as_app", found.run)
+    monkeypatch.setattr(as_app, "instance", instance)
     monkeypatch.setattr(health, "wait_for_instance", lambda _s, which, release, *_: found.answer(which, release))
     monkeypatch.setattr(health, "served_release", lambda _: found.running)
     monkeypatch.setattr(health, "wait_until_served", lambda _s, release, _: found.answer("main", release))
@@ -327,7 +332,7 @@ def test_an_operation_is_watched_over_while_it_holds_the_lock(
 ) -> None:
     add_release("new")
     module.activate(site, "new")
-    assert machine.watched == [["flask-blog-hosting-blog.lock"]]
+    assert machine.watched == [["blog.lock"]]
 
 
 def test_killed_before_the_link_moved_it_is_undone(site: Site, machine: Machine, old: Path, add_release: Add) -> None:
@@ -524,7 +529,8 @@ def test_a_first_release_that_is_sick_leaves_nothing_served(site: Site, machine:
     with pytest.raises(OperationError, match="no release before it, so nothing is served"):
         module.activate(site, "new")
     assert live_target(site) is None
-    assert machine.commands[-1] == "stop blog.socket blog.service"
+    assert machine.commands[-1] == "stop blog.service"
+    assert "blog.socket" in machine.active, "another account must not get the address"
 
 
 def test_the_commands_of_a_first_release_run_and_are_undone_where_they_fail(
@@ -692,4 +698,4 @@ def test_two_activations_do_not_run_at_once(
     with locked(site), pytest.raises(OperationError, match="another operation"):
         module.activate(site, "new")
     assert machine.commands == []
-    assert os.listdir(site_module.LOCKS) == ["flask-blog-hosting-blog.lock"]
+    assert os.listdir(site_module.LOCKS) == ["blog.lock"]

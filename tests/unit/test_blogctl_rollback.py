@@ -11,10 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from blogctl import assets, data, operations, pruning, rollback, services, transaction
+from blogctl import assets, data, operations, pruning, rollback, services, tables, transaction
 from blogctl.operations import History, read, recorded
-from blogctl.release import Outcome
-from blogctl.site import OperationError, Site, Undecided, live_target, point_link
+from blogctl.release import DATA_RESTORED, Outcome
+from blogctl.site import HostError, OperationError, Site, Undecided, live_target, point_link
+from blogctl.sqlite import Clock
 
 Add = Callable[[str], Path]
 
@@ -22,7 +23,7 @@ Add = Callable[[str], Path]
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     """No systemd: nothing runs."""
-    monkeypatch.setattr(services, "stop_transient", lambda _: None)
+    monkeypatch.setattr(services, "stop_transient", lambda *_: None)
     monkeypatch.setattr(services, "watch", lambda _: None)
     monkeypatch.setattr(services, "main_pid", lambda _: "0")
     monkeypatch.setattr(rollback, "finish_interrupted", lambda _: None)
@@ -157,10 +158,10 @@ def test_rows_written_or_changed_since_are_counted_by_table(tmp_path: Path) -> N
     before = database(tmp_path / "before.db", f"PRAGMA journal_mode = WAL; {BEFORE}")
     now = database(tmp_path / "now.db", f"PRAGMA journal_mode = WAL; {BEFORE} {SINCE}")
     # Without a primary key, the row that was changed counts as deleted as well.
-    assert rollback.rows_since(before, now) == {"post": (2, 1), 'odd "name': (1, 0)}
-    assert rollback.rows_since(now, now) == {}
-    assert rollback.schema_changed(before, now)
-    assert not rollback.schema_changed(now, now)
+    assert tables.rows_since(before, now, Clock(60)) == {"post": (2, 1), 'odd "name': (1, 0)}
+    assert tables.rows_since(now, now, Clock(60)) == {}
+    assert tables.schema_changed(before, now, Clock(60))
+    assert not tables.schema_changed(now, now, Clock(60))
 
 
 def test_rows_are_known_by_their_key_and_equal_ones_without_a_key_are_counted_each(tmp_path: Path) -> None:
@@ -178,7 +179,7 @@ def test_rows_are_known_by_their_key_and_equal_ones_without_a_key_are_counted_ea
         "INSERT INTO keyed (word) VALUES ('new'); ALTER TABLE keyed DROP COLUMN old;"
         "INSERT INTO log VALUES ('same'); DROP TABLE dropped;",
     )
-    found = rollback.rows_since(before, now)
+    found = tables.rows_since(before, now, Clock(60))
     # SQLite gives the number of a row that was deleted to the next one: that one counts as changed.
     assert found == {"keyed": (2, 1), "log": (1, 0), "dropped": (0, 2)}
 
@@ -201,7 +202,7 @@ def test_a_full_text_index_is_no_obstacle(tmp_path: Path) -> None:
     before = database(tmp_path / "before.db", script)
     now = database(tmp_path / "now.db", script)
     database(now, "INSERT INTO found VALUES ('words')")
-    counted = rollback.rows_since(before, now)
+    counted = tables.rows_since(before, now, Clock(60))
     assert "found" not in counted, "a host's SQLite may lack the module that reads it"
     assert counted["found_content"] == (1, 0)
 
@@ -296,8 +297,9 @@ def test_a_restore_that_fails_leaves_release_and_data_as_they_were(
     migrated: Site, monkeypatch: pytest.MonkeyPatch, problem: Exception
 ) -> None:
     restorable(migrated, monkeypatch, problem)
-    with pytest.raises(OperationError, match="The data is as it was before"):
+    with pytest.raises(OperationError, match="The data is as it was before") as failure:
         rollback.rollback(migrated, None, restore_data=True)
+    assert DATA_RESTORED in str(failure.value)
     assert titles(migrated.path("data") / "database.db") == ["a", "z", "c"]
     assert live_target(migrated) == str(migrated.path("releases") / "new")
 
@@ -326,7 +328,7 @@ def test_a_write_ahead_log_of_the_newer_data_is_not_replayed_over_the_older(site
         leftover = {name: path.with_name(name).read_bytes() for name in ("database.db-wal", "database.db-shm")}
     for name, content in leftover.items():
         path.with_name(name).write_bytes(content)
-    data.put_back(folder, site.path("data"))
+    data.put_back(site, folder)
     assert titles(path) == ["a", "b"]
     with contextlib.closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
@@ -335,23 +337,30 @@ def test_a_write_ahead_log_of_the_newer_data_is_not_replayed_over_the_older(site
 def test_a_copy_keeps_modes_and_what_a_write_ahead_log_holds(site: Site, tmp_path: Path) -> None:
     path = database(site.path("data") / "database.db", f"PRAGMA journal_mode = WAL; {BEFORE}")
     path.chmod(0o640)
+    (tmp_path / "copy").mkdir()
     with contextlib.closing(sqlite3.connect(path)) as app:
         app.execute("INSERT INTO post VALUES (3, 'c')")
         app.commit()
-        data.copy(site.path("data"), tmp_path / "copy")
+        assert not data.copy(site, tmp_path / "copy")[1]
     assert titles(tmp_path / "copy" / "database.db") == ["a", "b", "c"]
     assert (tmp_path / "copy" / "database.db").stat().st_mode & 0o777 == 0o640
+    with contextlib.closing(sqlite3.connect(tmp_path / "copy" / "database.db")) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 def test_a_fingerprint_changes_with_the_content_alone(site: Site) -> None:
-    path = database(site.path("data") / "database.db", BEFORE)
-    (site.path("data") / "note.txt").write_text("a")
-    before = data.fingerprint(site.path("data"))
+    folder = site.path("data")
+    path = database(folder / "database.db", BEFORE)
+    (folder / "note.txt").write_text("a")
+    before = data.fingerprint(site, folder)
     titles(path)
     os.utime(path, (1, 1))
-    assert data.fingerprint(site.path("data")) == before
+    assert data.fingerprint(site, folder) == before
     database(path, "UPDATE post SET title = 'q'")
-    assert {name for name, one in data.fingerprint(site.path("data")).items() if one != before[name]} == {"database.db"}
+    changed = data.fingerprint(site, folder)
+    assert changed != before
+    (folder / "note.txt").rename(folder / "other.txt")
+    assert data.fingerprint(site, folder) not in (before, changed)
 
 
 def test_an_undo_that_was_interrupted_is_done_again_and_a_committed_change_stays(site: Site, add_release: Add) -> None:
@@ -359,7 +368,7 @@ def test_an_undo_that_was_interrupted_is_done_again_and_a_committed_change_stays
     database(site.path("data") / "database.db", BEFORE)
     transaction.begin(site, "new", str(old))
     database(site.path("data") / "database.db", SINCE)
-    data.put_back(transaction.snapshot_folder(site, "new"), site.path("data"))  # ... and then it was killed
+    data.put_back(site, transaction.snapshot_folder(site, "new"))  # ... and then it was killed
     assert transaction.undo(site)
     assert titles(site.path("data") / "database.db") == ["a", "b"]
     assert not transaction.undo(site)
@@ -370,13 +379,53 @@ def test_an_undo_that_was_interrupted_is_done_again_and_a_committed_change_stays
     assert titles(site.path("data") / "database.db") == ["a", "z", "c"]
 
 
-def test_a_damaged_database_begins_no_change(site: Site) -> None:
+def test_a_database_that_has_been_made_since_is_removed_with_what_lies_beside_it(site: Site, add_release: Add) -> None:
+    """Nobody but the release that failed can have made it; a file that is no database may be a visitor's."""
+    old = add_release("old")
+    folder = site.path("data")
+    database(folder / "database.db", BEFORE)
+    transaction.begin(site, "new", str(old))
+    made = database(folder / "tags" / "new.db", "PRAGMA journal_mode = WAL; CREATE TABLE tag (id)")
+    made.with_name("new.db-wal").write_bytes(b"a log")
+    (folder / "cat.jpg").write_bytes(b"cat")
+    assert transaction.undo(site)
+    assert sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()) == [
+        "cat.jpg",
+        "database.db",
+    ]
+    assert live_target(site) == str(old)
+
+
+def test_a_damaged_database_is_kept_as_it_is_and_put_back_as_it_was(site: Site) -> None:
+    """It must not stop a release, which may be the one that repairs it."""
     path = database(site.path("data") / "database.db", BEFORE)
     path.write_bytes(path.read_bytes()[:4096] + b"\xff" * 4096)
-    with pytest.raises(OperationError, match="the snapshot of the data cannot be taken"):
+    before = path.read_bytes()
+    transaction.begin(site, "new", None)
+    path.unlink()
+    database(path, BEFORE)
+    assert transaction.undo(site)
+    assert path.read_bytes() == before
+    assert os.listdir(site.path("data")) == ["database.db"]
+
+
+def test_where_there_is_no_room_for_a_snapshot_no_change_begins(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError("No space left on device: 9 MiB are needed and 1 MiB are free")
+
+    database(site.path("data") / "database.db", BEFORE)
+    monkeypatch.setattr(data, "require_space", full)
+    with pytest.raises(HostError, match="the snapshot of the data cannot be taken: No space left on device"):
         transaction.begin(site, "new", None)
     assert not transaction.is_open(site)
     assert os.listdir(site.path("backups") / transaction.SNAPSHOTS) == []
+
+
+def test_databases_that_cannot_be_compared_need_a_flag(migrated: Site) -> None:
+    path = migrated.path("data") / "database.db"
+    path.write_bytes(path.read_bytes()[:4096] + b"\xff" * 4096)
+    with pytest.raises(Undecided, match=r"the data cannot be compared with that of old: .*malformed"):
+        rollback.rollback(migrated, None)
 
 
 # -- what is kept ---------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from blogctl import health, services
+from blogctl import as_app, cage, data, health, services
 from blogctl.site import HostError, OperationError, Site
 
 
@@ -22,27 +23,13 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """Stand in for systemd's commands and remember them; one with "bad" in it fails."""
     seen: list[list[str]] = []
 
-    def run(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+    def run(command: list[str], **_: Any) -> subprocess.CompletedProcess[Any]:
         seen.append(command)
         failed = "bad" in " ".join(command)
-        return subprocess.CompletedProcess(command, int(failed), stdout="42\n", stderr="it is bad\n" if failed else "")
-
-    class Process:
-        """What Popen gives: it says two lines and ends."""
-
-        def __init__(self, command: list[str], **_: Any) -> None:
-            result = run(command)
-            self.stdout = iter(["41\n", result.stdout])
-            self.returncode = result.returncode
-
-        def __enter__(self) -> Process:
-            return self
-
-        def __exit__(self, *_: object) -> None:
-            pass
+        said: Any = b"MainPID=42\nStatusText=a=b\xe2\x80\xa8\xff\n" if "show" in command else "42\n"
+        return subprocess.CompletedProcess(command, int(failed), stdout=said, stderr="it is bad\n" if failed else "")
 
     monkeypatch.setattr(subprocess, "run", run)
-    monkeypatch.setattr(subprocess, "Popen", Process)
     return seen
 
 
@@ -64,6 +51,8 @@ def test_units_are_asked_for(calls: list[list[str]]) -> None:
     assert services.is_active("good.service")
     assert not services.is_active("bad.service")
     assert services.main_pid("good.service") == "42"
+    found = services.properties_of("good.service", "MainPID", "StatusText")
+    assert found == {"MainPID": "42", "StatusText": "a=b\u2028\ufffd"}, "a separator of lines ends none"
     assert services.journal("good.service", lines=3) == "42"
     assert "--lines=3" in calls[-1]
 
@@ -89,7 +78,7 @@ def test_a_program_of_a_killed_operation_is_waited_for_and_what_it_starts_is_end
 ) -> None:
     """It may reach systemd only after whoever cleans up has stopped its unit: it is stopped once more then."""
     stopped: list[str] = []
-    monkeypatch.setattr(services, "stop_transient", stopped.append)
+    monkeypatch.setattr(services, "stop_transient", lambda *units: stopped.extend(units))
     with services.claimed(site):
         orphan = subprocess.Popen(["sleep", "60"], pass_fds=services._inherited)
     services.end_orphans(site, 0.2)
@@ -101,28 +90,42 @@ def test_a_program_of_a_killed_operation_is_waited_for_and_what_it_starts_is_end
     orphan.wait()
     stopped.clear()
     services.end_orphans(site, 30)
-    assert stopped == ["blog-command", "blog-rehearsal"]
+    assert stopped == ["blog-command", "blog-rehearsal", "blog-data"]
 
 
 def test_every_program_of_an_operation_shares_its_lock(
     site: Site, calls: list[list[str]], monkeypatch: pytest.MonkeyPatch, add_release: Callable[[str], Path]
 ) -> None:
-    shared: list[Any] = []
-    run = subprocess.run
+    monkeypatch.delenv(as_app.CONFINED)
+    monkeypatch.setattr(cage, "prepare", lambda: None)
+    monkeypatch.setattr(cage, "systemd_version", lambda: 252)
+    alone: list[Any] = []
+    run, popen = subprocess.run, subprocess.Popen
 
     def remember(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
-        if not options.get("pass_fds") and command[:2] != ["systemd-cat", "--identifier=blog"]:
-            shared.append(command)
+        if not options.get("pass_fds"):
+            alone.append(command)
         return run(command, **options)
 
+    def start(command: list[str], **options: Any) -> subprocess.Popen[bytes]:
+        calls.append(command)
+        if not options.get("pass_fds"):
+            alone.append(command)
+        return popen(["true"], **options)
+
     monkeypatch.setattr(subprocess, "run", remember)
+    monkeypatch.setattr(subprocess, "Popen", start)
     folder = add_release("abc")
     with services.claimed(site):
         services.systemctl("restart", "blog.service")
         services.stop_transient("blog-command")
-        services.run_as_app(site, folder, "", "migrate", site.path("data"))
-        services.start_transient(site, "blog-rehearsal", folder, site.path("data"), {}, {}, ["gunicorn"])
-    assert shared == []
+        as_app.run_as_app(site, folder, "", "migrate", site.path("data"))
+        with as_app.instance(site, folder, "", site.path("data")):
+            pass
+        with pytest.raises(HostError), data.working(site, "scan") as work:
+            work.finish()
+    assert len([command for command in calls if command[0] == "systemd-run"]) == 3
+    assert alone == []
 
 
 def test_an_operation_goes_on_where_nothing_watches_over_it(
@@ -132,63 +135,6 @@ def test_an_operation_goes_on_where_nothing_watches_over_it(
     services.watch(site)
     assert calls[-1][0] == "systemctl"
     assert logged[-1].startswith("nothing watches over this operation")
-
-
-def test_a_command_runs_as_the_app_with_its_limits_and_the_data_it_is_given(
-    site: Site, calls: list[list[str]], logged: list[str], add_release: Callable[[str], Path], tmp_path: Path
-) -> None:
-    folder = add_release("abc")
-    assert services.run_as_app(site, folder, "src", "flask db upgrade", tmp_path / "staging") == "41\n42"
-    assert logged[:3] == ["runs the command: flask db upgrade", "41", "42"]
-    assert logged[3].startswith("the command ended well after 0.0 s")
-    (command,) = [call for call in calls if call[0] == "systemd-run"]
-    assert calls.index(["systemctl", "stop", "blog-command.service"]) < calls.index(command), "one that was left over"
-    assert "--unit=blog-command" in command
-    assert command[-3:] == ["/bin/sh", "-c", "flask db upgrade"]
-    assert f"--property=User={site.settings['user']}" in command
-    assert f"--property=BindPaths={tmp_path}/staging:{site.settings['data']}" in command
-    assert "--description=What blogctl runs as blog" in command, "not the command, which may have lines"
-    for name, value in site.settings["sandbox"].items():
-        assert f"--property={name}={value}" in command
-    assert "--property=RuntimeMaxSec=5" in command
-    assert "--property=TimeoutStopSec=10" in command, "one that does not heed SIGTERM would have 90 s"
-    assert f"--setenv=PYTHONPATH={folder}/src" in command
-    assert "--setenv=FLASK_BLOG_RELEASE=abc" in command
-
-
-def test_a_command_that_fails_shows_what_it_said(
-    site: Site, calls: list[list[str]], logged: list[str], add_release: Callable[[str], Path], tmp_path: Path
-) -> None:
-    with pytest.raises(OperationError, match=r"the command 'bad command' failed \(status 1\):\n41\n42"):
-        services.run_as_app(site, add_release("abc"), "", "bad command", tmp_path)
-    assert logged[-1] == "the command failed (status 1): bad command"
-
-
-def test_a_command_whose_time_is_up_is_said_to_be_ended_for_that(
-    site: Site, calls: list[list[str]], logged: list[str], add_release: Callable[[str], Path], tmp_path: Path
-) -> None:
-    site.settings["command_timeout"] = 0
-    with pytest.raises(OperationError, match=r"took longer than flask_blog_command_timeout, 0 s, and was ended:\n41"):
-        services.run_as_app(site, add_release("abc"), "", "bad command", tmp_path)
-
-
-def test_a_command_that_somebody_runs_ends_with_blogctl(
-    site: Site, calls: list[list[str]], add_release: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder, unit = add_release("abc"), f"blog-run-{os.getpid()}"
-    assert services.attach_as_app(site, folder, "", ["flask", "shell"], 1) == 0
-    assert f"--unit={unit}" in calls[-1]
-    assert calls[-1][-3:] == ["/usr/bin/env", "flask", "shell"]
-    stopped: list[str] = []
-
-    def interrupt(*_: Any, **__: Any) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(subprocess, "run", interrupt)
-    monkeypatch.setattr(services, "stop_transient", stopped.append)
-    with pytest.raises(KeyboardInterrupt):
-        services.attach_as_app(site, folder, "", ["flask", "shell"], 1)
-    assert stopped == [unit]
 
 
 def test_a_line_for_the_journal_says_whose_it_is(site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -213,12 +159,17 @@ def test_a_line_for_the_journal_says_whose_it_is(site: Site, monkeypatch: pytest
 
 
 @pytest.fixture
-def serving(site: Site, server: Any, monkeypatch: pytest.MonkeyPatch) -> Site:
+def shown() -> dict[str, str]:
+    """What systemd shows of the running service."""
+    return {"MainPID": "42", "StatusText": json.dumps({"pid": 42, "release": "abc"})}
+
+
+@pytest.fixture
+def serving(site: Site, server: Any, shown: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Site:
     """A site whose app runs, answers, and says that it serves the release abc."""
     site.settings["bind"] = f"127.0.0.1:{server.port}"
     server.answers = {"/healthz": (200, b"")}
-    (site.path("run_directory") / "served.json").write_text(json.dumps({"pid": 42, "release": "abc"}))
-    monkeypatch.setattr(health, "main_pid", lambda _: "42")
+    monkeypatch.setattr(health, "properties_of", lambda *_: shown)
     return site
 
 
@@ -243,19 +194,48 @@ def test_a_healthy_old_process_is_not_taken_for_the_new_release(serving: Site) -
     assert health.wait_until_served(serving, "new", 0) == "the running process serves abc, not new"
 
 
-def test_a_note_of_a_dead_process_is_no_release(serving: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "main_pid", lambda _: "43")
+def test_a_note_of_a_dead_process_is_no_release(serving: Site, shown: dict[str, str]) -> None:
+    shown["MainPID"] = "43"
     assert health.served_release(serving) is None
     assert health.wait_until_served(serving, "abc", 0) == "the running process serves no release, not abc"
 
 
-@pytest.mark.parametrize("text", [None, "{", ""])
-def test_no_note_is_no_release(serving: Site, text: str | None) -> None:
-    note = serving.path("run_directory") / "served.json"
-    note.unlink()
+@pytest.mark.parametrize(
+    "text",
+    [
+        None,
+        "",
+        "{",
+        "[]",
+        '"abc"',
+        "null",
+        "42",
+        '{"pid": 42}',
+        '{"pid": 42, "release": ["abc"]}',
+        '{"pid": 42, "release": null}',
+        '{"release": "abc"}',
+        "[" * 100_000,
+        "1" * 100_000,
+        '{"pid": 42, "release": "abc"} and more',
+    ],
+    ids=lambda text: str(text)[:40],
+)
+def test_what_is_no_note_is_no_release(serving: Site, shown: dict[str, str], text: str | None) -> None:
+    del shown["StatusText"]
     if text is not None:
-        note.write_text(text)
+        shown["StatusText"] = text
     assert health.served_release(serving) is None
+
+
+def test_a_note_of_a_service_that_does_not_run_is_no_release(serving: Site, shown: dict[str, str]) -> None:
+    shown.update(MainPID="0", StatusText=json.dumps({"pid": 0, "release": "abc"}))
+    assert health.served_release(serving) is None
+
+
+def test_nothing_in_the_apps_folders_says_what_is_served(serving: Site, shown: dict[str, str]) -> None:
+    """A FIFO in the place of a note in /run/NAME hung blogctl and the playbook."""
+    os.mkfifo(serving.path("run_directory") / "served.json")
+    assert health.served_release(serving) == "abc"
 
 
 def test_an_app_that_does_not_listen_is_said_to_give_no_answer(serving: Site) -> None:
@@ -270,3 +250,25 @@ def test_an_app_that_needs_a_moment_gets_it(serving: Site, server: Any, monkeypa
     monkeypatch.setattr(health.time, "sleep", lambda _: server.answers.update({"/healthz": (200, b"")}))
     assert health.wait_until_served(serving, "abc", 5) is None
     assert len(server.asked) == 2
+
+
+@pytest.mark.xfail(strict=True, reason="the whole body of an answer is read into memory")
+def test_a_body_without_an_end_is_not_read(serving: Site) -> None:
+    """It took 3 GB of root's memory within 4 seconds."""
+    sent = [0]
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        serving.settings["bind"] = f"127.0.0.1:{listening.getsockname()[1]}"
+
+        def answer() -> None:
+            connection, _ = listening.accept()
+            with connection, contextlib.suppress(OSError):
+                connection.recv(65536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+                while sent[0] < 64 << 20:
+                    sent[0] += connection.send(b"x" * 65536)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        assert health.ask(serving, 5).is_healthy
+        thread.join()
+    assert sent[0] < 16 << 20, "what the kernel holds, and no more"

@@ -155,3 +155,32 @@ def test_another_commit_is_another_release_and_another_branch_to_it_is_not(blog:
     assert one["id"] != named("2" * 40, "refs/heads/main")["id"]
     assert one["id"] == named("1" * 40, "refs/tags/v1")["id"]
     assert (one["commit"], one["ref"], one["repository"]) == ("1" * 40, "refs/heads/main", "https://git.test/blog")
+
+
+@pytest.mark.parametrize("target", ["../database.db", "uploads/cat", "../venv/bin/python", "up/cat"])
+def test_a_link_into_the_data_or_the_environment_is_refused(blog: Path, target: str) -> None:
+    (blog / "static" / "up").symlink_to("./uploads")
+    (blog / "static" / "leak").symlink_to(target)
+    with pytest.raises(SourceError, match="leads to the blog's data or environment"):
+        release(blog)
+
+
+def test_no_managed_link_lies_below_a_link_of_the_source(blog: Path) -> None:
+    (blog / "static").rename(blog / "real")
+    (blog / "static").symlink_to("real")
+    with pytest.raises(SourceError, match=r"static/uploads leads to the blog's data .* static above it is a link"):
+        release(blog)
+
+
+def test_a_link_through_a_package_folder_that_the_role_links_is_fine(tmp_path: Path) -> None:
+    make(tmp_path, "blog/__init__.py", "blog/static/blog.css", "requirements.txt")
+    (tmp_path / "style.css").symlink_to("static/blog.css")
+    assert release(tmp_path, wsgi="blog:app")["links"]["static"] == "blog/static"
+    (tmp_path / "leak").symlink_to("static/uploads/x")
+    with pytest.raises(SourceError, match="leak is a link"):
+        release(tmp_path, wsgi="blog:app")
+
+
+def test_a_folder_has_the_limits_that_were_set(blog: Path) -> None:
+    with pytest.raises(SourceError, match="flask_blog_source_max_files: 1"):
+        release(blog, limits={"files": 1})

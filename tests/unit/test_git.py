@@ -6,15 +6,18 @@ The repositories are real ones on this computer; systemd's sandbox around Git is
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
-from ansible_collections.flaskblog.hosting.plugins.module_utils import git, source
+from ansible_collections.flaskblog.hosting.plugins.module_utils import git, git_remote, git_unit, source
+from ansible_collections.flaskblog.hosting.plugins.module_utils.limits import LimitError, Limits
 
-pytestmark = pytest.mark.skipif(not os.path.exists(git.GIT), reason="it is about what Git does")
+pytestmark = pytest.mark.skipif(not os.path.exists(git_unit.GIT), reason="it is about what Git does")
 
 BLOG = {"app.py": "app\n", "requirements.txt": "flask\n"}
 
@@ -22,7 +25,7 @@ BLOG = {"app.py": "app\n", "requirements.txt": "flask\n"}
 def run(folder: Path, *arguments: str) -> str:
     """Run Git with no settings but the repository's own."""
     command = ["git", "-c", "user.name=x", "-c", "user.email=x@x.test", "-c", "protocol.file.allow=always", *arguments]
-    done = subprocess.run(command, cwd=folder, env=git.environment(), capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=folder, env=git_unit.environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -42,9 +45,10 @@ def upstream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Somebody's repository, with a branch main."""
     for name in ("run", "large"):
         (tmp_path / name).mkdir()
-    monkeypatch.setattr(git, "PRIVATE", str(tmp_path / "run"))
-    monkeypatch.setattr(git, "LARGE", str(tmp_path / "large"))
-    monkeypatch.setattr(git, "sandbox", lambda *_: [])
+    monkeypatch.setattr(git_unit, "PRIVATE", str(tmp_path / "run"))
+    monkeypatch.setattr(git_unit, "LARGE", str(tmp_path / "large"))
+    monkeypatch.setattr(git_unit, "unit_command", lambda *_: [])
+    monkeypatch.setattr(git_unit, "MAY_BE_ROOT", True)
     folder = tmp_path / "upstream"
     folder.mkdir()
     run(folder, "init", "--quiet", "--initial-branch=main")
@@ -56,11 +60,36 @@ def access(upstream: Path, version: str = "", timeout: int = 20, **more: str) ->
     return git.Access(f"file://{upstream}", version, timeout, **more)
 
 
-def get(upstream: Path, version: str = "", keep: bool = True) -> tuple[str, str]:
-    """Return the commit that is found, and the ref that led to it."""
-    with git.wanted(access(upstream, version), str(upstream.parent / "git"), keep) as (found, repository):
-        assert git.holds(repository, found.identity)
+def site_of(upstream: Path) -> dict[str, str]:
+    return {"git": str(upstream.parent / "git"), "build_user": pwd.getpwuid(os.getuid()).pw_name}
+
+
+def mirror_of(upstream: Path) -> Path:
+    return upstream.parent / "git" / "repository"
+
+
+def get(
+    upstream: Path, version: str = "", keep: bool = True, limits: Limits | None = None, **more: Any
+) -> tuple[str, str]:
+    """Return the commit that is found, and the ref that led to it; its files are in the folder C(exported)."""
+    folder = upstream.parent / "exported"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    opened = access(upstream, version, **more)
+    with git.wanted(opened, site_of(upstream), keep, str(folder), limits or Limits()) as found:
         return found.identity, found.ref
+
+
+def exported(upstream: Path, limits: Limits | None = None) -> Path:
+    """Export the last commit."""
+    get(upstream, limits=limits)
+    return upstream.parent / "exported"
+
+
+def left_over(upstream: Path) -> list[str]:
+    """Return what is still in the folders for what is needed meanwhile."""
+    found = [path.name for name in ("run", "large") for path in (upstream.parent / name).iterdir()]
+    return [name for name in found if name != "git.lock"]
 
 
 # -- which commit ---------------------------------------------------------------------------------------------------
@@ -145,7 +174,7 @@ def test_a_commit_that_is_there_already_is_not_asked_for(upstream: Path) -> None
     identity, _ = get(upstream, "main")
     upstream.rename(upstream.with_name("gone"))
     assert get(upstream, identity)[0] == identity
-    with pytest.raises(git.GitError, match=r"Git cannot read the repository: .*does not"):
+    with pytest.raises(git.GitError, match=r"Git cannot read the repository: .*does not exist on the server"):
         get(upstream, "main")
 
 
@@ -153,7 +182,7 @@ def test_a_commit_that_is_there_already_is_not_asked_for(upstream: Path) -> None
 
 
 def test_only_the_wanted_commit_is_kept(upstream: Path) -> None:
-    mirror = upstream.parent / "git" / "repository"
+    mirror = mirror_of(upstream)
     for number in range(6):
         commit(upstream, {"noise.bin": os.urandom(50_000).hex(), "app.py": f"{number}\n"})
         get(upstream, "main")
@@ -179,15 +208,15 @@ def test_a_server_that_gives_no_single_commits_is_asked_for_all(
     commit(upstream, {"app.py": "2\n"})
     fetch = git.Remote.fetch
 
-    def like_an_old_server(remote: git.Remote, repository: Path, *refs: str, whole: bool = False) -> None:
-        if any(ref.startswith(f"+{old}") for ref in refs):
+    def like_an_old_server(remote: git.Remote, work: Path, mirror: Path | None, ref: str, whole: bool = False) -> str:
+        if ref == old and not whole:
             raise git.GitError("Server does not allow request for unadvertised object")
-        fetch(remote, repository, *refs, whole=whole)
+        return fetch(remote, work, mirror, ref, whole=whole)
 
     monkeypatch.setattr(git.Remote, "fetch", like_an_old_server)
     assert get(upstream, old)[0] == old
-    mirror = upstream.parent / "git" / "repository"
-    assert run(mirror, "for-each-ref", "--format=%(refname)") == git.WANTED
+    mirror = mirror_of(upstream)
+    assert run(mirror, "for-each-ref", "--format=%(refname)") == git_remote.WANTED
     assert run(mirror, "rev-list", "--all", "--count") == "1"
 
 
@@ -197,15 +226,37 @@ def test_nothing_is_kept_where_nothing_may_change(upstream: Path, end: str) -> N
     if end == "check mode":
         get(upstream, keep=False)
     else:
-        with pytest.raises(RuntimeError), git.wanted(access(upstream), str(kept), True):
+        opened, folder = access(upstream), str(upstream.parent / "large")
+        with pytest.raises(RuntimeError), git.wanted(opened, site_of(upstream), True, folder, Limits()):
             raise RuntimeError("the host is refused")
+        shutil.rmtree(upstream.parent / "large")
+        (upstream.parent / "large").mkdir()
     assert not kept.exists()
-    assert [*(upstream.parent / "run").iterdir(), *(upstream.parent / "large").iterdir()] == []
+    assert left_over(upstream) == []
+
+
+def test_no_more_units_are_started_than_are_needed(upstream: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each costs 0.1 s: asking and reading when nothing changed; fetching and removing the old one when it has."""
+    units: list[git_unit.Reach] = []
+
+    def count(user: str, reach: git_unit.Reach, *_: Any) -> list[str]:
+        units.append(reach)
+        return []
+
+    monkeypatch.setattr(git_unit, "unit_command", count)
+    get(upstream, "main")
+    units.clear()
+    get(upstream, "main")
+    assert len(units) == 2
+    commit(upstream, {"app.py": "2\n"})
+    units.clear()
+    get(upstream, "main")
+    assert len(units) == (3 if os.getuid() == 0 else 4), "root's own is removed without a unit"
 
 
 def test_a_damaged_repository_is_fetched_anew(upstream: Path) -> None:
     get(upstream)
-    mirror = upstream.parent / "git" / "repository"
+    mirror = mirror_of(upstream)
     for pack in (mirror / "objects").rglob("*.pack"):
         pack.chmod(0o600)
         pack.write_bytes(b"damage")
@@ -215,47 +266,104 @@ def test_a_damaged_repository_is_fetched_anew(upstream: Path) -> None:
 # -- what opens it --------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def prepared(upstream: Path) -> Iterator[git_unit.Git]:
+    """Git for who runs the tests, with its private folder."""
+    with git_unit.git_as(site_of(upstream)["build_user"], Limits()) as found:
+        yield found
+
+
 def test_a_key_is_private_and_gone_afterwards(upstream: Path) -> None:
-    private = upstream.parent / "run"
     opened = access(upstream, key="the key\r\nof two lines", credentials="https://me:hunter2@git.test")
-    with git.wanted(opened, str(upstream.parent / "git"), True):
-        (folder,) = private.iterdir()
-        assert (folder / "key").read_text() == "the key\nof two lines\n"
-        assert (folder / "credentials").read_text() == "https://me:hunter2@git.test\n"
-        modes = {path.name: path.stat().st_mode & 0o777 for path in [folder, *folder.iterdir()]}
-        assert {modes.pop(folder.name), *modes.values()} == {0o700, 0o600}
-    assert list(private.iterdir()) == []
+    folder = upstream.parent / "exported"
+    folder.mkdir()
+    with git.wanted(opened, site_of(upstream), True, str(folder), Limits()):
+        (private,) = (path for path in (upstream.parent / "run").iterdir() if path.is_dir())
+        assert (private / "key").read_text() == "the key\nof two lines\n"
+        assert (private / "credentials").read_text() == "https://me:hunter2@git.test\n"
+        modes = {path.name: path.stat().st_mode & 0o777 for path in [private, *private.iterdir()]}
+        assert modes.pop(private.name) == 0o750
+        assert modes.pop("key") == modes.pop("known_hosts") == 0o600
+        assert set(modes.values()) == {0o640}
+    assert left_over(upstream) == []
     kept = [path.read_bytes() for path in (upstream.parent / "git").rglob("*") if path.is_file()]
     assert not any(b"hunter2" in content or b"the key" in content for content in kept)
     assert "hunter2" not in repr(opened)
     assert "the key" not in repr(opened)
 
 
+def test_what_a_killed_run_has_left_goes_with_the_next_and_what_is_in_use_stays(upstream: Path) -> None:
+    for place in ("run", "large"):
+        left = upstream.parent / place / f"{git_unit.PREFIX}left"
+        (left / "repository").mkdir(parents=True)
+        (left / "key").write_text("secret")
+    with git_unit.git_as(site_of(upstream)["build_user"], Limits()) as used:
+        get(upstream)
+        assert used.private.is_dir()
+    assert left_over(upstream) == []
+
+
+def environment_of(found: git_unit.Git) -> str:
+    return (found.private / "environment").read_text()
+
+
 @pytest.mark.parametrize(("lines", "checking"), [((), "accept-new"), (("git.test ssh-ed25519 AAAA",), "yes")])
-def test_ssh_never_takes_any_host(tmp_path: Path, lines: tuple[str, ...], checking: str) -> None:
-    remote = git.Remote(git.Access("git@git.test:x", "", 20, "key", "", lines), tmp_path, tmp_path)
-    command = remote._environment["GIT_SSH_COMMAND"]
+def test_ssh_never_takes_any_host(prepared: git_unit.Git, lines: tuple[str, ...], checking: str) -> None:
+    git.Remote(prepared, git.Access("git@git.test:x", "", 20, "key", "", lines))
+    command = environment_of(prepared)
     assert f"-o StrictHostKeyChecking={checking} " in command
     assert "-o BatchMode=yes " in command
-    assert f"-o IdentityFile={tmp_path}/key " in command
+    assert f"-o IdentityFile={prepared.private}/key " in command
     assert "-o IdentitiesOnly=yes " in command
 
 
-def test_git_takes_a_token_from_its_file_and_it_is_on_no_command_line(tmp_path: Path) -> None:
-    opened = git.Access("https://git.test/blog", "", 20, "", "https://me:hunt%40er2@git.test")
-    remote = git.Remote(opened, tmp_path, tmp_path)
-    asked = "protocol=https\nhost=git.test\n\n"
-    done = subprocess.run(
-        [git.GIT, "credential", "fill"],
-        input=asked,
-        env=remote._environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert {"username=me", "password=hunt@er2"} <= set(done.stdout.splitlines())
-    command = git.sandbox(opened, [tmp_path], list(remote._environment))
-    assert not any("er2" in word for word in [*command, *remote._environment.values()])
+def test_git_takes_a_token_from_its_file_and_it_is_on_no_command_line(prepared: git_unit.Git) -> None:
+    git.Remote(prepared, git.Access("https://git.test/blog", "", 20, "", "https://me:hunt%40er2@git.test"))
+    for host, status in (("git.test", 0), ("elsewhere.test", 128)):
+        script = f"printf 'protocol=https\\nhost={host}\\n\\n' | $GIT credential fill"
+        done = prepared.run(script, reach=git_unit.Reach())
+        assert done.status == status
+        assert (b"password=hunt@er2" in done.output) == (status == 0)
+    command = prepared.command("", [], git_unit.Reach(network=True), 20)
+    assert not any("er2" in word for word in command)
+
+
+def test_a_proxys_password_is_in_no_property_of_a_unit(upstream: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every account of a host can read a unit's environment with systemctl show."""
+    monkeypatch.undo()
+    monkeypatch.setattr(git_unit, "PRIVATE", str(upstream.parent / "run"))
+    monkeypatch.setattr(git_unit, "MAY_BE_ROOT", True)
+    monkeypatch.setattr(git_unit.cage, "prepare", lambda: None)
+    monkeypatch.setenv("https_proxy", "http://me:hunter2@proxy.test:3128")
+    with git_unit.git_as(site_of(upstream)["build_user"], Limits()) as found:
+        git.Remote(found, git.Access("https://git.test/blog", "", 20, "", "https://me:hunter2@git.test"))
+        command = found.command(git_remote.LIST, [], git_unit.Reach(network=True), 20)
+        assert command[0] == "systemd-run"
+        assert not any("hunter2" in word or word.startswith("--setenv") for word in command)
+        assert "export https_proxy=http://me:hunter2@proxy.test:3128" in environment_of(found)
+        monkeypatch.setattr(git_unit, "unit_command", lambda *_: [])
+        assert found.run('echo "$https_proxy"', reach=git_unit.Reach()).output == b"http://me:hunter2@proxy.test:3128\n"
+
+
+def test_units_run_as_the_account_with_a_network_for_other_hosts_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(git_unit.cage, "systemd_version", lambda: 257)
+    for reach in (git_unit.Reach(), git_unit.Reach(repository="/srv/blog"), git_unit.Reach(network=True)):
+        found = git_unit.properties("blog-build", reach, 20, Limits())
+        assert found["User"] == "blog-build"
+        assert ("PrivateNetwork" in found) == (not reach.network)
+        assert found["CapabilityBoundingSet"] == ("CAP_DAC_READ_SEARCH" if reach.repository else "")
+        assert found["TemporaryFileSystem"].startswith("/ ")
+        assert found["LimitFSIZE"] == str((2 << 30) + git_unit.PACK_EXTRA)
+    found = git_unit.properties("blog-build", git_unit.Reach(repository="/srv/blog"), 20, Limits())
+    assert "/srv/blog" in found["BindReadOnlyPaths"].split()
+    assert "/etc" not in found["BindReadOnlyPaths"].split(), "a capability to read everything would open its secrets"
+    assert "open_by_handle_at" in found["SystemCallFilter"]
+
+
+def test_root_never_runs_git(upstream: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(git_unit, "MAY_BE_ROOT", False)
+    with pytest.raises(git.GitError, match="root, which never runs Git"), git_unit.git_as("root", Limits()):
+        pass
 
 
 @pytest.fixture
@@ -263,7 +371,7 @@ def git_says(upstream: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A program in Git's place: a test writes what it does."""
     program = upstream.parent / "git.sh"
     program.touch(0o755)
-    monkeypatch.setattr(git, "GIT", str(program))
+    monkeypatch.setattr(git_unit, "GIT", str(program))
     return program
 
 
@@ -297,24 +405,43 @@ def test_a_failure_has_gits_own_words_and_a_remedy(git_says: Path, upstream: Pat
 
 def test_a_repository_that_does_not_answer_is_given_up(git_says: Path, upstream: Path) -> None:
     git_says.write_text("#!/bin/sh\nsleep 1.1; exit 1\n")
-    with (
-        pytest.raises(git.GitError, match=r"did not answer within 1 s \(flask_blog_git_timeout\)"),
-        git.wanted(access(upstream, timeout=1), str(upstream.parent / "git"), True),
-    ):
-        pass
+    with pytest.raises(git.GitError, match=r"did not answer within 1 s \(flask_blog_git_timeout\)"):
+        get(upstream, timeout=1)
+
+
+def test_names_that_a_server_chose_to_confuse_are_not_taken(git_says: Path, upstream: Path) -> None:
+    commit = "1" * 40
+    lines = ["ref: --upload-pack=x\\tHEAD", f"{commit}\\tHEAD", f"{commit}\\trefs/heads/a\\033[2J", "x\\trefs/heads/b"]
+    git_says.write_text("#!/bin/sh\nprintf '" + "\\n".join([*lines, f"{commit}\\trefs/heads/main"]) + "'\n")
+    with git_unit.git_as(site_of(upstream)["build_user"], Limits()) as found:
+        refs = git.Remote(found, access(upstream)).refs()
+    assert refs == {"HEAD": commit, "refs/heads/main": commit}
+
+
+@pytest.mark.parametrize(
+    "said", ["fatal: fetch-pack: invalid index-pack output", "error: index-pack died of signal 25\nfatal: failed"]
+)
+def test_a_pack_that_is_larger_than_a_unit_may_write_names_the_limit(git_says: Path, upstream: Path, said: str) -> None:
+    git_says.write_text(f"#!/bin/sh\ncat >&2 <<'EOF'\n{said}\nEOF\nexit 128\n")
+    with pytest.raises(LimitError, match="more in one pack"):
+        get(upstream)
+
+
+def test_an_answer_without_an_end_is_not_read_into_memory(
+    git_says: Path, upstream: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(git_unit, "LARGEST_ANSWER", 100_000)
+    git_says.write_text("#!/bin/sh\nexec yes\n")
+    with pytest.raises(git.GitError, match="it answers with more"):
+        get(upstream)
+    git_says.write_text(
+        "#!/bin/sh\nhead -c 30000000 /dev/zero | tr '\\0' x >&2; echo >&2; echo the last words >&2; exit 1\n"
+    )
+    with pytest.raises(git.GitError, match="the last words"):
+        get(upstream)
 
 
 # -- what becomes files ---------------------------------------------------------------------------------------------
-
-
-def exported(upstream: Path) -> Path:
-    """Export the last commit."""
-    folder = upstream.parent / "exported"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    with git.wanted(access(upstream), str(upstream.parent / "git"), True) as (found, repository):
-        git.export(repository, found.identity, folder)
-    return folder
 
 
 def test_a_commit_is_written_as_it_was_committed(upstream: Path) -> None:
@@ -353,33 +480,3 @@ def test_a_file_of_git_lfs_is_refused_as_it_would_be_served_as_text(upstream: Pa
     commit(upstream, {"static/cat.jpg": f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 9\n"})
     with pytest.raises(git.GitError, match=r"static/cat\.jpg lies in Git LFS"):
         exported(upstream)
-
-
-@pytest.mark.parametrize("path", ["../evil", "a/../../evil", "/evil"])
-def test_a_commit_that_would_write_outside_is_refused(
-    upstream: Path, monkeypatch: pytest.MonkeyPatch, path: str
-) -> None:
-    """Git makes no such tree; somebody else's program can."""
-    local = git.local
-    lie = f"100644 blob {'0' * 40}\t{path}\0"
-    monkeypatch.setattr(git, "local", lambda *words: lie if "ls-tree" in words else local(*words))
-    with pytest.raises(git.GitError, match="would write outside its folder"):
-        exported(upstream)
-
-
-def test_a_file_is_never_written_through_a_link(upstream: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    outside = upstream.parent / "outside"
-    outside.mkdir()
-    (upstream / "evil").symlink_to(outside)
-    commit(upstream, {})
-    local = git.local
-    blob = run(upstream, "rev-parse", "HEAD:app.py")
-
-    def with_a_file_below_the_link(repository: Path, *words: str) -> str:
-        said = local(repository, *words)
-        return said + f"100644 blob {blob}\tevil/written\0" if "ls-tree" in words else said
-
-    monkeypatch.setattr(git, "local", with_a_file_below_the_link)
-    with pytest.raises(git.GitError, match="cannot be written"):
-        exported(upstream)
-    assert list(outside.iterdir()) == []

@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import subprocess
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -45,6 +46,11 @@ LINES = [
     *("x\\", "[[:digit:]]*", "[[:nonsense:]]", "?.py", "a?b", "/", "//", "!", "", "dir//", "/a/", "a/b", "!a/b/c.txt"),
     *("*.py[co]", "sub/", "/*", "!/sub", "é.txt", "?.txt", "??.txt", "[a-c]", "[c-a]", "[\\]]x", "a\\*b", "*/b", "b/*"),
 ]
+#: Stars upon stars, for names that nearly match.
+STARS = [
+    *("*a*a*a*a*a*a*b", "*a*b", "**a**b", "******b", "a*?*c", "*[ab]*[!a]*", "**/*a*/**/*b", "a**/b", "**/**/c.txt"),
+    *("*?", "?*?", "*.*", "[a-c]*[a-c]", "**/a*/**", "/**/b", "*/*/*", "*/**/*", "a/*/**/c*", "!*b", "!**/a*b", "***"),
+]
 PATHS = [
     *(
         "app.py",
@@ -73,16 +79,17 @@ PATHS = [
         "sub/a/b/c.txt",
     ),
     *("é.txt", "b/c.txt", "a/b/keep.log", "module.pyc", "a*b", "aXb", "]x", "c/c", "sub/dir/file"),
+    *("aaaaaab", "aaaaaac", "a/aab/c", "sub/ab/ac/abc", "c/aXbXc", "logs/aaab"),
 ]
 
 
 @needs_git
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(60))
 def test_git_itself_leaves_out_the_same(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)  # noqa: S311  (the same corpus each time)
     make(tmp_path, dict.fromkeys(PATHS, "x"))
     for folder in ("", "a", "sub", "logs/deep"):
-        lines = chance.sample(LINES, chance.randint(1, 6))
+        lines = chance.sample(LINES if seed % 2 else [*LINES, *STARS, *STARS], chance.randint(1, 6))
         # What ends a line, as some editors leave it.
         text = chance.choice(["\n", "\r\n"]).join(lines) + chance.choice(["", "\n"])
         (tmp_path / folder / ".gitignore").write_bytes((b"\xef\xbb\xbf" if seed % 5 == 0 else b"") + text.encode())
@@ -166,3 +173,42 @@ def test_a_source_that_its_checkout_leaves_out_is_what_was_named_all_the_same(tm
 def test_lines_above_the_checkout_do_not_count(tmp_path: Path) -> None:
     make(tmp_path, {".gitignore": "*\n", "blog/.git/HEAD": "", "blog/app.py": ""})
     assert left_out(tmp_path / "blog", ["app.py"]) == set()
+
+
+@pytest.mark.parametrize(
+    "line", ["*a*a*a*a*a*a*b", "*a" * 30 + "*b", "*" * 5000 + "b", "**/" * 5000 + "b", "?*" * 2000 + "b", "[a]*" * 900]
+)
+def test_many_stars_take_no_time(tmp_path: Path, line: str) -> None:
+    """Six *a and a *b took 67 s, as every way was tried to share the name between the stars."""
+    make(tmp_path, {".gitignore": f"{line}\n", "sub/.gitignore": f"{line}\n"})
+    begun = time.process_time()
+    assert left_out(tmp_path, ["a" * 250, f"sub/{'a' * 250}", "a/" * 50 + "c"]) <= {"a" * 250, f"sub/{'a' * 250}"}
+    assert time.process_time() - begun < 2
+
+
+def test_a_file_of_ten_thousand_lines_takes_no_time(tmp_path: Path) -> None:
+    lines = [f"*{number}*a*.log" for number in range(10_000)]
+    make(tmp_path, {".gitignore": "\n".join(lines)})
+    begun = time.process_time()
+    paths = [f"static/folder{number // 10}/{number}-picture.log" for number in range(300)]
+    assert len(left_out(tmp_path, [*paths, "static/none.log"])) == 0
+    assert left_out(tmp_path, ["static/77xa.log"]) == {"static/77xa.log"}
+    assert time.process_time() - begun < 5
+
+
+def test_the_largest_file_takes_little_time(tmp_path: Path) -> None:
+    (tmp_path / ".gitignore").write_bytes(b"[!x]*?\n" * 37_000)
+    begun = time.process_time()
+    assert left_out(tmp_path, ["static/picture.png", "x"]) == {"static/picture.png"}
+    assert time.process_time() - begun < 20
+
+
+def test_a_gitignore_that_nobody_wrote_is_refused(tmp_path: Path) -> None:
+    (tmp_path / ".gitignore").write_bytes(b"x\n" * 140_000)
+    with pytest.raises(source.SourceError, match="more than 256 KiB"):
+        left_out(tmp_path, ["a"])
+
+
+def test_a_pattern_longer_than_any_path_matches_nothing(tmp_path: Path) -> None:
+    make(tmp_path, {".gitignore": "?" * 5000 + "\n"})
+    assert left_out(tmp_path, ["a"]) == set()

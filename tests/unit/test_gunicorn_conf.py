@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -19,14 +20,22 @@ from typing import Any
 
 import pytest
 from ansible_collections.flaskblog.hosting.plugins.module_utils import site as live
-from blogctl import health
+from blogctl import health, sandbox
+from blogctl.site import Site
 
 Load = Callable[[Path], Any]
 
 
+#: What nginx and gunicorn share in these tests, as WSGI spells it.
+NGINX = {"HTTP_X_FLASK_BLOG_KEY": "5e" * 32}
+
+
 @pytest.fixture
-def load(role: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
+def load(role: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Load:
     """Load the settings as gunicorn does: in the folder of the live release."""
+    key = tmp_path_factory.mktemp("etc") / "proxy-key.conf"
+    key.write_text(f'proxy_set_header X-Flask-Blog-Key "{"5e" * 32}";\n')
+    monkeypatch.setenv("FLASK_BLOG_PROXY_KEY", str(key))
 
     def execute(folder: Path) -> Any:
         monkeypatch.chdir(folder)
@@ -86,23 +95,64 @@ def test_a_process_reads_its_revision_when_it_starts(
     assert settings.revision == before != live.settings_revision(files)
 
 
-def test_a_ready_process_leaves_a_note_that_the_roles_modules_read(
-    release: Path, tmp_path: Path, load: Load, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """The socket that systemd listens on for messages of a unit's processes."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(str(tmp_path / "notify"))
+        listening.settimeout(5)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        yield listening
+
+
+def test_a_ready_process_tells_systemd_what_it_serves(
+    release: Path, tmp_path: Path, load: Load, systemd: socket.socket
 ) -> None:
-    (tmp_path / "run").mkdir()
-    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "run"))
     settings = load(tmp_path / "live")
     settings.when_ready(None)
-    text = (tmp_path / "run" / "served.json").read_text()
-    note = live.served({"StatusText": text, "MainPID": str(os.getpid())})
-    assert note["release"] == "abc"
-    assert note["venv"] == os.path.realpath(sys.prefix)
-    assert note["revision"] == settings.revision
-    assert [path.name for path in (tmp_path / "run").iterdir()] == ["served.json"]
+    said = systemd.recv(65536).decode()
+    assert said.startswith("STATUS={")
+    assert "\n" not in said, "systemd takes each line for a message of its own"
+    note = json.loads(said.removeprefix("STATUS="))
+    assert note == {
+        "pid": os.getpid(),
+        "release": "abc",
+        "venv": os.path.realpath(sys.prefix),
+        "revision": settings.revision,
+    }
 
 
-def test_without_systemd_there_is_no_note(tmp_path: Path, load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
+def test_blogctl_and_the_roles_modules_read_what_a_ready_process_says(
+    release: Path, tmp_path: Path, load: Load, systemd: socket.socket, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = load(tmp_path / "live")
+    settings.when_ready(None)
+    status = systemd.recv(65536).decode().removeprefix("STATUS=")
+    shown = {"MainPID": str(os.getpid()), "StatusText": status}
+    monkeypatch.setattr(health, "properties_of", lambda unit, *_: shown if unit == "blog.service" else {})
+    assert health.served_release(site) == "abc"
+    note = live.served(shown)
+    assert (note["release"], note["venv"], note["revision"]) == (
+        "abc",
+        os.path.realpath(sys.prefix),
+        settings.revision,
+    )
+
+
+def test_an_abstract_socket_of_systemd_is_found_as_well(
+    tmp_path: Path, load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"flask-blog-test-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(f"\0{name}")
+        listening.settimeout(5)
+        monkeypatch.setenv("NOTIFY_SOCKET", f"@{name}")
+        load(tmp_path).notify("READY=1")
+        assert listening.recv(100) == b"READY=1"
+
+
+def test_without_systemd_nothing_is_said(tmp_path: Path, load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
     load(tmp_path).when_ready(None)
     assert list(tmp_path.iterdir()) == []
 
@@ -116,7 +166,7 @@ def test_the_app_gets_exactly_one_hop(tmp_path: Path, load: Load, monkeypatch: p
     monkeypatch.setitem(sys.modules, "werkzeug.middleware.proxy_fix", fake)
     worker = SimpleNamespace(wsgi="app")
     load(tmp_path).post_worker_init(worker)
-    assert worker.wsgi.app == "wrapped"
+    assert worker.wsgi.app.app == "wrapped"
     assert calls == [("app", {"x_for": 1, "x_proto": 1, "x_host": 1, "x_port": 0, "x_prefix": 0})]
 
 
@@ -133,6 +183,7 @@ def test_the_app_sees_the_true_client_whatever_it_does_itself(tmp_path: Path, lo
     worker = SimpleNamespace(wsgi=wsgi)
     load(tmp_path).post_worker_init(worker)
     environ = {
+        **NGINX,
         "REMOTE_ADDR": "127.0.0.1",
         "wsgi.url_scheme": "http",
         "HTTP_HOST": "127.0.0.1:8000",
@@ -151,13 +202,17 @@ def test_an_app_without_werkzeug_is_served_with_a_warning(
     warnings: list[str] = []
     worker = SimpleNamespace(wsgi="app", log=SimpleNamespace(warning=warnings.append))
     load(tmp_path).post_worker_init(worker)
-    assert worker.wsgi.app == "app"
+    assert worker.wsgi.app.app == "app"
     assert "werkzeug is not installed" in warnings[0]
 
 
-def test_only_this_machine_may_speak_for_a_client(tmp_path: Path, load: Load) -> None:
-    assert load(tmp_path).forwarded_allow_ips == "127.0.0.1,::1"
-    assert load(tmp_path).control_socket_disable is True
+def test_gunicorn_itself_believes_nobody(tmp_path: Path, load: Load) -> None:
+    settings = load(tmp_path)
+    assert settings.forwarded_allow_ips == ""
+    assert settings.secure_scheme_headers == {}, "a Unix socket's peer is always trusted with these"
+    assert settings.forwarder_headers == ""
+    assert settings.proxy_protocol is False
+    assert settings.control_socket_disable is True
 
 
 @pytest.mark.parametrize("asked", [False, True])
@@ -174,7 +229,7 @@ def test_an_instance_says_who_it_is_to_who_asks_for_it_alone(
     monkeypatch.setenv("FLASK_BLOG_INSTANCE", "next")
     worker = SimpleNamespace(wsgi=app, log=SimpleNamespace(warning=lambda _: None))
     load(tmp_path).post_worker_init(worker)
-    environ = {"HTTP_X_FLASK_BLOG_PROBE": "1"} if asked else {}
+    environ = {**NGINX, "HTTP_X_FLASK_BLOG_PROBE": "1"} if asked else {}
     worker.wsgi(environ, lambda _, headers: sent.append(headers))
     assert ("X-Flask-Blog-Instance" in dict(sent[0])) == asked
     assert not asked or dict(sent[0])["X-Flask-Blog-Instance"].startswith("next ")
@@ -254,6 +309,18 @@ def test_one_whose_pages_are_not_there_takes_no_request(tried: Any, pages: dict[
     assert found[1] == problem, "blogctl finds the reason"
 
 
+def test_one_whose_pages_are_there_says_so_in_words_that_blogctl_finds(
+    tmp_path: Path, load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLASK_BLOG_TRY_AS", "blog.test")
+    monkeypatch.setenv("FLASK_BLOG_HEALTH_PATH", "/healthz")
+    said: list[str] = []
+    log = SimpleNamespace(warning=lambda *_: None, info=lambda text, *values: said.append(text % values))
+    load(tmp_path).post_worker_init(SimpleNamespace(wsgi=Blog(), log=log))
+    assert [bool(sandbox.READY.search(line)) for line in said] == [False, False, True]
+    assert said[-1] == "is ready: /healthz answered"
+
+
 def test_workers_without_threads_try_their_pages_as_well(
     tmp_path: Path, load: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -272,7 +339,7 @@ def test_a_home_page_may_want_to_know_who_asks(tried: Any, status: str) -> None:
 
 def test_blogctl_and_an_instance_mean_the_same_by_an_answer(tmp_path: Path, load: Load) -> None:
     settings = load(tmp_path)
-    assert settings.ANSWERED == health.ANSWERED
+    assert {*settings.HEALTHY, 401, 403} == settings.ANSWERED
     assert {status for status in range(100, 600) if health.Answer(status, "").is_healthy} == settings.HEALTHY
 
 

@@ -6,6 +6,7 @@ import os
 import pwd
 import socket
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -184,3 +185,55 @@ def test_an_account_of_ours_must_be_unable_to_log_in() -> None:
 def test_a_shared_account_is_left_as_it_is() -> None:
     name = pwd.getpwuid(os.getuid()).pw_name
     assert not host.account_differs({"name": name, "home": "/else", "shell": "/else", "dedicated": False})
+
+
+class Useradd:
+    """useradd(8) and the accounts that it has made; the first C(busy) calls find its files locked."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, busy: int = 0) -> None:
+        self.commands: list[list[str]] = []
+        self.accounts = {"root": 0}
+        self.busy = busy
+        monkeypatch.setattr(pwd, "getpwnam", self.found)
+        monkeypatch.setattr(subprocess, "run", self.run)
+        monkeypatch.setattr(time, "sleep", lambda _: None)
+
+    def found(self, name: str) -> pwd.struct_passwd:
+        uid = self.accounts[name]
+        return pwd.struct_passwd((name, "x", uid, uid, "", "/nonexistent", "/usr/sbin/nologin"))
+
+    def run(self, command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        self.commands.append(command)
+        if len(self.commands) <= self.busy:
+            return subprocess.CompletedProcess(
+                command, 1, stderr="useradd: cannot lock /etc/passwd; try again later.\n"
+            )
+        self.accounts[command[-1]] = 990
+        return subprocess.CompletedProcess(command, 0, stderr="")
+
+
+def test_the_build_account_is_made_once_and_cannot_log_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    useradd = Useradd(monkeypatch)
+    assert host.ensure_account("blog-build") is True
+    assert host.ensure_account("blog-build") is False
+    (command,) = useradd.commands
+    assert {"--system", "--no-create-home", "--home-dir=/nonexistent", "--shell=/usr/sbin/nologin"} < set(command)
+
+
+def test_an_account_is_made_although_somebody_else_makes_one_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Useradd(monkeypatch, busy=3).commands == []
+    assert host.ensure_account("blog-build") is True
+
+
+def test_an_account_that_cannot_be_made_is_an_error_with_the_last_words_of_useradd(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Useradd(monkeypatch, busy=1000)
+    with pytest.raises(OSError, match=r"blog-build cannot be made: .*cannot lock /etc/passwd"):
+        host.ensure_account("blog-build")
+
+
+def test_root_under_another_name_is_no_build_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    Useradd(monkeypatch).accounts["blog-build"] = 0
+    with pytest.raises(OSError, match="root under another name"):
+        host.ensure_account("blog-build")

@@ -48,7 +48,8 @@ def wanted(tmp_path: Path, me: Any) -> Callable[..., dict[str, Any]]:
 
 @pytest.fixture
 def site(tmp_path: Path) -> dict[str, Any]:
-    return {"name": "blog", "settings_files": [str(tmp_path / "etc" / "environment")], "socket_unit": "blog.socket"}
+    files = [str(tmp_path / "etc" / name) for name in ("environment", "proxy-key.conf")]
+    return {"name": "blog", "settings_files": files, "proxy_key": files[1], "socket_unit": "blog.socket"}
 
 
 Wanted = Callable[..., dict[str, Any]]

@@ -13,6 +13,7 @@ import pytest
 from ansible_collections.flaskblog.hosting.plugins.module_utils import git, host, names, probe, releases, source
 from ansible_collections.flaskblog.hosting.plugins.module_utils import site as live
 from ansible_collections.flaskblog.hosting.plugins.module_utils.description import Commit
+from ansible_collections.flaskblog.hosting.plugins.module_utils.limits import Limits
 from ansible_collections.flaskblog.hosting.plugins.modules import plan as module
 
 BIND = {
@@ -293,28 +294,28 @@ def test_all_conflicts_are_named_at_once_and_nothing_is_touched(
 @pytest.fixture
 def from_git(arguments: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """A module's arguments for a repository that gives one commit; `kept` lists what happened to it."""
-    monkeypatch.setattr(git, "LARGE", str(tmp_path))
-    kept: list[bool] = []
+    kept, accounts = list[bool](), list[str]()
 
     @contextlib.contextmanager
-    def wanted(access: git.Access, folder: str, keep: bool) -> Iterator[tuple[Commit, Path]]:
+    def wanted(access: git.Access, site: dict[str, Any], keep: bool, folder: str, _: Limits) -> Iterator[Commit]:
+        assert site["build_user"] == "blog-build"
         if access.version == "mian":
             raise git.VersionError("the repository has no such branch, tag or commit. It has main")
         if access.key != "the key":
             raise git.GitError("Git cannot read the repository: Permission denied. Add the key")
-        yield Commit("1" * 40, "refs/heads/main", access.url), tmp_path
+        (Path(folder) / "static").mkdir()
+        (Path(folder) / "app.py").write_text("app\n")
+        (Path(folder) / "requirements.txt").write_text("flask\n")
+        (Path(folder) / "static" / "blog.css").write_text("body {}\n")
+        (Path(folder) / "posts.db").write_bytes(source.SQLITE_MAGIC)
+        yield Commit("1" * 40, "refs/heads/main", access.url)
         kept.append(keep)
 
-    def export(repository: Path, commit: str, folder: Path) -> None:
-        (folder / "static").mkdir()
-        (folder / "app.py").write_text("app\n")
-        (folder / "requirements.txt").write_text("flask\n")
-        (folder / "static" / "blog.css").write_text("body {}\n")
-        (folder / "posts.db").write_bytes(source.SQLITE_MAGIC)
-
     monkeypatch.setattr(git, "wanted", wanted)
-    monkeypatch.setattr(git, "export", export)
+    monkeypatch.setattr(host, "ensure_account", accounts.append)
+    monkeypatch.setattr(host, "has_account", lambda name: name in accounts)
     arguments["site"] |= {"git": str(tmp_path / "git"), "releases": str(tmp_path / "releases")}
+    arguments["site"] |= {"build_user": "blog-build"}
     del arguments["release"]
     found: dict[str, Any] = {
         "app_dir": "",
@@ -327,11 +328,13 @@ def from_git(arguments: dict[str, Any], tmp_path: Path, monkeypatch: pytest.Monk
     found |= {"url": "https://git.test/blog", "version": "main", "timeout": 9, "known_hosts": []}
     found |= {"packages_first": ["git"]}
     access = {"key": "the key", "credentials": ""}
-    return {**arguments, "source": found, "access": access, "kept": kept}
+    return {**arguments, "source": found, "access": access, "kept": kept, "accounts": accounts}
 
 
 def run_plan(run_module: Any, arguments: dict[str, Any], **more: Any) -> Any:
-    return run_module(module, **{name: value for name, value in arguments.items() if name != "kept"}, **more)
+    return run_module(
+        module, **{name: value for name, value in arguments.items() if name not in ("kept", "accounts")}, **more
+    )
 
 
 def test_the_host_names_a_release_from_git_and_what_it_answers(from_git: dict[str, Any], run_module: Any) -> None:
@@ -347,8 +350,19 @@ def test_the_host_names_a_release_from_git_and_what_it_answers(from_git: dict[st
 
 
 def test_check_mode_keeps_nothing_of_a_repository(from_git: dict[str, Any], run_module: Any) -> None:
+    from_git["accounts"].append("blog-build")
     assert run_plan(run_module, from_git, check_mode=True).said["release"]["commit"] == "1" * 40
     assert from_git["kept"] == [False]
+
+
+def test_check_mode_makes_no_account_and_does_not_know_the_release_without_it(
+    from_git: dict[str, Any], run_module: Any
+) -> None:
+    said = run_plan(run_module, from_git, check_mode=True).said
+    assert said["release"] == {"id": "unknown", "live": "/opt/blog/releases/abc"}
+    assert from_git["accounts"] == []
+    assert run_plan(run_module, from_git).said["release"]["commit"] == "1" * 40
+    assert from_git["accounts"] == ["blog-build"]
 
 
 @pytest.mark.parametrize(
@@ -382,6 +396,7 @@ def test_a_host_that_is_refused_asks_no_repository(
     monkeypatch.setattr(git, "wanted", lambda *_: pytest.fail("it was asked"))
     monkeypatch.setattr(host, "listeners", lambda port: [(9, "apache2", "apache2.service")])
     assert "apache2.service" in run_plan(run_module, from_git).said["msg"]
+    assert from_git["accounts"] == []
 
 
 def test_without_git_the_release_is_not_known_yet_and_the_rest_is(

@@ -265,3 +265,72 @@ def test_a_blog_without_static_files_has_none_to_ask_for(blog: Path) -> None:
 def test_requirements_are_read_in_the_encodings_that_pip_reads(tmp_path: Path, encoding: str) -> None:
     (tmp_path / "requirements.txt").write_text("Flask~=3.1\r\n-e .\r\n", encoding=encoding)
     assert source.read_requirements(tmp_path, "", "requirements.txt", "tree", True).local
+
+
+# -- hostile sources ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("target", ["../../outside", "D/../outside", "D/static/D/../outside"])
+def test_a_link_through_a_link_is_followed_as_the_kernel_does(blog: Path, target: str) -> None:
+    """Lexically, D/../outside stays inside; D leads up."""
+    (blog / "static" / "D").symlink_to("..")
+    (blog / "static" / "leak").symlink_to(target)
+    with pytest.raises(source.SourceError, match="static/leak is a link that leaves the source"):
+        source.read(blog)
+
+
+@pytest.mark.parametrize("place", [".release.json", "web/.release.json"])
+@pytest.mark.parametrize("kind", ["file", "link"])
+def test_a_source_with_a_manifest_is_refused(blog: Path, place: str, kind: str) -> None:
+    (blog / place).parent.mkdir(exist_ok=True)
+    (blog / place).write_text("{}") if kind == "file" else (blog / place).symlink_to("app.py")
+    with pytest.raises(source.SourceError, match="own manifest"):
+        source.read(blog)
+
+
+@pytest.mark.parametrize("line", ["-r {outside}", "-r ../outside.txt", "-c /dev/zero", "-r fifo", "-r /dev/stdin"])
+def test_requirements_outside_the_source_are_not_read(blog: Path, tmp_path: Path, line: str) -> None:
+    """On the host, root reads them: a device has no end, a pipe never answers, another file may be secret."""
+    outside = tmp_path / "outside.txt"
+    outside.write_text("secret\n")
+    os.mkfifo(blog / "fifo")
+    (blog / "requirements.txt").write_text(f"flask\n{line.format(outside=outside)}\n")
+    before = needs(blog).identity
+    outside.write_text("another secret\n")
+    assert needs(blog).identity == before
+
+
+def test_requirements_without_measure_are_refused(blog: Path) -> None:
+    (blog / "requirements.txt").write_text("x" * (1 << 20) + "\n")
+    with pytest.raises(source.SourceError, match=r"requirements\.txt has more than 1 MiB"):
+        needs(blog)
+
+
+def test_files_that_include_each_other_without_end_are_refused(blog: Path) -> None:
+    for number in range(1200):
+        (blog / f"r{number}.txt").write_text(f"-r r{number + 1}.txt\n")
+    (blog / "requirements.txt").write_text("-r r0.txt\n")
+    with pytest.raises(source.SourceError, match="more than 200 files"):
+        needs(blog)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x = " + "[" * 5000,
+        "project = 3\n",
+        "[project]\ndependencies = 3\n",
+        "[project]\ndependencies = [3]\n",
+        "[[project]]\nname = 1\n",
+    ],
+)
+def test_a_project_file_that_was_made_to_confuse_is_refused_in_words(tmp_path: Path, text: str) -> None:
+    with pytest.raises(source.SourceError, match="cannot be read"):
+        needs(make(tmp_path, {"pyproject.toml": text}), "pyproject.toml")
+
+
+def test_what_belongs_is_the_same_for_a_list_of_paths_and_a_folder(blog: Path) -> None:
+    make(blog, {"env/pyvenv.cfg": "", "env/lib/x.py": "", "a/node_modules/x": "", "b.pyc": "", "c.egg-info/x": ""})
+    make(blog, {"data/x.db": "", "data2/x": "", "venv/notes": ""})
+    every = [str(path.relative_to(blog)) for path in sorted(blog.rglob("*")) if path.is_file()]
+    assert set(source.belonging(every, ["data"])) == paths(blog, "data")

@@ -1,17 +1,19 @@
 # Managed by Ansible (flaskblog.hosting). The same file for every site: what differs comes from systemd.
-"""Gunicorn's settings that are not numbers, and five things that only the serving process can do.
+"""Gunicorn's settings that are not numbers, and six things that only the serving process can do.
 
 It says what it serves (release, virtual environment, settings), it stays on its release when the link moves on, it
-gives the app exactly one hop of ProxyFix, it keeps SQLite from losing its locks, and an instance that joins others on
-their socket tries its pages first.
+believes nobody but nginx, it gives the app exactly one hop of ProxyFix, it keeps SQLite from losing its locks, and an
+instance that joins others on their socket tries its pages first.
 """
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
+import hmac
 import json
 import os
+import re
 import socket
 import stat
 import sys
@@ -36,8 +38,12 @@ control_socket_disable = True
 accesslog = None
 errorlog = "-"
 loglevel = "info"
-# Only nginx, on this machine, may speak for a client.
-forwarded_allow_ips = "127.0.0.1,::1"
+# Gunicorn itself believes nobody. It always trusts the peers of a Unix socket (versions 20 to 27), so the headers that
+# it would take from them are none as well. ProxyAuthentication below decides who may speak for a client.
+forwarded_allow_ips = ""
+secure_scheme_headers: dict[str, str] = {}
+forwarder_headers = ""  # unknown to, and ignored by, versions before 22
+proxy_protocol = False
 
 # -- the release that this process serves, whatever the link says later --
 
@@ -207,6 +213,71 @@ def keep_open(worker: Any) -> None:
 # -- the app, behind the proxy --
 
 
+#: The header with which nginx proves that a request came through it, as WSGI spells it.
+KEY_HEADER = "HTTP_X_FLASK_BLOG_KEY"
+#: The line of nginx's configuration that holds the key.
+KEY_LINE = re.compile(r'^proxy_set_header X-Flask-Blog-Key "([0-9a-f]{64})";$', re.MULTILINE)
+
+#: By these, apps and their libraries learn who asks, over what, for which host or path, as which user. The role has the
+#: same headers for nginx (vars/main.yml: __flask_blog_forwarding_headers); a test compares the two.
+FORWARDING = re.compile(
+    r"HTTP_(FORWARDED|X_FORWARDED|X_ORIGINAL|X_REWRITE|X_REAL|X_REMOTE|REMOTE|X_AUTH_REQUEST|X_AZURE|FASTLY|CF)(_.*)?"
+    r"|HTTP_(\w+_)?CLIENT_?IP|HTTP_(FRONT_END_HTTPS|PROXY|SCRIPT_NAME|PATH_INFO|X_APPENGINE_USER_IP|X_HOST)"
+    r"|HTTP_X_(FLASK_BLOG_KEY|FLASK_BLOG_PROBE|HTTP_HOST_OVERRIDE|SCHEME|SCRIPT_NAME|URL_SCHEME|WEBAUTH_USER)"
+)
+
+
+def read_key(path: str) -> str:
+    """Return the key that nginx and gunicorn share; an empty text where there is none, so that nobody is believed."""
+    try:
+        found = KEY_LINE.search(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        found = None
+    if found is None:
+        sys.stderr.write(f"There is no key in {path!r}, so the forwarded headers of no request are believed.\n")
+        return ""
+    return found[1]
+
+
+# Once: the app is not to find another one that somebody wrote meanwhile.
+proxy_key = read_key(os.environ.get("FLASK_BLOG_PROXY_KEY", ""))
+
+
+class ProxyAuthentication:
+    """Let only nginx speak for a client: every account of this host reaches gunicorn's port and can send any header.
+
+    A request with the key goes on without it. Any other one loses all that it says about its client, and is for the
+    site's own host, over plain HTTP, from the address that it really came from.
+    """
+
+    def __init__(self, app: Any, key: str, host: str) -> None:
+        self.app = app
+        self.key = key.encode()
+        self.host = host
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        """Serve a request (PEP 3333)."""
+        # A Unix socket's peer has no address; it is on this host.
+        environ["REMOTE_ADDR"] = environ.get("REMOTE_ADDR") or "127.0.0.1"
+        shown = str(environ.pop(KEY_HEADER, "")).encode()
+        if not self.key or not hmac.compare_digest(shown, self.key):
+            self.distrust(environ)
+        return self.app(environ, start_response)
+
+    def distrust(self, environ: dict[str, Any]) -> None:
+        """Take from a request what it says about itself."""
+        if "HTTP_SCRIPT_NAME" in environ:
+            # Gunicorn before 22 takes the app's own place in the URL from anybody's header.
+            environ["PATH_INFO"] = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+            environ["SCRIPT_NAME"] = os.environ.get("SCRIPT_NAME", "")
+        for name in [name for name in environ if FORWARDING.fullmatch(name)]:
+            del environ[name]
+        environ["wsgi.url_scheme"] = "http"
+        if self.host:
+            name, _, port = self.host.partition(":")
+            environ |= {"HTTP_HOST": self.host, "SERVER_NAME": name, "SERVER_PORT": port or "80"}
+
+
 class Probe:
     """Tell who asks from this machine which instance and release answers; nginx lets nobody else ask."""
 
@@ -239,6 +310,7 @@ def ask(app: Any, host: str, url: str) -> int:
         "HTTP_X_FORWARDED_FOR": "127.0.0.1",
         "HTTP_X_FORWARDED_PROTO": "http",
         "HTTP_CONNECTION": "close",
+        KEY_HEADER: proxy_key,
         "SERVER_NAME": host,
         "SERVER_PROTOCOL": "HTTP/1.1",
         "wsgi.errors": sys.stderr,
@@ -295,6 +367,7 @@ def post_worker_init(worker: Any) -> None:
     else:
         worker.wsgi = ProxyFix(worker.wsgi, x_for=1, x_proto=1, x_host=1, x_port=0, x_prefix=0)
     worker.wsgi = Probe(worker.wsgi, f"{os.environ.get('FLASK_BLOG_INSTANCE', 'main')} {release}")
+    worker.wsgi = ProxyAuthentication(worker.wsgi, proxy_key, os.environ.get("FLASK_BLOG_HOST", ""))
     keep_open(worker)
     host = os.environ.get("FLASK_BLOG_TRY_AS", "")
     if not host:

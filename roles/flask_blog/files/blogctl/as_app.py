@@ -243,6 +243,8 @@ def instance(site: Site, folder: Path, source_root: str, place: Path) -> Any:
         *environment_as_app(site, folder, source_root, "rehearsal"),
         "FLASK_BLOG_INSTANCE=rehearsal",
         f"FLASK_BLOG_DATA={site.settings['data']}",
+        f"FLASK_BLOG_PROXY_KEY={site.settings['proxy_key']}",
+        f"FLASK_BLOG_HOST={site.settings['host']}",
         f"FLASK_BLOG_TRY_AS={site.settings['host']}",
         f"FLASK_BLOG_HEALTH_PATH={site.settings['health_path']}",
     ]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import re
-import socket
+import stat
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
+from . import bounded_http
+from .printable import printable
 from .services import is_active, properties_of
 from .site import Site
 
@@ -27,6 +29,18 @@ REFUSAL = re.compile(r"takes no request: (.+)")
 PROBE = "X-Flask-Blog-Probe"
 INSTANCE = "X-Flask-Blog-Instance"
 
+#: Gunicorn believes no other header of a request without this one (gunicorn.conf.py).
+KEY = "X-Flask-Blog-Key"
+#: The line of nginx's configuration that holds the key (C(site.json): C(proxy_key)).
+KEY_LINE = re.compile(rf'^proxy_set_header {KEY} "([0-9a-f]{{64}})";$', re.MULTILINE)
+#: Bytes of that file that are read at most.
+KEY_FILE_LIMIT = 4096
+
+#: Bytes of a page that are read at most. Only the status counts, so a longer page is an answer like any other.
+PAGE_LIMIT = 1024 * 1024
+#: Starts the address of a Unix socket, as gunicorn and nginx write it.
+UNIX = "unix:"
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -42,21 +56,21 @@ class Answer:
         return 200 <= self.status < 400
 
 
-class _SocketConnection(http.client.HTTPConnection):
-    """HTTP over a socket in the file system."""
+def proxy_key(site: Site) -> str:
+    """Return the key that nginx and gunicorn share; an empty text where there is none yet."""
+    try:
+        # Not blocking: a FIFO in its place must not keep an operation waiting.
+        handle = os.open(site.path("proxy_key"), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            return ""
+        found = KEY_LINE.search(file.read(KEY_FILE_LIMIT).decode("ascii", "replace"))
+    return found[1] if found else ""
 
-    def __init__(self, path: Path, timeout: float) -> None:
-        super().__init__("localhost", timeout=timeout)
-        self._path = path
 
-    def connect(self) -> None:
-        """Connect to the socket instead of to a host."""
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
-
-
-def _ask(site: Site, connection: http.client.HTTPConnection, path: str) -> Answer:
+def _ask(site: Site, address: tuple[str, int] | str, path: str, seconds: float) -> Answer:
     host = site.settings["host"]
     headers = {
         "Host": host,
@@ -65,26 +79,24 @@ def _ask(site: Site, connection: http.client.HTTPConnection, path: str) -> Answe
         "X-Forwarded-Proto": "http",
         "Connection": "close",
         PROBE: "1",
+        KEY: proxy_key(site),
     }
     try:
-        connection.request("GET", path, headers=headers)
-        response = connection.getresponse()
-        response.read()
+        answer = bounded_http.get(address, path, headers, seconds=seconds, limit=PAGE_LIMIT)
     except (OSError, http.client.HTTPException) as error:
-        return Answer(0, f"no answer: {error or type(error).__name__}")
-    finally:
-        connection.close()
-    return Answer(response.status, f"answered {response.status}", response.headers.get(INSTANCE, ""))
+        return Answer(0, f"no answer: {printable(str(error))[:200] or type(error).__name__}")
+    return Answer(answer.status, f"answered {answer.status}", answer.headers.get(INSTANCE, ""))
 
 
 def ask(site: Site, timeout: float) -> Answer:
     """Ask for the health path once, as nginx would.
 
-    :param timeout: seconds for each read and write.
+    :param timeout: seconds for the whole answer.
     """
-    address, _, port = site.settings["bind"].rpartition(":")
-    connection = http.client.HTTPConnection(address.strip("[]"), int(port), timeout=timeout)
-    return _ask(site, connection, site.settings["health_path"])
+    bind = str(site.settings["bind"])
+    host, _, port = bind.rpartition(":")
+    address = bind.removeprefix(UNIX) if bind.startswith(UNIX) else (host.strip("[]"), int(port))
+    return _ask(site, address, site.settings["health_path"], timeout)
 
 
 def wait_for_instance(site: Site, instance: str, release: str, seconds: float, unit: str = "") -> str | None:

@@ -1,0 +1,57 @@
+# Copyright (c) the flaskblog.hosting maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""What the rules for the role's variables have in common: how a problem is said, and what a path may look like."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from ansible_collections.flaskblog.hosting.plugins.module_utils.releases import clean
+
+PREFIX = "flask_blog_"
+
+#: Stands in a message for what nobody else may see.
+HIDDEN = "(hidden)"
+
+#: nginx and systemd read these files with rules of their own; what is not here would have to be quoted for both.
+PLAIN_PATH = re.compile(r"[\w.@+-]+(/[\w.@+-]+)*")
+#: systemd ends a line at a carriage return and at a NUL as well; no value of ours needs any of these.
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+Rule = Callable[[Mapping[str, Any]], Iterable[str]]
+
+
+def problem(variable: str, value: Any, rule: str, remedy: str) -> str:
+    """Return one problem the way every problem is said."""
+    return f"{PREFIX}{variable}: {value!r}: {rule}. {remedy}."
+
+
+def between(variable: str, least: int, most: int, unit: str) -> Rule:
+    """Make the rule that a number lies in a range: nginx and systemd refuse larger ones, or take them for others."""
+
+    def rule(values: Mapping[str, Any]) -> Iterator[str]:
+        if values[variable] < least:
+            yield problem(variable, values[variable], f"it must be at least {least}", f"Give a number of {unit}")
+        elif values[variable] > most:
+            yield problem(variable, values[variable], f"it must be at most {most}", f"Give a number of {unit}")
+
+    return rule
+
+
+def relative(variable: str, path: str, what: str, base: str = "the app's folder", empty: bool = False) -> Iterator[str]:
+    """Check that a path stays below its base, and that nginx and systemd read it as it was written."""
+    normal = clean(path)
+    if path.startswith(("/", "~")) or normal.startswith("..") or (not normal and not empty):
+        yield problem(
+            variable,
+            path,
+            f"{what} is relative to {base} and stays inside it",
+            "Write it as 'folder/name', without a leading '/' and without '..'",
+        )
+    elif normal and not PLAIN_PATH.fullmatch(normal):
+        yield problem(
+            variable, path, "only letters, digits and . _ - + @ are taken in paths", "Rename the file or folder"
+        )

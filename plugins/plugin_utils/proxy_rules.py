@@ -1,0 +1,184 @@
+# Copyright (c) the flaskblog.hosting maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""What the variables must satisfy that end in nginx's configuration or say where gunicorn listens."""
+
+from __future__ import annotations
+
+import ipaddress
+import posixpath
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ansible_collections.flaskblog.hosting.plugins.module_utils.releases import clean, is_below
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils.problems import Rule, between, problem, relative
+
+LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
+URL_PREFIX = re.compile(r"/([\w.~-]+/)*")
+#: What an HTTP request line takes as it is: no spaces, nothing outside ASCII.
+URL_PATH = re.compile(r"/[!-~]*")
+#: nginx computes with 64 bits: nine digits of gigabytes still fit.
+SIZE = re.compile(r"[0-9]{1,9}[kKmMgG]?")
+PORT = re.compile(r"[1-9][0-9]{0,4}")
+NETWORK = re.compile(r"[0-9A-Fa-f.:]+(/(0|[1-9][0-9]{0,2}))?")
+
+#: The Unix socket of the site instead of an address.
+UNIX = "unix"
+#: Where nginx looks for the assets of earlier releases (sites-available/flask-blog.conf.j2).
+RESERVED_PREFIX = "/-previous-assets/"
+
+
+def _server_names(values: Mapping[str, Any]) -> Iterator[str]:
+    names = values["server_names"]
+    if not names:
+        yield problem("server_names", names, "a site needs a name", "Name at least the canonical one")
+    for name in names:
+        labels = str(name).split(".")
+        if len(str(name)) > 253 or not all(LABEL.fullmatch(label) for label in labels):
+            yield problem(
+                "server_names",
+                name,
+                "it is no host name: labels of letters, digits and hyphens, joined by dots, without scheme, port or"
+                " path",
+                "Write it as 'blog.example.com'",
+            )
+    if len({str(name).lower() for name in names}) != len(names):
+        yield problem("server_names", names, "a name stands in it twice", "Name each once")
+
+
+def split_bind(bind: str) -> tuple[str, str]:
+    """Split C(address:port); an IPv6 address stands in brackets."""
+    address, _, port = bind.rpartition(":")
+    return address.removeprefix("[").removesuffix("]"), port
+
+
+def _bind(values: Mapping[str, Any]) -> Iterator[str]:
+    bind = values["bind"]
+    if bind == UNIX:
+        return
+    address, port = split_bind(bind)
+    try:
+        found = ipaddress.ip_address(address)
+        # A zone ("::1%lo") is a specifier for systemd.
+        if "%" in address or bind != (f"[{address}]:{port}" if found.version == 6 else f"{address}:{port}"):
+            raise ValueError
+    except ValueError:
+        yield problem("bind", bind, "it is no address:port", "Write it as '127.0.0.1:8000', '[::1]:8000' or 'unix'")
+        return
+    if not found.is_loopback:
+        yield problem(
+            "bind",
+            bind,
+            "the address is public, and visitors would get past nginx, its limits and its timeouts",
+            "Use a loopback address such as '127.0.0.1:8000'; nginx faces the public",
+        )
+    yield from _port("bind", bind, port)
+
+
+def _port(variable: str, value: Any, port: Any) -> Iterator[str]:
+    if not PORT.fullmatch(str(port)) or int(port) > 65535:
+        yield problem(variable, value, "a port is a number from 1 to 65535", "Choose one that is free, such as 8000")
+
+
+def _ports(values: Mapping[str, Any]) -> Iterator[str]:
+    yield from _port("http_port", values["http_port"], values["http_port"])
+    if split_bind(values["bind"])[1] == str(values["http_port"]):
+        yield problem(
+            "http_port", values["http_port"], "gunicorn has this port (flask_blog_bind)", "Give nginx another port"
+        )
+
+
+def _static(values: Mapping[str, Any]) -> Iterator[str]:
+    for prefix, target in values["static"].items():
+        yield from _url_prefix(str(prefix), str(target), values)
+        yield from _served_folder(str(target), values)
+
+
+def _url_prefix(prefix: str, target: str, values: Mapping[str, Any]) -> Iterator[str]:
+    if not URL_PREFIX.fullmatch(prefix) or prefix == "/":
+        yield problem(
+            "static", prefix, "a URL prefix starts and ends with '/' and is not '/' itself", "Write '/static/'"
+        )
+    elif "/." in prefix:
+        yield problem(
+            "static", prefix, "nginx serves nothing whose name begins with a dot", "Write the prefix without it"
+        )
+    elif prefix.startswith(RESERVED_PREFIX):
+        yield problem("static", prefix, "the role serves the assets of earlier releases there", "Choose another prefix")
+    for path in values["writable_paths"]:
+        folder, written = clean(target), clean(path)
+        if written != folder and is_below(written, [folder]):
+            implied = f"{prefix}{posixpath.relpath(written, folder)}/"
+            if implied in values["static"]:
+                yield problem("static", implied, f"{prefix!r} covers it already", "Leave it out")
+
+
+def _served_folder(target: str, values: Mapping[str, Any]) -> Iterator[str]:
+    if not target.endswith("/"):
+        yield problem(
+            "static",
+            target,
+            "without a slash at both ends nginx joins path and file name to something else",
+            f"Write '{target}/'",
+        )
+    yield from relative("static", target, "a served folder")
+    folder = clean(target)
+    for path in values["databases"]:
+        if is_below(clean(path), [folder]):
+            yield problem(
+                "databases", path, f"it lies in {target}, which nginx serves to everybody", "Move it elsewhere"
+            )
+    if (
+        folder == "instance"
+        or is_below(folder, ["templates", "venv"])
+        or any(name.startswith(".") for name in folder.split("/"))
+    ):
+        yield problem("static", target, "it holds what must not be public", "Serve another folder")
+
+
+def _health_path(values: Mapping[str, Any]) -> Iterator[str]:
+    if not URL_PATH.fullmatch(values["health_path"]):
+        yield problem("health_path", values["health_path"], "it is the path of a URL", "Write it as '/healthz'")
+
+
+def _body_size(values: Mapping[str, Any]) -> Iterator[str]:
+    if not SIZE.fullmatch(values["client_max_body_size"]):
+        yield problem(
+            "client_max_body_size", values["client_max_body_size"], "nginx reads a number and k, m or g", "Write '8m'"
+        )
+
+
+def _networks(values: Mapping[str, Any]) -> Iterator[str]:
+    for variable, everybody, remedy in (
+        ("trusted_proxies", "it trusts everybody's forwarded headers", "Name your proxy's own networks"),
+        ("maintenance_allow", "everybody would see the site under maintenance", "Name the networks that you ask from"),
+    ):
+        for network in map(str, values[variable]):
+            try:
+                found = ipaddress.ip_network(network)
+                # Python reads masks and zones as well, and nginx does not.
+                if not NETWORK.fullmatch(network):
+                    raise ValueError("an address, or an address and the length of its prefix")
+            except ValueError as error:
+                yield problem(variable, network, f"it is no network: {error}", "Write it as '192.0.2.0/24'")
+            else:
+                if found.prefixlen == 0:
+                    yield problem(variable, network, everybody, remedy)
+
+
+#: Seconds of ten years: what browsers keep for longer they keep for ever.
+TEN_YEARS = 10 * 365 * 24 * 3600
+
+RULES: tuple[Rule, ...] = (
+    _server_names,
+    _bind,
+    _ports,
+    between("proxy_read_timeout", 1, 24 * 3600, "seconds"),
+    between("static_max_age", 0, TEN_YEARS, "seconds"),
+    between("client_connections", 0, 65535, "requests"),
+    _static,
+    _health_path,
+    _body_size,
+    _networks,
+)
