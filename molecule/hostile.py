@@ -117,7 +117,7 @@ class Hostile:
         result = self.host.run("sh -c %s", f"{limit}exec {words}")
         seconds = time.monotonic() - began
         assert result.rc not in (124, 137), f"blogctl {' '.join(arguments)} had not ended after {bound} s"
-        assert "Traceback" not in result.stderr, result.stderr
+        assert LIBRARY not in result.stderr, result.stderr
         return Done(result.rc, result.stdout, result.stderr, seconds)
 
     def live(self) -> str:
