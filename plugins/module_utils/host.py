@@ -1,7 +1,7 @@
 # Copyright (c) the flaskblog.hosting maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""What a host says of itself: platform, packages, accounts, units, listeners. Everything here only reads."""
+"""What a host says of itself: platform, packages, accounts, units, listeners. All but P(ensure_account) only reads."""
 
 from __future__ import annotations
 
@@ -10,11 +10,21 @@ import pwd
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 DPKG_STATUS = "/var/lib/dpkg/status"
 OS_RELEASE = "/etc/os-release"
+
+#: What an account has that nobody logs in to and that owns no files of its own, such as the build account.
+NOBODY_LOGS_IN = {"home": "/nonexistent", "shell": "/usr/sbin/nologin"}
+
+#: The exit status of useradd(8) if it cannot change the list of accounts, as somebody else has it locked.
+USERADD_LOCKED = 1
+
+#: Seconds that another program may keep the system's list of accounts locked.
+ACCOUNTS_LOCKED = 10
 
 #: The state of a listening socket in /proc/net/tcp (include/net/tcp_states.h).
 TCP_LISTEN = "0A"
@@ -92,6 +102,74 @@ def account_differs(wanted: Mapping[str, Any]) -> bool:
     except KeyError:
         return True
     return bool(wanted.get("dedicated")) and (found.pw_dir, found.pw_shell) != (wanted["home"], wanted["shell"])
+
+
+def build_account(name: str) -> dict[str, Any]:
+    """Return what the build account must be, for P(account_differs)."""
+    return {"name": name, "dedicated": True, **NOBODY_LOGS_IN}
+
+
+def ensure_account(name: str) -> bool:
+    """Make the build account and its group, if it is missing.
+
+    :returns: whether it was made here.
+    :raises OSError: if useradd(8) refuses, with its own words.
+    """
+    options = ["--home-dir", NOBODY_LOGS_IN["home"], "--shell", NOBODY_LOGS_IN["shell"]]
+    command = ["/usr/sbin/useradd", "--system", "--user-group", "--no-create-home", *options, name]
+    deadline = time.monotonic() + ACCOUNTS_LOCKED
+    while not _is_account(name):
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        if result.returncode == 0:
+            return True
+        # Another run of the role may be making it, or another program may have the list of accounts locked.
+        if time.monotonic() > deadline or (result.returncode != USERADD_LOCKED and not _is_account(name)):
+            raise OSError(f"the account {name} cannot be made: {result.stderr.strip()}")
+        time.sleep(0.2)
+    return False
+
+
+def _is_account(name: str) -> bool:
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        return False
+    return True
+
+
+def processes_of(uid: int) -> list[int]:
+    """Return the processes that have an account's uid as their real, effective, saved or file system uid."""
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit() and uid in _uids(name):
+            found.append(int(name))
+    return found
+
+
+def wait_for_the_end(uid: int, limit: float) -> None:
+    """Wait until an account has no process.
+
+    :param limit: seconds.
+    :raises TimeoutError: if it still has one then.
+    """
+    deadline = time.monotonic() + limit
+    while left := processes_of(uid):
+        if time.monotonic() > deadline:
+            raise TimeoutError(
+                f"the account {uid} still has processes after {limit:.0f} s: {', '.join(map(str, left))}. End them, and"
+                " run again"
+            )
+        time.sleep(0.1)
+
+
+def _uids(pid: str) -> set[int]:
+    # The owner of /proc/PID would not do: it is root's for a process that made itself undumpable.
+    try:
+        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as handle:
+            line = next((line for line in handle if line.startswith("Uid:")), "")
+    except OSError:
+        return set()  # it has ended
+    return {int(word) for word in line.split()[1:]}
 
 
 def parse_units(text: str) -> dict[str, dict[str, str]]:

@@ -162,7 +162,7 @@ def put_release_locked(site: dict[str, Any], release: dict[str, Any], archive: s
     gid = grp.getgrnam(site["group"]).gr_gid
     aside = f"{release['path']}.incomplete"
     shutil.rmtree(aside, ignore_errors=True)
-    os.makedirs(os.path.dirname(release["path"]), exist_ok=True)
+    releases.make_folders(os.path.dirname(release["path"]))
     os.mkdir(aside, 0o700)
     if archive is None:
         take_commit(site, release, aside)
@@ -203,7 +203,7 @@ def main() -> None:
                 msg=f"The release {release['id']} cannot be unpacked; the live one is untouched: {problem}"
             )
     if module.params["initial_data"] and not module.check_mode:
-        os.makedirs(os.path.dirname(site["initial_data"]), exist_ok=True)
+        releases.make_folders(os.path.dirname(site["initial_data"]))
         shutil.move(module.params["initial_data"], site["initial_data"])
         os.chmod(site["initial_data"], 0o600)
         os.chown(site["initial_data"], 0, 0)

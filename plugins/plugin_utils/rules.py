@@ -21,6 +21,8 @@ PREFIX = "flask_blog_"
 #: (useradd(8)), and the longest of our own suffixes must still fit a unit's.
 NAME = re.compile(r"[a-z][a-z0-9-]{0,30}[a-z0-9]|[a-z]")
 ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
+#: Names of accounts that build environments (C(build_user) in the role's C(vars/main.yml)).
+BUILD_ACCOUNT = re.compile(r".*-build|build-[0-9a-f]{16}")
 #: C(module:callable), where the callable may be an attribute of an attribute, or a factory with its arguments.
 WSGI = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(\(.*\))?")
 LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
@@ -82,6 +84,10 @@ def _name(values: Mapping[str, Any]) -> Iterator[str]:
         )
     if name in ("nginx", "root", "www-data", "ssh", "dbus", "systemd", "cron", "daemon", "nobody"):
         yield problem("name", name, "it is the name of a service or account of the system", "Choose another name")
+    if BUILD_ACCOUNT.fullmatch(name):
+        yield problem(
+            "name", name, "an account and a unit that build another blog can have this name", "Choose another"
+        )
 
 
 def _accounts(values: Mapping[str, Any]) -> Iterator[str]:
@@ -93,6 +99,9 @@ def _accounts(values: Mapping[str, Any]) -> Iterator[str]:
             yield problem(variable, value, "it is no valid name of an account", "Leave it out, or name an account")
         elif value == "root":
             yield problem(variable, value, "a hole in the app would then be a hole in the server", "Leave it out")
+        elif BUILD_ACCOUNT.fullmatch(value):
+            rule = "an app could then change what a blog's build account builds"
+            yield problem(variable, value, rule, "Leave it out, or name another account")
 
 
 def _server_names(values: Mapping[str, Any]) -> Iterator[str]:

@@ -299,6 +299,7 @@ def test_two_blogs_of_a_host_share_no_name(render: Any) -> None:
     assert {path for path in shared if not path.startswith("/usr/local/")} == {
         "/etc/nginx/conf.d/unknown-hosts-80.conf",
         "/etc/nginx/sites-enabled/default",
+        "/var/cache/flask-blog-hosting",
     }
     made = [
         {directive.arguments[-1] for kind in ("geo", "map", "upstream") for directive in parse(text).all(kind)}

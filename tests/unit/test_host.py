@@ -6,6 +6,7 @@ import os
 import pwd
 import socket
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -167,3 +168,78 @@ def test_an_account_of_ours_must_be_unable_to_log_in() -> None:
 def test_a_shared_account_is_left_as_it_is() -> None:
     name = pwd.getpwuid(os.getuid()).pw_name
     assert not host.account_differs({"name": name, "home": "/else", "shell": "/else", "dedicated": False})
+
+
+class FakeAccounts:
+    """The system's accounts, and useradd(8): it ends with a status each time, and may make the account."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, statuses: list[int], made_elsewhere: bool = False) -> None:
+        self.statuses, self.made_elsewhere = statuses, made_elsewhere
+        self.names: set[str] = set()
+        self.calls: list[list[str]] = []
+        monkeypatch.setattr(subprocess, "run", self.useradd)
+        monkeypatch.setattr(host.pwd, "getpwnam", self.getpwnam)
+        monkeypatch.setattr(host.time, "sleep", lambda _: None)
+
+    def getpwnam(self, name: str) -> None:
+        if name not in self.names:
+            raise KeyError(name)
+
+    def useradd(self, command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        self.calls.append(command)
+        status = self.statuses.pop(0)
+        if status == 0 or self.made_elsewhere:
+            self.names.add(command[-1])
+        return subprocess.CompletedProcess(command, status, "", "useradd: no\n")
+
+
+def test_the_build_account_is_made_once_and_nobody_can_log_in_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    accounts = FakeAccounts(monkeypatch, [0])
+    assert host.ensure_account("blog-build") is True
+    assert host.ensure_account("blog-build") is False
+    (command,) = accounts.calls
+    line = " ".join(command)
+    for option in ("--system", "--no-create-home", "--home-dir /nonexistent", "--shell /usr/sbin/nologin"):
+        assert option in line
+    assert command[-1] == "blog-build"
+
+
+def test_two_runs_can_make_the_build_account_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    FakeAccounts(monkeypatch, [9], made_elsewhere=True)
+    assert host.ensure_account("blog-build") is False
+
+
+def test_a_list_of_accounts_that_is_locked_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    FakeAccounts(monkeypatch, [1, 1, 0])
+    assert host.ensure_account("blog-build") is True
+
+
+def test_an_account_that_cannot_be_made_is_an_error_with_useradds_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    FakeAccounts(monkeypatch, [3])
+    with pytest.raises(OSError, match="the account blog-build cannot be made: useradd: no"):
+        host.ensure_account("blog-build")
+
+
+def test_the_build_account_that_is_made_is_the_one_that_the_plan_wants(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = host.build_account("blog-build")
+    accounts = FakeAccounts(monkeypatch, [0])
+    host.ensure_account("blog-build")
+    assert {wanted["home"], wanted["shell"], wanted["name"]} <= set(accounts.calls[0])
+    assert wanted["dedicated"] is True
+
+
+def test_processes_of_an_account_are_found_even_if_they_hide_their_memory() -> None:
+    # PR_SET_DUMPABLE (4): /proc/PID is root's then.
+    code = "import ctypes, sys; ctypes.CDLL(None).prctl(4, 0); print('ready', flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert process.pid in host.processes_of(os.getuid())
+        assert process.pid not in host.processes_of(os.getuid() + 1)
+        process.kill()
+
+
+def test_an_account_without_processes_is_not_waited_for_and_one_with_some_is_an_error() -> None:
+    host.wait_for_the_end(4_000_000_000, 0)
+    with pytest.raises(TimeoutError, match=f"still has processes after 0 s: .*{os.getpid()}"):
+        host.wait_for_the_end(os.getuid(), 0)
