@@ -92,9 +92,11 @@ def properties(job: Job) -> dict[str, str]:
         "User": job.account,
         "Group": job.account,
         "UMask": "0022",
+        # What the first process leaves behind ends at once, even if it ignores SIGTERM.
         "KillMode": "control-group",
+        "KillSignal": "SIGKILL",
         "RuntimeMaxSec": str(job.timeout),
-        "TimeoutStopSec": "2",
+        "TimeoutStopSec": "5",
         **RESOURCES,
         **KERNEL,
         **cage.HARDENING,

@@ -52,7 +52,7 @@ def test_a_build_is_another_account_with_nothing_to_write_but_what_it_is_given(m
 def test_a_build_ends_with_all_its_processes_and_cannot_take_all_of_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cage, "systemd_version", lambda: 257)
     found = build.properties(JOB)
-    assert (found["KillMode"], found["RuntimeMaxSec"]) == ("control-group", "60")
+    assert (found["KillMode"], found["KillSignal"], found["RuntimeMaxSec"]) == ("control-group", "SIGKILL", "60")
     assert found["MemoryMax"] == "75%"
     assert int(found["TasksMax"]) < 5000
     assert int(found["OOMScoreAdjust"]) > 0
