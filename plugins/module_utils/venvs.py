@@ -15,6 +15,9 @@ from typing import Any
 
 from ansible_collections.flaskblog.hosting.plugins.module_utils import releases, takeover
 
+#: End of the name of an environment that is being built.
+ASIDE = ".incomplete"
+
 #: End of the name of an environment whose place another one takes; blogctl removes what has it, too.
 REPLACED = ".removed"
 
@@ -23,13 +26,18 @@ CACHE_MODE = 0o700
 
 
 def prepare(aside: str, cache: str, account: pwd.struct_passwd) -> None:
-    """Make an empty folder to build in, and the cache, both of the build account. A leftover of either is removed.
+    """Make an empty folder to build in, and the cache, both of the build account. Leftovers of killed runs are removed.
 
     The folders above them are root's, so that nobody can put something else in their place.
+
+    :param aside: the folder to build in, whose name ends in C(ASIDE). Nothing may be building beside it.
     """
     for path in (aside, cache):
         releases.make_folders(os.path.dirname(path))
-    takeover.remove_tree(aside)
+    folder = os.path.dirname(aside)
+    for name in os.listdir(folder):
+        if name.endswith(ASIDE):  # of a run that was killed, perhaps for other requirements
+            takeover.remove_tree(f"{folder}/{name}")
     _give(aside, account, releases.FOLDER_MODE)
     if not _is_folder_of(account.pw_uid, cache):
         takeover.remove_tree(cache)  # an account that had the name before may have left anything in it

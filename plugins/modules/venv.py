@@ -79,9 +79,6 @@ WHEELS = Path("/usr/share/python-wheels")
 #: Where a copy of the release lies while, or as long as, pip needs one.
 SOURCE = "source"
 
-#: End of the name of an environment that is being built.
-ASIDE = ".incomplete"
-
 #: End of the name of the directory that pip leaves for each distribution.
 DISTRIBUTION = ".dist-info"
 
@@ -174,7 +171,7 @@ def make(site: dict[str, Any], release: dict[str, Any], timeout: int) -> Built |
         if releases.check_venv(release["venv_path"]) != [releases.NOT_BUILT]:
             return None
         build.stop(site["name"])  # left by a run that was killed
-        aside = f"{release['venv_path']}{ASIDE}"
+        aside = f"{release['venv_path']}{venvs.ASIDE}"
         try:
             return make_locked(site, release, timeout, aside)
         finally:

@@ -42,10 +42,12 @@ def test_folders_have_their_modes_with_every_umask(tmp_path: Path, account: Any,
 def test_a_leftover_is_removed_and_the_cache_is_kept(tmp_path: Path, account: Any) -> None:
     aside, cache = tmp_path / "abc.incomplete", tmp_path / "cache"
     (aside / "bin").mkdir(parents=True)
+    (tmp_path / "other.incomplete" / "bin").mkdir(parents=True)
     cache.mkdir(mode=0o755)
     (cache / "wheel").touch()
     venvs.prepare(str(aside), str(cache), account)
     assert os.listdir(aside) == []
+    assert not (tmp_path / "other.incomplete").exists()
     assert os.listdir(cache) == ["wheel"]
     assert mode(cache) == 0o700
 
