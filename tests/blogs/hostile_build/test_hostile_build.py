@@ -122,6 +122,7 @@ def deploy(operator: Any, folder: Path, extra: str) -> Any:
     """Deploy the blog with one more attack."""
     source = Path(shutil.copytree(BLOG, folder / "blog"))
     (source / "attacker" / "extra.txt").write_text(f"{extra}\n")
+    (source / "attacker" / "now.txt").write_text(f"{time.time()}\n")  # another environment each time
     return operator.play("--extra-vars", f"hostile_source={source}")
 
 
