@@ -228,6 +228,8 @@ def wanted_release(params: dict[str, Any], keep: bool) -> Iterator[tuple[dict[st
     limits = Limits.of(asked.get("limits", {}))
     try:
         with (
+            # Git has the deploy key, and the account of builds: no build may run beside it.
+            live.building(params["site"]["name"]),
             tempfile.TemporaryDirectory(prefix="flask-blog-", dir="/var/tmp") as folder,
             git.wanted(access, params["site"], keep, folder, limits) as commit,
         ):

@@ -6,8 +6,8 @@ import os
 import pwd
 import socket
 import subprocess
-import time
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
