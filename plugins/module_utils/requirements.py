@@ -91,8 +91,8 @@ def _read_project(path: Path, file: str, tree: str, importable: bool) -> Require
     dependencies = _dependencies(content.get("project", {}), file)
     build = content.get("build-system", {})
     is_project = bool(build) or path.with_name("setup.py").is_file() or not importable
-    # Code of the source that runs in the build may import any of its files. An environment that such code has made is of
-    # no use to a source in which that code was mended.
+    # Code of the source that runs in the build may import any of its files. An environment that such code has made must
+    # not serve a source in which that code was mended.
     runs_code = path.with_name("setup.py").is_file() or (isinstance(build, dict) and "backend-path" in build)
     of_this_source = tree if runs_code or not importable else None
     if not is_project and dependencies is None:
