@@ -115,7 +115,8 @@ def release_mode(kind: str, served: bool) -> int:
 
 def venv_id(requirements: str, python: str) -> str:
     """Return the name of the virtual environment for some requirements and a Python version such as C(3.11)."""
-    return digest("venv", requirements, python)
+    # "build": environments of before were built by the app's account, which may have changed them. They are not reused.
+    return digest("build", requirements, python)
 
 
 def check_venv(path: str) -> list[str]:
