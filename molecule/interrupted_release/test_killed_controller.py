@@ -136,11 +136,12 @@ def test_a_controller_that_is_killed_at_any_task_leaves_the_site_serving(
 KILLS = {
     # Everything is unpacked and has its owner; the release has not got its name yet.
     "unpack": "echo os.rename .incomplete > /run/kill-at",
-    # The environment is there but for what pip is about to install.
-    "venv": "echo subprocess.Popen install > /run/kill-at",
-    # pip goes on without its parent, in a folder that the next run builds in.
-    "pip": 'systemd-run --quiet --collect sh -c \'touch /run/kill-at; until pip=$(pgrep -of "[p]ip install"); do sleep'
-    " 0.05; done; kill -KILL $(ps -o ppid= -p $pip); rm /run/kill-at'",
+    # The build is about to begin.
+    "venv": "echo subprocess.Popen --unit=flask-blog-build.service > /run/kill-at",
+    # The build's unit goes on without the module, until the next run ends it.
+    "pip": 'systemd-run --quiet --collect sh -c \'touch /run/kill-at; until pgrep -f "[p]ip install" &&'
+    ' unit=$(pgrep -of "[s]ystemd-run.*unit=flask-blog-build"); do sleep 0.05; done;'
+    " kill -KILL $(ps -o ppid= -p $unit); rm /run/kill-at'",
 }
 
 
@@ -161,7 +162,7 @@ def test_a_module_that_is_killed_leaves_nothing_that_the_next_run_trips_over(
     run = operator.play("--extra-vars", f"source={source}")
     assert run.returncode == 0, run.output
     assert is_whole(visit, step)
-    assert host.run("ls -d /opt/flask-blog/releases/*.incomplete").stdout == ""
+    assert host.run("ls -d /opt/flask-blog/releases/*.incomplete /opt/flask-blog/venvs/*.incomplete").stdout == ""
 
 
 def test_a_power_cut_in_the_middle_of_a_change_of_the_data_leaves_one_whole_release(

@@ -20,8 +20,17 @@ ROOT = "/run/flask-blog-hosting/root"
 #: What programs need of the host; a path with "-" before it may be missing (systemd.exec(5), BindPaths=).
 SYSTEM = ("/usr", "-/bin", "-/sbin", "-/lib", "-/lib32", "-/lib64", "-/libx32", "/etc")
 
-#: Where resolv.conf may lead to, outside /etc.
-RESOLVER = ("-/run/systemd/resolve", "-/run/resolvconf", "-/run/NetworkManager")
+#: What resolv.conf may lead to, outside /etc: the files alone, as sockets lie beside them.
+RESOLVER = tuple(
+    f"-/run/{path}"
+    for path in (
+        "systemd/resolve/resolv.conf",
+        "systemd/resolve/stub-resolv.conf",
+        "resolvconf/resolv.conf",
+        "NetworkManager/resolv.conf",
+        "NetworkManager/no-stub-resolv.conf",
+    )
+)
 
 #: The version of systemd from which on a unit with a root directory sees the journal's sockets, unless told otherwise.
 SHOWS_JOURNAL = 257

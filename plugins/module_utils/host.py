@@ -20,6 +20,8 @@ OS_RELEASE = "/etc/os-release"
 USERADD = "/usr/sbin/useradd"
 #: How often an account is tried to be made, 0.2 s apart; another useradd(8) may hold the lock.
 USERADD_TRIES = 15
+#: What an account has that nobody logs in to and that owns no files of its own, such as the build account.
+NOBODY_LOGS_IN = {"home": "/nonexistent", "shell": "/usr/sbin/nologin"}
 
 #: The state of a listening socket in /proc/net/tcp (include/net/tcp_states.h).
 TCP_LISTEN = "0A"
@@ -99,6 +101,11 @@ def account_differs(wanted: Mapping[str, Any]) -> bool:
     return bool(wanted.get("dedicated")) and (found.pw_dir, found.pw_shell) != (wanted["home"], wanted["shell"])
 
 
+def build_account(name: str) -> dict[str, Any]:
+    """Return what the build account must be, for P(account_differs)."""
+    return {"name": name, "dedicated": True, **NOBODY_LOGS_IN}
+
+
 def has_account(name: str) -> bool:
     """Say whether the host has an account."""
     try:
@@ -116,7 +123,8 @@ def ensure_account(name: str) -> bool:
     :returns: whether it was made.
     :raises OSError: if the name belongs to root or to a group, or useradd fails; the message has its last line.
     """
-    options = ["--system", "--no-create-home", "--home-dir=/nonexistent", "--shell=/usr/sbin/nologin"]
+    options = ["--system", "--user-group", "--no-create-home"]
+    options += ["--home-dir", NOBODY_LOGS_IN["home"], "--shell", NOBODY_LOGS_IN["shell"]]
     for _ in range(USERADD_TRIES):
         try:
             found = pwd.getpwnam(name)
@@ -131,6 +139,41 @@ def ensure_account(name: str) -> bool:
                 raise OSError(f"the account {name} is root under another name; it must have no privileges")
             return False
     raise OSError(f"the account {name} cannot be made: {said[-1] if said else 'useradd gives no reason'}")
+
+
+def processes_of(uid: int) -> list[int]:
+    """Return the processes that have an account's uid as their real, effective, saved or file system uid."""
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit() and uid in _uids(name):
+            found.append(int(name))
+    return found
+
+
+def wait_for_the_end(uid: int, limit: float) -> None:
+    """Wait until an account has no process.
+
+    :param limit: seconds.
+    :raises TimeoutError: if it still has one then.
+    """
+    deadline = time.monotonic() + limit
+    while left := processes_of(uid):
+        if time.monotonic() > deadline:
+            raise TimeoutError(
+                f"the account {uid} still has processes after {limit:.0f} s: {', '.join(map(str, left))}. End them, and"
+                " run again"
+            )
+        time.sleep(0.1)
+
+
+def _uids(pid: str) -> set[int]:
+    # The owner of /proc/PID would not do: it is root's for a process that made itself undumpable.
+    try:
+        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as handle:
+            line = next((line for line in handle if line.startswith("Uid:")), "")
+    except OSError:
+        return set()  # it has ended
+    return {int(word) for word in line.split()[1:]}
 
 
 def parse_units(text: str) -> dict[str, dict[str, str]]:

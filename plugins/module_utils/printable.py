@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import re
 
-#: Control characters (C0 but for tab and newline, DEL, C1), and those that reorder text (Unicode UAX #9).
-UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+#: Control characters (C0 but for tab and newline, DEL, C1), those that reorder text (Unicode UAX #9), and surrogates,
+#: which no terminal's encoding has: Python reads the bytes of a name that is no text as such.
+UNSAFE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 
 
 def printable(text: str) -> str:

@@ -24,6 +24,15 @@ ID_LENGTH = 12
 #: Marks a virtual environment whose installation came to its end.
 COMPLETE = ".complete.json"
 
+#: Owner and group of a virtual environment.
+ROOT = (0, 0)
+
+#: Mode of an environment's folder and of those above it, even if the umask is stricter.
+FOLDER_MODE = 0o755
+
+#: What is said of an environment that has to be built.
+NOT_BUILT = "not built yet"
+
 #: How far what prepares a release steps back on the processor (nice(2)): visitors are waiting for pages meanwhile.
 YIELDING = 10
 
@@ -106,7 +115,29 @@ def release_mode(kind: str, served: bool) -> int:
 
 def venv_id(requirements: str, python: str) -> str:
     """Return the name of the virtual environment for some requirements and a Python version such as C(3.11)."""
-    return digest("venv", requirements, python)
+    # "build": environments of before were built by the app's account, which may have changed them. They are not reused.
+    return digest("build", requirements, python)
+
+
+def check_venv(path: str) -> list[str]:
+    """Say how a virtual environment on disk differs from a complete one that every account can enter.
+
+    Only root can have marked it: a mark of another account, or one in a folder of another account, counts for nothing.
+
+    :returns: C([NOT_BUILT]) if it has to be built, or its wrong attributes.
+    """
+    try:
+        folder, mark = os.lstat(path), os.lstat(os.path.join(path, COMPLETE))
+    except (FileNotFoundError, NotADirectoryError):
+        return [NOT_BUILT]
+    if not (stat.S_ISDIR(folder.st_mode) and stat.S_ISREG(mark.st_mode)):
+        return [NOT_BUILT]
+    if folder.st_uid != ROOT[0] or mark.st_uid != ROOT[0]:
+        return [NOT_BUILT]
+    mode = stat.S_IMODE(folder.st_mode)
+    if mode != FOLDER_MODE:
+        return [f"mode {mode:04o} -> {FOLDER_MODE:04o}"]
+    return [] if folder.st_gid == ROOT[1] else [f"group {folder.st_gid} -> {ROOT[1]}"]
 
 
 def differences(expected: Mapping[str, str], actual: Mapping[str, str]) -> list[str]:
@@ -177,6 +208,23 @@ def _wrong_attributes(path: str, wanted: Mapping[str, object], uid: int, gid: in
         mode = release_mode(kind, is_below(relative, served))
         if (found.st_uid, found.st_gid) != (uid, gid) or stat.S_IMODE(found.st_mode) != mode:
             yield f"{relative or '.'}: owner, group or mode {stat.S_IMODE(found.st_mode):04o} -> {mode:04o}"
+
+
+def make_folders(path: str) -> None:
+    """Make a folder of root's, and those above it that are missing, with mode 0755 even if the umask is stricter.
+
+    :param path: in a folder that nobody but root can write.
+    """
+    missing = []
+    while not os.path.isdir(path):
+        missing.append(path)
+        path = os.path.dirname(path)
+    for folder in reversed(missing):
+        try:
+            os.mkdir(folder)
+        except FileExistsError:
+            continue  # another run was faster
+        os.chmod(folder, FOLDER_MODE)
 
 
 def walk_attributes(path: str) -> Iterator[tuple[str, str, str]]:

@@ -70,14 +70,14 @@ def read_requirements(source: Path, app_dir: str, file: str, tree: str, importab
     """
     app = source / app_dir
     if file.endswith(".toml"):
-        return _read_project(app / file, file, None if importable else tree)
+        return _read_project(app / file, file, tree, importable)
     lines = _requirement_lines(source.resolve(), app / file)
     local = any(LOCAL.match(line) for line in lines)
     hashed = any("--hash" in line for line in lines)
     return Requirements(file, False, None, hashed, local, digest(lines, tree if local else None))
 
 
-def _read_project(path: Path, file: str, tree: str | None) -> Requirements:
+def _read_project(path: Path, file: str, tree: str, importable: bool) -> Requirements:
     """Read a C(pyproject.toml) (https://packaging.python.org/en/latest/specifications/pyproject-toml/).
 
     :raises SourceError: where it says neither what it depends on nor how it is built.
@@ -89,12 +89,17 @@ def _read_project(path: Path, file: str, tree: str | None) -> Requirements:
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise SourceError(f"its {file} cannot be read: {str(error) or 'it is nested too deeply'}") from error
     dependencies = _dependencies(content.get("project", {}), file)
-    is_project = "build-system" in content or (path.with_name("setup.py")).is_file() or tree is not None
+    build = content.get("build-system", {})
+    is_project = bool(build) or path.with_name("setup.py").is_file() or not importable
+    # Code of the source that runs in the build may import any of its files. An environment that such code has made must
+    # not serve a source in which that code was mended.
+    runs_code = path.with_name("setup.py").is_file() or (isinstance(build, dict) and "backend-path" in build)
+    of_this_source = tree if runs_code or not importable else None
     if not is_project and dependencies is None:
         raise SourceError(
             f"its {file} names neither [project] dependencies nor a [build-system]; add one, or a requirements.txt"
         )
-    return Requirements(file, is_project, dependencies, False, False, digest(contents, tree))
+    return Requirements(file, is_project, dependencies, False, False, digest(contents, of_this_source))
 
 
 def _dependencies(project: Any, file: str) -> tuple[str, ...] | None:

@@ -76,13 +76,12 @@ def make_run_directory(folder: Path) -> None:
 def building(name: str) -> Iterator[int]:
     """Wait until no other run unpacks a release or builds an environment of this site, and keep others waiting.
 
-    The lock is free as soon as nobody has it open. A program that is to inherit it (C(pass_fds)) keeps it when its
-    parent is killed: the next run must not build in a folder in which a pip without a parent still writes.
+    The kernel drops the lock with this process. A unit that outlives it is stopped by the next run (build.py).
 
     :returns: the lock's descriptor.
     """
     make_run_directory(LOCKS)
-    lock = LOCKS / f"flask-blog-hosting-{name}.build"
+    lock = LOCKS / f"{name}.build"
     descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -228,6 +228,8 @@ def wanted_release(params: dict[str, Any], keep: bool) -> Iterator[tuple[dict[st
     limits = Limits.of(asked.get("limits", {}))
     try:
         with (
+            # Git has the deploy key, and the account of builds: no build may run beside it.
+            live.building(params["site"]["name"]),
             tempfile.TemporaryDirectory(prefix="flask-blog-", dir="/var/tmp") as folder,
             git.wanted(access, params["site"], keep, folder, limits) as commit,
         ):
@@ -291,9 +293,9 @@ def compared(
     site = params["site"]
     missing = host.missing_packages([*params["packages"], *params["source"].get("packages_first", [])])
     differences += [{"layer": "packages", "name": name, "words": ["not installed"]} for name in missing]
-    account = params["account"]
-    if host.account_differs(account):
-        differences.append({"layer": "account", "name": account["name"], "words": ["missing or changed"]})
+    for account in (params["account"], host.build_account(site["build_user"])):
+        if host.account_differs(account):
+            differences.append({"layer": "account", "name": account["name"], "words": ["missing or changed"]})
     units = host.show_units({unit["name"] for unit in params["units"]} | {site["socket_unit"], site["service_unit"]})
     for unit in params["units"]:
         if words := host.unit_words(unit, units.get(unit["name"], {})):
@@ -332,8 +334,8 @@ def release_differences(site: dict[str, Any], release: dict[str, Any]) -> list[d
     release["links"] = {**release["links"], release["venv_link"]: release["venv_path"]}
     if words := releases.check_release(release["path"], release, 0, objects.group_id(site["group"])):
         differences.append({"layer": "release", "name": release["id"], "words": words})
-    if not os.path.exists(f"{release['venv_path']}/{releases.COMPLETE}"):
-        differences.append({"layer": "venv", "name": venv, "words": ["not built yet"]})
+    if words := releases.check_venv(release["venv_path"]):
+        differences.append({"layer": "venv", "name": venv, "words": words})
     return differences
 
 

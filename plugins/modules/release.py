@@ -165,7 +165,7 @@ def put_release_locked(site: dict[str, Any], release: dict[str, Any], archive: s
     gid = grp.getgrnam(site["group"]).gr_gid
     aside = f"{release['path']}.incomplete"
     shutil.rmtree(aside, ignore_errors=True)
-    make_folder(os.path.dirname(release["path"]))
+    releases.make_folders(os.path.dirname(release["path"]))
     os.mkdir(aside, 0o700)
     if archive is None:
         git.take(site, release["commit"], aside, release["left_out"], limits)
@@ -214,7 +214,7 @@ def main() -> None:
         if module.params["archive"]:
             forget_repository(module, site)
     if module.params["initial_data"] and not module.check_mode:
-        make_folder(os.path.dirname(site["initial_data"]))
+        releases.make_folders(os.path.dirname(site["initial_data"]))
         shutil.move(module.params["initial_data"], site["initial_data"])
         os.chmod(site["initial_data"], 0o600)
         os.chown(site["initial_data"], 0, 0)

@@ -13,8 +13,10 @@ author:
   - The flaskblog.hosting maintainers (@flaskblog)
 description:
   - Builds one virtual environment for each set of requirements and Python. One that is complete is reused.
-  - pip runs as the app's account, so that a package's build script is never root; the result belongs to root.
-  - Where the installation fails, what was built is removed and the environment in use stays in use.
+  - pip runs as the build account, which no app uses, in a transient unit that sees no data and no settings of a blog,
+    and that ends with every process it started. Then root takes over what was built.
+  - If the installation fails, what was built is removed and the environment in use stays in use.
+  - An environment that is complete, but that the app cannot enter, gets its mode back and is not rebuilt.
 extends_documentation_fragment:
   - flaskblog.hosting.site
   - flaskblog.hosting.site.release
@@ -22,7 +24,7 @@ extends_documentation_fragment:
   - flaskblog.hosting.site.without_diff
 options:
   timeout:
-    description: Seconds that one call of pip may take.
+    description: Seconds that a build may take until it is ended with all its processes.
     type: int
     default: 1800
 """
@@ -37,136 +39,94 @@ EXAMPLES = r"""
 RETURN = r"""
 packages:
   description: What is installed, as C(name-version).
-  returned: when changed
+  returned: when it was built
+  type: list
+  elements: str
+corrected:
+  description: The attributes of an existing environment that were corrected.
+  returned: when it was there already
   type: list
   elements: str
 """
 
-import grp
 import json
 import os
 import pwd
-import shutil
-import subprocess
 import sys
+import tarfile
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import IO, Any, NamedTuple
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.flaskblog.hosting.plugins.module_utils import releases
+from ansible_collections.flaskblog.hosting.plugins.module_utils import (
+    build,
+    build_program,
+    host,
+    pip_settings,
+    releases,
+    takeover,
+    venvs,
+)
 from ansible_collections.flaskblog.hosting.plugins.module_utils import site as live
-
-#: A failed pip says why in its last lines.
-LAST_LINES = 25
 
 PYTHON = "/usr/bin/python3"
 
 #: The wheels that Debian's ensurepip installs from (packages python3-pip-whl and python3-setuptools-whl).
 WHEELS = Path("/usr/share/python-wheels")
 
-#: What C(bin/pip) of an environment does (https://packaging.python.org/en/latest/specifications/entry-points/).
-PIP_SCRIPT = """from pip._internal.cli.main import main
-
-raise SystemExit(main())
-"""
-
-#: Where a copy of the source lies while, or as long as, pip needs one that it may write.
+#: Where a copy of the release lies while, or as long as, pip needs one.
 SOURCE = "source"
 
+#: End of the name of the directory that pip leaves for each distribution.
+DISTRIBUTION = ".dist-info"
 
-class BuildError(Exception):
-    """The environment could not be built; the message holds the last lines of what was said."""
+#: Seconds to wait for other processes of the build account, such as Git's for another run.
+OTHERS_TIMEOUT = 120
 
 
-class Builder:
-    """Runs Python's tools as the app's account."""
+class Built(NamedTuple):
+    """What a build installed (C(name-version)), and what the takeover removed."""
 
-    def __init__(self, site: dict[str, Any], timeout: int, lock: int) -> None:
-        self.lock = lock
-        self.account = pwd.getpwnam(site["user"])
-        self.group = grp.getgrnam(site["group"]).gr_gid
-        self.timeout = timeout
-        self.environment = {
-            "HOME": site["cache"],
-            "LANG": "C.UTF-8",
-            "PATH": "/usr/bin:/bin",
+    packages: list[str]
+    removed: list[str]
+
+
+def wheels() -> list[str]:
+    """Return the wheels that a new environment is filled from; none if Debian's are missing."""
+    names = ["pip"] if sys.version_info >= (3, 12) else ["pip", "setuptools"]
+    found = [str(wheel) for name in names for wheel in sorted(WHEELS.glob(f"{name}-*.whl"))[-1:]]
+    return found if len(found) == len(names) else []
+
+
+def plan(site: dict[str, Any], release: dict[str, Any]) -> dict[str, Any]:
+    """Return what the program in the unit has to do (module_utils/build_program.py)."""
+    folder = release["venv_path"]
+    app_dir = os.path.relpath(release["app_path"], release["path"])
+    source = os.path.normpath(f"{folder}/{SOURCE}/{app_dir}")
+    pip = [f"{folder}/bin/python", "-m", "pip", "install"]
+    fallback = None
+    if release["is_project"] and release["dependencies"] is not None:
+        # Many an application names a build system and cannot be built, as it was never meant to be a package. Its code
+        # comes from the release in any case, so what it depends on is enough.
+        fallback = [*pip, *release["dependencies"], *release["packages"]]
+    return {
+        "folder": folder,
+        "wheels": wheels(),
+        "source": f"{folder}/{SOURCE}",
+        "keep_source": release["keep_source"],
+        "cwd": source,
+        "environment": build.environment(site["cache"])
+        | {
             "PIP_CACHE_DIR": f"{site['cache']}/pip",
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
             "PIP_NO_INPUT": "1",
             "PIP_PROGRESS_BAR": "off",
-        } | {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")}
-
-    def run(self, *command: str, cwd: str = "/") -> None:
-        """Run a command as the app's account.
-
-        :raises BuildError: where it fails or takes too long.
-        """
-        try:
-            result = subprocess.run(
-                command,
-                cwd=cwd,
-                env=self.environment,
-                user=self.account.pw_uid,
-                group=self.group,
-                extra_groups=[],
-                umask=0o022,
-                pass_fds=(self.lock,),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
-                timeout=self.timeout,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise BuildError(f"'{' '.join(command[:4])} ...' took longer than {self.timeout} s") from None
-        if result.returncode:
-            last = "\n".join(result.stdout.splitlines()[-LAST_LINES:])
-            raise BuildError(f"'{' '.join(command)}' failed:\n{last}")
-
-
-def make(builder: Builder, folder: str) -> None:
-    """Make an environment with what C(python3 -m venv) puts into it, in a third of its time.
-
-    ensurepip starts a pip of its own to install pip from a wheel of Debian's, which is unpacking it. Where the wheels
-    are not, ensurepip does it.
-    """
-    names = ["pip"] if sys.version_info >= (3, 12) else ["pip", "setuptools"]
-    wheels = [wheel for name in names for wheel in sorted(WHEELS.glob(f"{name}-*.whl"))[-1:]]
-    if len(wheels) < len(names):
-        builder.run(PYTHON, "-m", "venv", folder)
-        return
-    builder.run(PYTHON, "-m", "venv", "--without-pip", folder)
-    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    for wheel in wheels:
-        builder.run(PYTHON, "-m", "zipfile", "--extract", str(wheel), f"{folder}/lib/{version}/site-packages")
-    script = Path(folder, "bin", "pip")
-    script.write_text(f"#!{folder}/bin/python3\n{PIP_SCRIPT}", encoding="utf-8")
-    script.chmod(0o755)
-
-
-def install(builder: Builder, folder: str, release: dict[str, Any]) -> list[str]:
-    """Install what a release requires and return what is there then, as C(name-version)."""
-    make(builder, folder)
-    pip = [f"{folder}/bin/python", "-m", "pip", "install"]
-    source = release["app_path"]
-    if release["copy_source"]:
-        shutil.copytree(release["path"], f"{folder}/{SOURCE}", symlinks=True, ignore_dangling_symlinks=True)
-        give(f"{folder}/{SOURCE}", builder.account.pw_uid, builder.group)
-        source = os.path.normpath(f"{folder}/{SOURCE}/{os.path.relpath(release['app_path'], release['path'])}")
-    try:
-        for step in install_arguments(release, source):
-            builder.run(*pip, *step, cwd=source)
-    except BuildError:
-        # Many an application names a build system and cannot be built, as it was never meant to be a package. Its
-        # code comes from the release in any case, so what it depends on is enough.
-        if release["dependencies"] is None or not release["is_project"]:
-            raise
-        builder.run(*pip, *release["dependencies"], *release["packages"], cwd=source)
-    if not release["keep_source"]:
-        shutil.rmtree(f"{folder}/{SOURCE}", ignore_errors=True)
-    return sorted(path.stem for path in Path(folder).glob("lib/python*/site-packages/*.dist-info"))
+        },
+        "steps": [[*pip, *step] for step in install_arguments(release, source)],
+        "fallback": fallback,
+    }
 
 
 def install_arguments(release: dict[str, Any], source: str) -> list[list[str]]:
@@ -187,46 +147,95 @@ def install_arguments(release: dict[str, Any], source: str) -> list[list[str]]:
     return [[*wanted, *release["packages"]]]
 
 
-def give(folder: str, uid: int, gid: int) -> None:
-    """Give a whole tree to an account, without following a link."""
-    os.lchown(folder, uid, gid)
-    for parent, directories, files, descriptor in os.fwalk(folder):
-        del parent
-        for name in [*directories, *files]:
-            os.chown(name, uid, gid, dir_fd=descriptor, follow_symlinks=False)
+def feed(stream: IO[bytes], todo: dict[str, Any], release: str) -> None:
+    """Write the plan, and the release as a tar archive: the build account may not read the release itself."""
+    stream.write(json.dumps(todo).encode() + b"\n")
+    with tarfile.open(fileobj=stream, mode="w|") as tar:
+        tar.add(release, arcname=".")
 
 
-def build(site: dict[str, Any], release: dict[str, Any], timeout: int) -> list[str] | None:
-    """Build an environment in its final place, where its scripts must find it, and mark it complete at the end.
+def source_of(program: ModuleType) -> str:
+    """Return the text of a module, which can lie in the zip file that Ansible brings."""
+    # zipimporter has this method of importlib.abc.InspectLoader, and Ansible's own loader returns bytes.
+    text: str | bytes = program.__loader__.get_source(program.__name__)  # type: ignore[union-attr]
+    return os.fsdecode(text)
 
-    :returns: what is installed, or None where another run has built it meanwhile.
-    :raises BuildError: after what was built has been removed.
+
+def make(site: dict[str, Any], release: dict[str, Any], timeout: int) -> Built | None:
+    """Build an environment aside, take it over and put it in its place.
+
+    :returns: None if another run has built it meanwhile.
+    :raises build.BuildError, takeover.TakeoverError, OSError: after what was built has been removed.
     """
-    with live.building(site["name"]) as lock:
-        if os.path.exists(f"{release['venv_path']}/{releases.COMPLETE}"):
+    with live.building(site["name"]):
+        if releases.check_venv(release["venv_path"]) != [releases.NOT_BUILT]:
             return None
-        return build_locked(site, release, Builder(site, timeout, lock))
+        build.stop(site["name"])  # left by a run that was killed
+        aside = f"{release['venv_path']}{venvs.ASIDE}"
+        try:
+            return make_locked(site, release, timeout, aside)
+        finally:
+            takeover.remove_tree(aside)
 
 
-def build_locked(site: dict[str, Any], release: dict[str, Any], builder: Builder) -> list[str]:
-    """Build an environment while no other run does."""
-    folder = release["venv_path"]
-    shutil.rmtree(folder, ignore_errors=True)
-    for path in (site["cache"], folder):
-        os.makedirs(path, mode=0o755, exist_ok=True)
-        os.chown(path, builder.account.pw_uid, builder.group)
-    try:
-        packages = install(builder, folder, release)
-        give(folder, 0, 0)
-        temporary = f"{folder}/{releases.COMPLETE}.new"
-        with open(temporary, "w", encoding="utf-8") as handle:
-            json.dump({"packages": packages}, handle, indent=1)
-        live.note_pending(f"{site['name']}.activate")
-        os.rename(temporary, f"{folder}/{releases.COMPLETE}")
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    return packages
+def make_locked(site: dict[str, Any], release: dict[str, Any], timeout: int, aside: str) -> Built:
+    """Build an environment while no other run does.
+
+    In its unit it lies at its final path, which its programs have in them. Under its own name it appears complete.
+    """
+    account = account_of(site)
+    venvs.prepare(aside, site["cache"], account)
+    folder, todo = release["venv_path"], plan(site, release)
+    job = build.Job(
+        name=site["name"],
+        account=site["build_user"],
+        command=[PYTHON, "-I", "-c", source_of(build_program)],
+        timeout=timeout,
+        writable={aside: folder, site["cache"]: site["cache"]},
+        readable=pip_settings.local_paths(),
+    )
+    build.run(job, lambda stream: feed(stream, todo, release["path"]))
+    host.wait_for_the_end(account.pw_uid, OTHERS_TIMEOUT)
+    taken = takeover.take_over(aside, account.pw_uid, releases.ROOT)
+    built = Built(installed(taken.directories), [takeover.shown(path) for path in taken.removed])
+    venvs.mark(aside, {"packages": built.packages})
+    live.note_pending(f"{site['name']}.activate")
+    venvs.put_in_place(aside, folder)
+    return built
+
+
+def account_of(site: dict[str, Any]) -> pwd.struct_passwd:
+    """Return the build account; make it if it is missing.
+
+    :raises build.BuildError: if it is not an account of its own.
+    """
+    host.ensure_account(site["build_user"])
+    account = pwd.getpwnam(site["build_user"])
+    if account.pw_uid in (0, pwd.getpwnam(site["user"]).pw_uid):
+        raise build.BuildError(
+            f"The account {account.pw_name} has the uid {account.pw_uid}, which is root's or the app's. Give it one of"
+            " its own (usermod --uid)."
+        )
+    return account
+
+
+def installed(directories: Iterable[str]) -> list[str]:
+    """Return the distributions in an environment, as C(name-version), from the paths of its directories."""
+    found = (path.split("/") for path in directories if path.endswith(DISTRIBUTION))
+    return sorted(
+        takeover.shown(parts[3].removesuffix(DISTRIBUTION))
+        for parts in found
+        if len(parts) == 4 and parts[0] == "lib" and parts[2] == "site-packages"
+    )
+
+
+def made(built: Built | None, folder: str, warn: Callable[[str], None]) -> dict[str, Any]:
+    """Return the module's result, and warn of what the takeover removed."""
+    if built is None:
+        return {"changed": False}
+    for path in built.removed:
+        warn(f"{folder}/{path} was a FIFO, a socket or a device, which the build left, and was removed.")
+    return {"changed": True, "packages": built.packages}
 
 
 def main() -> None:
@@ -239,21 +248,21 @@ def main() -> None:
         supports_check_mode=True,
     )
     site, release = module.params["site"], module.params["release"]
-    if os.path.exists(f"{release['venv_path']}/{releases.COMPLETE}"):
-        module.exit_json(changed=False)
-    if module.check_mode:
-        module.exit_json(changed=True)
+    folder = release["venv_path"]
+    wrong = releases.check_venv(folder)
+    if not wrong or module.check_mode:
+        module.exit_json(changed=bool(wrong))
     os.nice(releases.YIELDING)
     try:
-        packages = build(site, release, module.params["timeout"])
-    except (BuildError, OSError, KeyError) as problem:
+        if wrong != [releases.NOT_BUILT]:
+            venvs.correct(folder)
+            module.exit_json(changed=True, corrected=wrong)
+        result = made(make(site, release, module.params["timeout"]), folder, module.warn)
+    except (build.BuildError, takeover.TakeoverError, OSError, KeyError) as problem:
         module.fail_json(
-            msg=f"The virtual environment {release['venv_path']} cannot be built; the one in use stays in use."
-            f"\n{problem}"
+            msg=f"The virtual environment {folder} cannot be built; the one in use stays in use.\n{problem}"
         )
-    if packages is None:
-        module.exit_json(changed=False)
-    module.exit_json(changed=True, packages=packages)
+    module.exit_json(**result)
 
 
 if __name__ == "__main__":

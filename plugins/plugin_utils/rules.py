@@ -27,6 +27,8 @@ from ansible_collections.flaskblog.hosting.plugins.plugin_utils.problems import 
 #: (useradd(8)), and the longest of our own suffixes must still fit a unit's.
 NAME = re.compile(r"[a-z][a-z0-9-]{0,30}[a-z0-9]|[a-z]")
 ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
+#: Names of accounts that build environments (C(build_user) in the role's C(vars/main.yml)).
+BUILD_ACCOUNT = re.compile(r".*-build|build-[0-9a-f]{16}")
 #: C(module:callable), where the callable may be an attribute of an attribute, or a factory with its arguments.
 WSGI = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(\(.*\))?")
 #: Calendar expressions of systemd.time(7).
@@ -97,6 +99,9 @@ def _accounts(values: Mapping[str, Any]) -> Iterator[str]:
             yield problem(variable, value, "it is no valid name of an account", "Leave it out, or name an account")
         elif value == "root":
             yield problem(variable, value, "a hole in the app would then be a hole in the server", "Leave it out")
+        elif BUILD_ACCOUNT.fullmatch(value):
+            rule = "an app could then change what a blog's build account builds"
+            yield problem(variable, value, rule, "Leave it out, or name another account")
 
 
 def not_a_number(variable: str, value: Any) -> Iterator[str]:

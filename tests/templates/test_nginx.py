@@ -394,6 +394,7 @@ def test_two_blogs_of_a_host_share_no_name(render: Any) -> None:
         "/etc/nginx/sites-enabled/default",
         "/etc/tmpfiles.d/flask-blog-hosting.conf",
         "/run/flask-blog-hosting",
+        "/var/cache/flask-blog-hosting",
     }
     kinds = ("geo", "map", "upstream", "limit_conn_zone")
     made = [

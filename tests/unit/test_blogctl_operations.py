@@ -76,14 +76,10 @@ ODD = {
     "seconds of waiting that are text": line(details={"waited": "long"}),
     "half a character": line(who="\ud800"),
 }
-BROKEN = {
-    "seconds of waiting that are text": pytest.mark.xfail(strict=True, reason="releases formats them as a number"),
-    "half a character": pytest.mark.xfail(strict=True, reason="print() refuses it"),
-}
 
 
 def params(kinds: dict[str, bytes]) -> list[Any]:
-    return [pytest.param(text, id=kind, marks=BROKEN.get(kind, ())) for kind, text in kinds.items()]
+    return [pytest.param(text, id=kind) for kind, text in kinds.items()]
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import os
 import pwd
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -217,7 +218,9 @@ def test_the_build_account_is_made_once_and_cannot_log_in(monkeypatch: pytest.Mo
     assert host.ensure_account("blog-build") is True
     assert host.ensure_account("blog-build") is False
     (command,) = useradd.commands
-    assert {"--system", "--no-create-home", "--home-dir=/nonexistent", "--shell=/usr/sbin/nologin"} < set(command)
+    line = " ".join(command)
+    for option in ("--system", "--no-create-home", "--home-dir /nonexistent", "--shell /usr/sbin/nologin"):
+        assert option in line
 
 
 def test_an_account_is_made_although_somebody_else_makes_one_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,3 +240,28 @@ def test_root_under_another_name_is_no_build_account(monkeypatch: pytest.MonkeyP
     Useradd(monkeypatch).accounts["blog-build"] = 0
     with pytest.raises(OSError, match="root under another name"):
         host.ensure_account("blog-build")
+
+
+def test_the_build_account_that_is_made_is_the_one_that_the_plan_wants(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = host.build_account("blog-build")
+    useradd = Useradd(monkeypatch)
+    host.ensure_account("blog-build")
+    assert {wanted["home"], wanted["shell"], wanted["name"]} <= set(useradd.commands[0])
+    assert wanted["dedicated"] is True
+
+
+def test_processes_of_an_account_are_found_even_if_they_hide_their_memory() -> None:
+    # PR_SET_DUMPABLE (4): /proc/PID is root's then.
+    code = "import ctypes, sys; ctypes.CDLL(None).prctl(4, 0); print('ready', flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert process.pid in host.processes_of(os.getuid())
+        assert process.pid not in host.processes_of(os.getuid() + 1)
+        process.kill()
+
+
+def test_an_account_without_processes_is_not_waited_for_and_one_with_some_is_an_error() -> None:
+    host.wait_for_the_end(4_000_000_000, 0)
+    with pytest.raises(TimeoutError, match=f"still has processes after 0 s: .*{os.getpid()}"):
+        host.wait_for_the_end(os.getuid(), 0)

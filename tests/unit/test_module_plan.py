@@ -79,12 +79,14 @@ def arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, me: Any) -> dict[
     monkeypatch.setattr(host, "account_differs", lambda _: False)
     active = {"ActiveState": "active", "UnitFileState": "enabled", "MainPID": "42"}
     monkeypatch.setattr(host, "show_units", lambda names: {name: dict(active) for name in names})
+    monkeypatch.setattr(releases, "ROOT", (me.uid, me.gid))
     monkeypatch.setattr(releases, "check_release", lambda *_: [])
     monkeypatch.setattr(live, "reasons_to_activate", lambda *_: [])
     monkeypatch.setattr(names, "problems", lambda *_: [])
     monkeypatch.setattr(probe, "ask", lambda _: [])
     venv = tmp_path / "venvs" / releases.venv_id("needs", host.python_version())
     venv.mkdir(parents=True)
+    venv.chmod(0o755)
     (venv / releases.COMPLETE).touch()
     (tmp_path / "link").symlink_to("/opt/blog/releases/abc")
     (tmp_path / "settings").write_text("text\n")
@@ -93,6 +95,7 @@ def arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, me: Any) -> dict[
         "name": "blog",
         "user": me.user,
         "group": me.group,
+        "build_user": "blog-build",
         "host": "blog.test",
         "port": 80,
         "link": str(tmp_path / "link"),
@@ -192,6 +195,26 @@ def test_a_missing_account_a_stopped_unit_and_a_waiting_reload_are_found(
     assert {"account", "state"} <= set(layers(outcome))
     assert "not running" in words(outcome)
     assert "not reloaded since its files changed" in words(outcome)
+
+
+def test_a_missing_build_account_is_made_with_the_others(
+    arguments: dict[str, Any], run_module: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "account_differs", lambda account: account == host.build_account("blog-build"))
+    outcome = run_module(module, **arguments)
+    assert layers(outcome) == ["account", "verify"]
+    assert "'name': 'blog-build'" in words(outcome)
+
+
+@pytest.mark.parametrize("mode", [0o700, 0o750, 0o777])
+def test_an_environment_that_the_app_cannot_enter_or_others_can_change_is_found(
+    arguments: dict[str, Any], run_module: Any, mode: int
+) -> None:
+    venv = Path(arguments["site"]["venvs"], releases.venv_id("needs", host.python_version()))
+    venv.chmod(mode)
+    outcome = run_module(module, **arguments)
+    assert layers(outcome) == ["activate", "venv", "verify"]
+    assert f"mode {mode:04o} -> 0755" in words(outcome)
 
 
 def test_the_text_of_a_secret_file_comes_in_an_argument_of_its_own(arguments: dict[str, Any], run_module: Any) -> None:

@@ -88,6 +88,19 @@ def test_the_app_can_read_its_release_and_nginx_what_is_served(arguments: dict[s
     assert folder.stat().st_mode & 0o777 == 0o751
 
 
+def test_the_folders_above_a_release_can_be_passed_with_every_umask(
+    arguments: dict[str, Any], run_module: Run, tmp_path: Path
+) -> None:
+    arguments["release"]["path"] = str(tmp_path / "opt" / "blog" / "releases" / "abc")
+    before = os.umask(0o077)
+    try:
+        run_module(module, **arguments)
+    finally:
+        os.umask(before)
+    for folder in list(Path(arguments["release"]["path"]).parents)[:3]:
+        assert folder.stat().st_mode & 0o7777 == 0o755, folder
+
+
 def test_a_release_says_what_it_is(arguments: dict[str, Any], run_module: Run) -> None:
     run_module(module, **arguments)
     manifest = json.loads((Path(arguments["release"]["path"]) / releases.MANIFEST).read_text())

@@ -1,19 +1,21 @@
-"""A virtual environment is built beside the one in use, by an ordinary account, and is complete or gone."""
+"""A virtual environment is built by the build account, taken over by root, and is complete or gone."""
 
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
+import tarfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import IO, Any
 
 import pytest
-from ansible_collections.flaskblog.hosting.plugins.module_utils import releases
+from ansible_collections.flaskblog.hosting.plugins.module_utils import build, host, releases, venvs
 from ansible_collections.flaskblog.hosting.plugins.module_utils import site as live
 from ansible_collections.flaskblog.hosting.plugins.modules import venv as module
 
@@ -52,219 +54,310 @@ def test_pip_is_called_as_the_source_asks_for(release: dict[str, Any], steps: li
     assert module.install_arguments({**RELEASE, **release}, "/app") == steps
 
 
-class FakeTools:
-    """Python's tools: they succeed, but for a call that a test lets fail, and leave what a test looks for."""
+class FakeUnit:
+    """The build account's unit: it fails if a test wants it to, and leaves what a test looks for."""
 
-    def __init__(self, failing: str = "") -> None:
-        self.failing = failing
-        self.calls: list[tuple[list[str], dict[str, Any]]] = []
+    def __init__(self) -> None:
+        self.failure = ""
+        self.jobs: list[build.Job] = []
+        self.inputs: list[bytes] = []
+        self.leave: Callable[[Path], None] = lambda _: None
 
-    def __call__(self, command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
-        command = list(command)
-        self.calls.append((command, options))
-        if self.failing == "timeout":
-            raise subprocess.TimeoutExpired(command, 1)
-        if command[1:3] == ["-m", "venv"]:
-            (Path(command[-1]) / "lib/python3.11/site-packages/Flask-3.1.3.dist-info").mkdir(parents=True)
-        failed = bool(self.failing) and self.failing in command
-        lines = "\n".join(f"line {number}" for number in range(40))
-        return subprocess.CompletedProcess(command, int(failed), stdout=f"{lines}\nno such package" if failed else "")
+    def __call__(self, job: build.Job, feed: Callable[[IO[bytes]], None]) -> str:
+        stream = io.BytesIO()
+        feed(stream)
+        self.jobs.append(job)
+        self.inputs.append(stream.getvalue())
+        folder = self.folder()
+        (folder / "lib/python3.11/site-packages/Flask-3.1.3.dist-info").mkdir(parents=True)
+        (folder / "bin").mkdir()
+        (folder / "bin" / "gunicorn").touch(0o777)
+        self.leave(folder)
+        if self.failure:
+            raise build.BuildError(self.failure)
+        return ""
+
+    def folder(self) -> Path:
+        """Return the folder that is built in."""
+        return Path(next(iter(self.jobs[-1].writable)))
+
+    def plan(self) -> dict[str, Any]:
+        """Return what the program was told."""
+        return dict(json.loads(self.inputs[-1].split(b"\n")[0]))
 
 
 @pytest.fixture
-def arguments(tmp_path: Path, me: Any, monkeypatch: pytest.MonkeyPatch, ownerless: list[Any]) -> dict[str, Any]:
+def unit(monkeypatch: pytest.MonkeyPatch) -> FakeUnit:
+    fake = FakeUnit()
+    monkeypatch.setattr(build, "run", fake)
+    return fake
+
+
+@pytest.fixture
+def stopped(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The blogs whose unit is stopped."""
+    names: list[str] = []
+    monkeypatch.setattr(build, "stop", names.append)
+    return names
+
+
+@pytest.fixture
+def arguments(tmp_path: Path, me: Any, monkeypatch: pytest.MonkeyPatch, stopped: list[str]) -> dict[str, Any]:
     monkeypatch.setattr(live, "PENDING", tmp_path / "pending")
     monkeypatch.setattr(live, "LOCKS", tmp_path / "lock")
-    monkeypatch.setattr(os, "lchown", lambda *_: None)
-    monkeypatch.setattr(module, "WHEELS", tmp_path / "no-wheels")
+    monkeypatch.setattr(releases, "ROOT", (me.uid, me.gid))
+    monkeypatch.setattr(host, "wait_for_the_end", lambda *_: None)
+    monkeypatch.setattr(module, "account_of", lambda _: SimpleNamespace(pw_uid=me.uid, pw_gid=me.gid))
     release = tmp_path / "releases" / "abc"
-    release.mkdir(parents=True)
+    (release / "web").mkdir(parents=True)
     (release / "requirements.txt").write_text("flask\n")
     paths = {"path": str(release), "app_path": str(release), "venv_path": str(tmp_path / "venvs" / "def")}
-    site = {"name": "blog", "user": me.user, "group": me.group, "cache": str(tmp_path / "cache")}
+    site = {
+        "name": "blog",
+        "user": me.user,
+        "group": me.group,
+        "build_user": "blog-build",
+        "cache": str(tmp_path / "cache" / "blog"),
+    }
     return {"site": site, "release": {**RELEASE, **paths}}
 
 
-def use(monkeypatch: pytest.MonkeyPatch, failing: str = "") -> FakeTools:
-    tools = FakeTools(failing)
-    monkeypatch.setattr(subprocess, "run", tools)
-    return tools
+def folder_of(arguments: dict[str, Any]) -> Path:
+    return Path(arguments["release"]["venv_path"])
 
 
 def test_an_environment_is_built_marked_complete_and_reused(
-    arguments: dict[str, Any], run_module: Any, monkeypatch: pytest.MonkeyPatch
+    arguments: dict[str, Any], run_module: Any, unit: FakeUnit
 ) -> None:
-    tools = use(monkeypatch)
     outcome = run_module(module, **arguments)
     assert outcome.said["changed"] is True
     assert outcome.said["packages"] == ["Flask-3.1.3"]
-    folder = Path(arguments["release"]["venv_path"])
+    folder = folder_of(arguments)
     assert json.loads((folder / releases.COMPLETE).read_text()) == {"packages": ["Flask-3.1.3"]}
+    assert os.listdir(folder.parent) == ["def"]
     assert live.is_pending("blog.activate")
-    calls = len(tools.calls)
     assert run_module(module, **arguments).said["changed"] is False
-    assert len(tools.calls) == calls
+    assert len(unit.jobs) == 1
 
 
-def test_pip_is_unpacked_where_debian_has_its_wheel(
-    arguments: dict[str, Any], run_module: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_a_build_runs_as_the_build_account_and_writes_its_folder_and_its_cache_alone(
+    arguments: dict[str, Any], run_module: Any, unit: FakeUnit
 ) -> None:
-    wheels = tmp_path / "wheels"
-    wheels.mkdir()
+    run_module(module, **arguments)
+    (job,) = unit.jobs
+    folder, cache = arguments["release"]["venv_path"], arguments["site"]["cache"]
+    assert job.account == "blog-build"
+    assert job.writable == {f"{folder}.incomplete": folder, cache: cache}
+    assert job.timeout == 1800
+    plan = unit.plan()
+    assert plan["environment"]["PIP_CACHE_DIR"] == f"{cache}/pip"
+    pip = [f"{folder}/bin/python", "-m", "pip", "install"]
+    assert plan["steps"] == [[*pip, "--requirement", f"{folder}/source/requirements.txt", "gunicorn", "gunicorn<24"]]
+    assert plan["fallback"] is None
+
+
+def test_the_release_travels_as_a_stream_since_the_build_account_may_not_read_it(
+    arguments: dict[str, Any], run_module: Any, unit: FakeUnit
+) -> None:
+    run_module(module, **arguments)
+    assert arguments["release"]["path"] not in str(unit.jobs[0])
+    archive = unit.inputs[0].split(b"\n", 1)[1]
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        assert sorted(tar.getnames()) == [".", "./requirements.txt", "./web"]
+
+
+def test_a_project_falls_back_to_what_it_depends_on(arguments: dict[str, Any], run_module: Any, unit: FakeUnit) -> None:
+    arguments["release"] |= {"is_project": True, "dependencies": ["flask"], "requirements_file": "pyproject.toml"}
+    arguments["release"]["app_path"] += "/web"
+    run_module(module, **arguments)
+    plan = unit.plan()
+    assert plan["cwd"] == f"{folder_of(arguments)}/source/web"
+    assert plan["steps"][0][-3:] == [plan["cwd"], "gunicorn", "gunicorn<24"]
+    assert plan["fallback"][-3:] == ["flask", "gunicorn", "gunicorn<24"]
+
+
+def test_pip_is_unpacked_from_the_newest_of_debians_wheels(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(module, "WHEELS", tmp_path)
+    assert module.wheels() == [], "ensurepip does it then"
     for name in ("pip-23.0.1-py3-none-any.whl", "pip-25.1.1-py3-none-any.whl", "setuptools-66.1.1-py3-none-any.whl"):
-        (wheels / name).touch()
-    monkeypatch.setattr(module, "WHEELS", wheels)
-    folder = Path(arguments["release"]["venv_path"])
-    (folder / "bin").mkdir(parents=True)
-    monkeypatch.setattr(module.shutil, "rmtree", lambda *_, **__: None)
-    tools = use(monkeypatch)
-    run_module(module, **arguments)
-    commands = [command for command, _ in tools.calls]
-    assert commands[0] == ["/usr/bin/python3", "-m", "venv", "--without-pip", str(folder)]
-    unpacked = [Path(command[4]).name for command in commands if command[1:3] == ["-m", "zipfile"]]
-    assert unpacked[0] == "pip-25.1.1-py3-none-any.whl", "the newest one, once"
-    assert ("setuptools-66.1.1-py3-none-any.whl" in unpacked) == (sys.version_info < (3, 12)), "as ensurepip does"
-    script = folder / "bin" / "pip"
-    assert script.read_text().startswith(f"#!{folder}/bin/python3\n")
-    assert script.stat().st_mode & 0o111 == 0o111
+        (tmp_path / name).touch()
+    names = [Path(wheel).name for wheel in module.wheels()]
+    assert names[0] == "pip-25.1.1-py3-none-any.whl"
+    assert ("setuptools-66.1.1-py3-none-any.whl" in names) == (sys.version_info < (3, 12)), "as ensurepip does"
 
 
-def test_pip_is_never_root(
-    arguments: dict[str, Any], run_module: Any, monkeypatch: pytest.MonkeyPatch, me: Any
+def test_what_the_build_left_is_roots_before_it_gets_its_name(
+    arguments: dict[str, Any], run_module: Any, unit: FakeUnit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.test")
-    monkeypatch.setenv("AWS_SECRET", "not for pip")
-    tools = use(monkeypatch)
-    run_module(module, **arguments)
-    assert tools.calls
-    for _, options in tools.calls:
-        assert (options["user"], options["group"], options["extra_groups"]) == (me.uid, me.gid, [])
-        assert options["env"]["HOME"] == arguments["site"]["cache"]
-        assert options["env"]["HTTPS_PROXY"] == "http://proxy.test"
-        assert "AWS_SECRET" not in options["env"]
+    mark = venvs.mark
+
+    def marked(folder: str, content: dict[str, Any]) -> None:
+        assert Path(folder, "bin", "gunicorn").stat().st_mode & 0o7777 == 0o755, "no longer writable for everybody"
+        assert not folder_of(arguments).exists()
+        mark(folder, content)
+
+    def leave(folder: Path) -> None:
+        (folder / "bin" / "gunicorn").chmod(0o777)
+        os.mkfifo(folder / "bin" / "fifo")
+
+    unit.leave = leave
+    monkeypatch.setattr(venvs, "mark", marked)
+    assert run_module(module, **arguments).said["changed"] is True
+    assert not (folder_of(arguments) / "bin" / "fifo").exists()
 
 
-def test_a_built_environment_belongs_to_root(
-    arguments: dict[str, Any], run_module: Any, monkeypatch: pytest.MonkeyPatch, ownerless: list[tuple[str, int, int]]
+def test_what_the_takeover_removed_is_a_warning() -> None:
+    warnings: list[str] = []
+    result = module.made(module.Built(["flask-3"], ["bin/fifo"]), "/opt/blog/venvs/abc", warnings.append)
+    assert result == {"changed": True, "packages": ["flask-3"]}
+    assert warnings[0].startswith("/opt/blog/venvs/abc/bin/fifo was a FIFO, a socket or a device")
+
+
+def test_processes_of_the_build_account_are_waited_for_before_root_takes_over(
+    arguments: dict[str, Any], run_module: Any, unit: FakeUnit, me: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    use(monkeypatch)
-    run_module(module, **arguments)
-    assert ("Flask-3.1.3.dist-info", 0, 0) in ownerless
+    def still_there(uid: int, _: float) -> None:
+        assert uid == me.uid
+        raise TimeoutError("the account 999 still has processes")
+
+    monkeypatch.setattr(host, "wait_for_the_end", still_there)
+    outcome = run_module(module, **arguments)
+    assert outcome.failed
+    assert "still has processes" in outcome.said["msg"]
+    assert os.listdir(folder_of(arguments).parent) == []
 
 
-@pytest.mark.parametrize("failing", ["pip", "timeout"])
-def test_an_environment_that_cannot_be_built_is_removed_with_pips_last_words(
-    arguments: dict[str, Any], run_module: Any, monkeypatch: pytest.MonkeyPatch, failing: str
+@pytest.mark.parametrize("failure", ["no such package", "It took longer than 1800 s."])
+def test_an_environment_that_cannot_be_built_is_removed_with_the_last_words(
+    arguments: dict[str, Any], run_module: Any, unit: FakeUnit, failure: str
 ) -> None:
-    use(monkeypatch, failing)
+    unit.failure = failure
     outcome = run_module(module, **arguments)
     assert outcome.failed
     assert "the one in use stays in use" in outcome.said["msg"]
-    if failing == "pip":
-        assert outcome.said["msg"].endswith("no such package")
-        assert "line 1\n" not in outcome.said["msg"], "the last lines are enough"
-    else:
-        assert "took longer than 1800 s" in outcome.said["msg"]
-    assert not Path(arguments["release"]["venv_path"]).exists()
+    assert outcome.said["msg"].endswith(failure)
+    assert os.listdir(folder_of(arguments).parent) == []
     assert not live.is_pending("blog.activate")
 
 
-def test_half_an_environment_of_an_interrupted_run_is_built_anew(
-    arguments: dict[str, Any], run_module: Any, monkeypatch: pytest.MonkeyPatch
+def test_a_result_that_cannot_be_taken_over_is_removed_however_deep_it_is(
+    arguments: dict[str, Any], run_module: Any, unit: FakeUnit
 ) -> None:
-    half = Path(arguments["release"]["venv_path"]) / "bin"
+    def leave(folder: Path) -> None:
+        descriptor = os.open(folder, os.O_RDONLY)
+        for _ in range(1500):
+            os.mkdir("d", dir_fd=descriptor)
+            inner = os.open("d", os.O_RDONLY, dir_fd=descriptor)
+            os.close(descriptor)
+            descriptor = inner
+        os.close(descriptor)
+
+    unit.leave = leave
+    outcome = run_module(module, **arguments)
+    assert outcome.failed
+    assert "lies deeper than 100 directories" in outcome.said["msg"]
+    assert os.listdir(folder_of(arguments).parent) == []
+
+
+def test_a_unit_and_half_an_environment_of_a_killed_run_are_ended_and_built_anew(
+    arguments: dict[str, Any], run_module: Any, unit: FakeUnit, stopped: list[str]
+) -> None:
+    half = Path(f"{folder_of(arguments)}.incomplete") / "lib64"
     half.mkdir(parents=True)
     (half / "stale").touch()
-    use(monkeypatch)
     assert run_module(module, **arguments).said["changed"] is True
-    assert not (half / "stale").exists()
+    assert stopped == ["blog"]
+    assert not (folder_of(arguments) / "lib64").exists()
 
 
-def test_a_project_is_built_from_a_copy_so_that_the_release_stays_as_it_is(
-    arguments: dict[str, Any], run_module: Any, monkeypatch: pytest.MonkeyPatch
+def test_a_mark_that_a_build_made_itself_counts_for_nothing(
+    arguments: dict[str, Any], run_module: Any, unit: FakeUnit, me: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    project = {"requirements_file": "pyproject.toml", "is_project": True, "copy_source": True}
-    arguments["release"] |= project
-    tools = use(monkeypatch)
+    folder = folder_of(arguments)
+    folder.mkdir(parents=True)
+    (folder / releases.COMPLETE).write_text("{}")
+    (folder / "planted.pth").touch()
+    real = os.lstat
+
+    def foreign(path: str, *rest: Any, **options: Any) -> Any:
+        found = real(path, *rest, **options)
+        if (folder / "planted.pth").exists() and str(path).endswith(releases.COMPLETE):
+            return SimpleNamespace(st_mode=found.st_mode, st_uid=me.uid + 1)
+        return found
+
+    monkeypatch.setattr(os, "lstat", foreign)
+    assert run_module(module, **arguments).said["changed"] is True
+    assert len(unit.jobs) == 1
+    assert not (folder / "planted.pth").exists()
+
+
+def test_an_environment_that_the_app_cannot_enter_is_corrected_and_not_rebuilt(
+    arguments: dict[str, Any], run_module: Any, unit: FakeUnit
+) -> None:
+    folder = folder_of(arguments)
     run_module(module, **arguments)
-    folder = arguments["release"]["venv_path"]
-    pip, options = tools.calls[1]
-    assert f"{folder}/source" in pip
-    assert options["cwd"] == f"{folder}/source"
-    assert not Path(folder, "source").exists(), "it was needed for the build alone"
-
-
-def test_an_editable_installation_keeps_its_copy(
-    arguments: dict[str, Any], run_module: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    arguments["release"] |= {"copy_source": True, "keep_source": True}
-    use(monkeypatch)
-    run_module(module, **arguments)
-    assert Path(arguments["release"]["venv_path"], "source", "requirements.txt").is_file()
-
-
-def test_an_app_that_cannot_be_built_gets_what_it_depends_on(
-    arguments: dict[str, Any], run_module: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    arguments["release"] |= {"is_project": True, "copy_source": True, "dependencies": ["flask"]}
-    tools = use(monkeypatch, failing=f"{arguments['release']['venv_path']}/source")
-    assert not run_module(module, **arguments).failed
-    assert tools.calls[-1][0][-3:] == ["flask", "gunicorn", "gunicorn<24"]
-
-
-def test_check_mode_builds_nothing(arguments: dict[str, Any], run_module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    tools = use(monkeypatch)
+    folder.chmod(0o750)
     assert run_module(module, check_mode=True, **arguments).said["changed"] is True
-    assert tools.calls == []
-    assert not Path(arguments["release"]["venv_path"]).exists()
+    outcome = run_module(module, **arguments)
+    assert outcome.said["corrected"] == ["mode 0750 -> 0755"]
+    assert folder.stat().st_mode & 0o7777 == 0o755
+    assert len(unit.jobs) == 1
 
 
-def test_giving_a_tree_away_follows_no_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "outside").write_text("x")
-    (tmp_path / "tree").mkdir()
-    (tmp_path / "tree" / "link").symlink_to(tmp_path / "outside")
-    followed: list[bool] = []
-    monkeypatch.setattr(os, "lchown", lambda *_: None)
-    monkeypatch.setattr(os, "chown", lambda *_, follow_symlinks=True, **__: followed.append(follow_symlinks))
-    module.give(str(tmp_path / "tree"), 0, 0)
-    assert followed == [False]
-
-
-def test_a_pip_that_lost_its_parent_still_keeps_the_next_run_from_building(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_an_environment_can_be_entered_with_every_umask(
+    arguments: dict[str, Any], run_module: Any, unit: FakeUnit
 ) -> None:
-    monkeypatch.setattr(live, "LOCKS", tmp_path / "lock")
-    with live.building("blog") as lock:
-        orphan = subprocess.Popen(["sleep", "60"], pass_fds=(lock,))
-    began = threading.Event()
-
-    def build() -> None:
-        with live.building("blog"):
-            began.set()
-
-    thread = threading.Thread(target=build)
-    thread.start()
+    before = os.umask(0o077)
     try:
-        assert not began.wait(0.3)
+        run_module(module, **arguments)
     finally:
-        orphan.kill()
-        orphan.wait()
-    assert began.wait(5)
-    thread.join()
+        os.umask(before)
+    folder = folder_of(arguments)
+    for path in (folder.parent, folder, folder / "bin", folder / "bin" / "gunicorn"):
+        assert path.stat().st_mode & 0o7777 == 0o755, path
+
+
+def test_check_mode_builds_nothing(arguments: dict[str, Any], run_module: Any, unit: FakeUnit) -> None:
+    assert run_module(module, check_mode=True, **arguments).said["changed"] is True
+    assert unit.jobs == []
+    assert not folder_of(arguments).parent.exists()
 
 
 def test_an_environment_that_another_run_has_built_meanwhile_is_used(
-    run_module: Any, arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    run_module: Any, arguments: dict[str, Any], unit: FakeUnit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tools = use(monkeypatch)
-    mark = Path(arguments["release"]["venv_path"]) / releases.COMPLETE
-
     @contextlib.contextmanager
     def waited(_: str) -> Iterator[int]:
-        mark.parent.mkdir(parents=True)
-        mark.write_text("{}")
+        folder_of(arguments).mkdir(mode=0o755, parents=True)
+        folder_of(arguments).chmod(0o755)
+        (folder_of(arguments) / releases.COMPLETE).write_text("{}")
         yield 0
 
     monkeypatch.setattr(live, "building", waited)
     assert run_module(module, **arguments).said["changed"] is False
-    assert tools.calls == []
+    assert unit.jobs == []
+
+
+@pytest.mark.parametrize("uid", [0, 1000])
+def test_a_build_account_with_the_uid_of_root_or_of_the_app_is_refused(
+    uid: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "ensure_account", lambda _: False)
+    accounts = {"blog": 1000, "blog-build": uid}
+    monkeypatch.setattr(
+        module.pwd, "getpwnam", lambda name: SimpleNamespace(pw_name=name, pw_uid=accounts[name], pw_gid=1)
+    )
+    with pytest.raises(build.BuildError, match="which is root's or the app's"):
+        module.account_of({"user": "blog", "build_user": "blog-build"})
+
+
+def test_the_programs_text_is_found_in_the_zip_file_that_ansible_brings(tmp_path: Path) -> None:
+    import zipfile
+
+    with zipfile.ZipFile(tmp_path / "modules.zip", "w") as archive:
+        archive.writestr("carried.py", "print('carried')\n")
+    code = "import carried; print(repr(carried.__loader__.get_source(carried.__name__)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={"PYTHONPATH": str(tmp_path / "modules.zip")}, capture_output=True, text=True
+    )
+    assert done.stdout.splitlines() == ["carried", repr("print('carried')\n")]

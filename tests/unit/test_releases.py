@@ -206,3 +206,53 @@ def test_a_manifest_that_agrees_with_a_change_does_not_hide_it(release: tuple[Pa
 def test_a_manifest_that_is_gone_is_noticed(release: tuple[Path, dict[str, Any]], me: Any) -> None:
     (release[0] / releases.MANIFEST).unlink()
     assert check(release, me) == [".release.json: missing or changed"]
+
+
+@pytest.fixture
+def venv(tmp_path: Path, me: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A complete environment; the account that runs the tests stands for root."""
+    monkeypatch.setattr(releases, "ROOT", (me.uid, me.gid))
+    folder = tmp_path / "venv"
+    folder.mkdir()
+    folder.chmod(0o755)
+    (folder / releases.COMPLETE).touch()
+    return folder
+
+
+def test_a_complete_environment_is_whole(venv: Path) -> None:
+    assert releases.check_venv(str(venv)) == []
+
+
+@pytest.mark.parametrize(
+    "damage", ["missing", "no mark", "a link for a mark", "a folder for a mark", "a link", "a file"]
+)
+def test_an_environment_without_roots_mark_has_to_be_built(venv: Path, tmp_path: Path, damage: str) -> None:
+    mark = venv / releases.COMPLETE
+    mark.rename(tmp_path / "mark")
+    if damage == "a link for a mark":
+        mark.symlink_to(tmp_path / "mark")
+    elif damage == "a folder for a mark":
+        mark.mkdir()
+    elif damage != "no mark":
+        (tmp_path / "mark").rename(mark)
+        venv.rename(tmp_path / "elsewhere")
+        if damage == "a link":
+            venv.symlink_to(tmp_path / "elsewhere")
+        elif damage == "a file":
+            venv.touch()
+    assert releases.check_venv(str(venv)) == [releases.NOT_BUILT]
+
+
+def test_an_environment_of_another_account_has_to_be_built(
+    venv: Path, me: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(releases, "ROOT", (me.uid + 1, me.gid))
+    assert releases.check_venv(str(venv)) == [releases.NOT_BUILT]
+
+
+def test_wrong_attributes_of_an_environment_are_named(venv: Path, me: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    venv.chmod(0o2770)
+    assert releases.check_venv(str(venv)) == ["mode 2770 -> 0755"]
+    venv.chmod(0o755)
+    monkeypatch.setattr(releases, "ROOT", (me.uid, me.gid + 1))
+    assert releases.check_venv(str(venv)) == [f"group {me.gid} -> {me.gid + 1}"]

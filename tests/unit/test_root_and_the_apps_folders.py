@@ -41,7 +41,6 @@ def test_the_modules_work_by_descriptors_alone_in_the_apps_folders() -> None:
     assert Code(read(ROOT, PLUGINS, MECHANISM), ALLOWED_PLUGINS).findings() == []
 
 
-@pytest.mark.xfail(strict=False, reason="blogctl does not go through the mechanism yet")
 def test_blogctl_works_by_descriptors_alone_in_the_apps_folders() -> None:
     assert Code(read(ROOT, BLOGCTL, MECHANISM), ALLOWED_BLOGCTL).findings() == []
 

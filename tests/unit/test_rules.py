@@ -150,6 +150,8 @@ BAD = [
     ),
     ("name", "build-0123456789abcdef", "build-0123456789abcdef", "another one could have this name"),
     ("user", "root", "root", "a hole in the server"),
+    ("user", "blog-build", "blog-build", "change what a blog's build account builds"),
+    ("group", "build-0123456789abcdef", "build-0123456789abcdef", "change what a blog's build account builds"),
     ("user", "a user", "a user", "no valid name of an account"),
     ("group", "root", "root", "a hole in the server"),
     ("group", "Über", "Über", "no valid name of an account"),

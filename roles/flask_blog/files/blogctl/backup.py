@@ -103,13 +103,17 @@ def _store(one: data.Handed, aside: Path, earlier: Path | None, known: Mapping[s
         place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.link(before, place)
         return {**_identity(place), "mode": one.mode}
+    begun = os.fstat(one.descriptor)
     place = data.store(one, aside / "data")
-    if one.tables is None:
-        return {**_identity(place), "mode": one.mode}
-    # The copy was checked before it was handed over: what is stored must be the same bytes.
-    found = _identity(place)
-    if found["sha256"] != _sha256(one.descriptor):
+    found, source = _identity(place), _sha256(one.descriptor)
+    ended = os.fstat(one.descriptor)
+    # A file that the app writes to meanwhile, such as a log, has one state or a later one. A database was checked
+    # before it was handed over, and nobody writes to that copy.
+    written = one.tables is None and (begun.st_size, begun.st_mtime_ns) != (ended.st_size, ended.st_mtime_ns)
+    if not written and found["sha256"] != source:
         raise OperationError(f"The backup is not whole, earlier ones are untouched: {one.path} reads differently")
+    if one.tables is None:
+        return {**found, "mode": one.mode}
     return {**found, "mode": one.mode, "tables": one.tables, "journal_mode": one.journal_mode}
 
 

@@ -29,7 +29,7 @@ from .sqlite import is_database
 #: Seconds that the work on the data may take.
 LIMIT = 3600
 #: Seconds without an answer, such as while a large database is copied.
-SILENCE = 900.0
+SILENCE = 600.0
 #: Bytes of what the process says on its error output.
 SAID = 1 << 16
 #: Entries of a list that are taken.
@@ -102,6 +102,8 @@ class Work:
         """
         self.answer, descriptor = self.channel.receive()
         if time.monotonic() > self._deadline:
+            if descriptor is not None:
+                os.close(descriptor)
             raise ChannelError(f"it did not end within {LIMIT} s")
         if "error" in self.answer:
             if descriptor is not None:
@@ -180,10 +182,19 @@ def checked_path(value: object) -> str:
         or len(value) > PATH
         or len(parts) > tree.DEPTH + 1
         or "\0" in value
+        or not _is_name(value)
         or any(part in ("", ".", "..") for part in parts)
     ):
         raise HostError(f"the work on the data named {str(value)[:100]!r}, which is no path in it")
     return value
+
+
+def _is_name(value: str) -> bool:
+    try:
+        os.fsencode(value)
+    except UnicodeEncodeError:  # half a character, which JSON can hold
+        return False
+    return True
 
 
 def _strings(value: object) -> list[str]:

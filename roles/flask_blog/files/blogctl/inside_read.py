@@ -156,6 +156,7 @@ def copy_one(
             os.chmod(place, stat.S_IMODE(os.fstat(handle).st_mode) & ALL_MODES)
             return
     found = os.fstat(handle)
+    next(tree.extents(handle, found.st_size), None)  # refuses a file of holes before there is a copy
     with closing(os.open(place, tree.CREATE_FILE, 0o600)) as target:
         tree.copy_content(handle, target)
         os.fchmod(target, stat.S_IMODE(found.st_mode) & ALL_MODES)

@@ -81,6 +81,7 @@ def _prune_venvs(site: Site) -> None:
                     used.add(Path(target).name)
             directories[:] = [name for name in directories if not Path(parent, name).is_symlink()]
     for folder in _whole(site.path("venvs")):
-        # One without its mark is being built by a playbook right now, or is rebuilt by the next one.
-        if folder.name not in used and (folder / ".complete.json").exists():
+        # One without its mark is rebuilt by the next run of the playbook; one that is being built is not root's yet.
+        is_built = not folder.name.endswith(".incomplete") and (folder / ".complete.json").exists()
+        if folder.name not in used and is_built:
             _remove(folder)

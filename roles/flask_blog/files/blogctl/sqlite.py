@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import stat
 import time
 from pathlib import Path
 
@@ -50,6 +51,7 @@ def connect(database: Path, clock: Clock, *, read_only: bool = False) -> sqlite3
 
     :raises sqlite3.Error: if it is none, or cannot be read.
     """
+    require_files_beside(database)
     address = f"{database.absolute().as_uri()}?mode={'ro' if read_only else 'rw'}"
     connection = sqlite3.connect(address, uri=True, timeout=clock.left_to_wait())
     try:
@@ -61,6 +63,17 @@ def connect(database: Path, clock: Clock, *, read_only: bool = False) -> sqlite3
         connection.close()
         raise
     return connection
+
+
+def require_files_beside(database: Path) -> None:
+    """Refuse a database whose companions are no files: SQLite waits for the writer of a FIFO without an end.
+
+    :raises sqlite3.DatabaseError: naming the companion.
+    """
+    for suffix in COMPANIONS:
+        with contextlib.suppress(FileNotFoundError):
+            if not stat.S_ISREG(os.lstat(f"{database}{suffix}").st_mode):
+                raise sqlite3.DatabaseError(f"{database.name}{suffix} is no file")
 
 
 def snapshot(source: Path, target: Path, clock: Clock) -> str:
@@ -103,6 +116,7 @@ def set_journal_mode(database: Path, mode: str) -> None:
 
 def checkpoint(database: Path) -> None:
     """Move what a write-ahead log holds into the database."""
+    require_files_beside(database)
     with contextlib.closing(sqlite3.connect(database)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 

@@ -120,7 +120,7 @@ def releases_words(found: dict[str, Any], lines: int = 20) -> str:
         waited = entry["details"].get("waited")
         words.append(
             f"{entry['time']}  {entry['operation']:<15} {change:<30} {entry['result']:<11} {entry['seconds']:.1f} s"
-            + (f", requests waited {waited:.1f} s" if waited else "")
+            + (f", requests waited {waited:.1f} s" if isinstance(waited, int | float) and waited else "")
             + f"  by {entry['who']}"
             + (f"; {recovery}" if (recovery := entry["details"].get("recovery")) else "")
         )

@@ -182,8 +182,10 @@ def empty(folder: str, kept: frozenset[str] = frozenset()) -> None:
         names = [name for name in os.listdir(place) if os.path.normpath(os.path.join(path, name)) not in kept]
         for start in range(0, len(names), AT_ONCE):
             removed = [os.path.join(place, name) for name in names[start : start + AT_ONCE]]
-            # A directory that its owner has closed can still be opened by its owner.
-            subprocess.run(["/usr/bin/chmod", "-R", "u+rwX", "--", *removed], capture_output=True, check=False)
+            # A directory that its owner has closed can still be opened by its owner. chmod(1) follows a link that it is
+            # given, and none that it finds.
+            closed = [path for path in removed if not os.path.islink(path)]
+            subprocess.run(["/usr/bin/chmod", "-R", "u+rwX", "--", *closed], capture_output=True, check=False)
             done = subprocess.run(
                 ["/usr/bin/rm", "-rf", "--", *removed], capture_output=True, text=True, errors="replace", check=False
             )

@@ -1,0 +1,109 @@
+# Copyright (c) the flaskblog.hosting maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Folders of virtual environments: made for the build account, marked complete by root, put in place in one step."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import secrets
+import stat
+import subprocess
+from typing import Any
+
+from ansible_collections.flaskblog.hosting.plugins.module_utils import releases, takeover
+
+#: End of the name of an environment that is being built.
+ASIDE = ".incomplete"
+
+#: End of the name of an environment whose place another one takes; blogctl removes what has it, too.
+REPLACED = ".removed"
+
+#: What one build leaves for the next is nobody else's.
+CACHE_MODE = 0o700
+
+
+def prepare(aside: str, cache: str, account: pwd.struct_passwd) -> None:
+    """Make an empty folder to build in, and the cache, both of the build account. Leftovers of killed runs are removed.
+
+    The folders above them are root's, so that nobody can put something else in their place.
+
+    :param aside: the folder to build in, whose name ends in C(ASIDE). Nothing may be building beside it.
+    """
+    for path in (aside, cache):
+        releases.make_folders(os.path.dirname(path))
+    folder = os.path.dirname(aside)
+    for name in os.listdir(folder):
+        if name.endswith(ASIDE):  # of a run that was killed, perhaps for other requirements
+            takeover.remove_tree(f"{folder}/{name}")
+    _give(aside, account, releases.FOLDER_MODE)
+    if not _is_folder_of(account.pw_uid, cache):
+        takeover.remove_tree(cache)  # an account that had the name before may have left anything in it
+        _give(cache, account, CACHE_MODE)
+    os.chmod(cache, CACHE_MODE)
+
+
+def _is_folder_of(uid: int, path: str) -> bool:
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == uid
+
+
+def _give(path: str, account: pwd.struct_passwd, mode: int) -> None:
+    os.mkdir(path, 0o700)
+    os.chmod(path, mode)
+    os.chown(path, account.pw_uid, account.pw_gid)
+
+
+def mark(folder: str, content: dict[str, Any]) -> None:
+    """Mark an environment of root's complete, once all of it is on the disk. What the build left in the place goes.
+
+    :param content: of the mark, as JSON.
+    """
+    takeover.remove_tree(f"{folder}/{releases.COMPLETE}")
+    # A power cut must not leave a mark and empty files. syncfs(2) is faster than a call for each file.
+    subprocess.run(["sync", "--file-system", folder], check=True)
+    temporary = f"{folder}/{releases.COMPLETE}.{secrets.token_hex(8)}"
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
+        json.dump(content, handle, indent=1)
+        os.fchmod(descriptor, 0o644)
+        handle.flush()
+        os.fsync(descriptor)
+    os.rename(temporary, f"{folder}/{releases.COMPLETE}")
+    _to_disk(folder)
+
+
+def put_in_place(aside: str, folder: str) -> None:
+    """Give a complete environment its name. One that is there without a valid mark makes room for it."""
+    if os.path.lexists(folder):
+        replaced = f"{folder}{REPLACED}"
+        takeover.remove_tree(replaced)
+        os.rename(folder, replaced)
+        os.rename(aside, folder)
+        takeover.remove_tree(replaced)
+    else:
+        os.rename(aside, folder)
+    _to_disk(os.path.dirname(folder))
+
+
+def correct(folder: str) -> None:
+    """Give the folder of a complete environment the owner, group and mode that let the app enter it."""
+    descriptor = os.open(folder, takeover.DIRECTORY)
+    try:
+        os.fchown(descriptor, *releases.ROOT)
+        os.fchmod(descriptor, releases.FOLDER_MODE)
+    finally:
+        os.close(descriptor)
+
+
+def _to_disk(folder: str) -> None:
+    descriptor = os.open(folder, takeover.DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
