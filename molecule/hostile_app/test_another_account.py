@@ -17,6 +17,7 @@ from hostile import CHANGE, NAME, SITE, Hostile
 if TYPE_CHECKING:
     from molecule.conftest import Operator
 
+ON_12, ON_13 = pytest.mark.machine("12"), pytest.mark.machine("13")
 STRANGER = "stranger"
 #: Asks gunicorn as nginx would.
 ASK = """
@@ -143,6 +144,7 @@ def test_an_account_that_asks_the_app_directly_speaks_for_nobody(app: Hostile, o
     assert through["client"] not in ("127.0.0.1", "203.0.113.1")
 
 
+@ON_12
 @pytest.mark.usefixtures("stranger")
 def test_an_account_never_gets_the_address_while_data_is_restored(app: Hostile, operator: Operator) -> None:
     app.run(CHANGE)
@@ -154,6 +156,7 @@ def test_an_account_never_gets_the_address_while_data_is_restored(app: Hostile, 
     assert set(answers) == {"hello"}
 
 
+@ON_13
 @pytest.mark.usefixtures("stranger")
 def test_an_account_never_gets_the_address_when_a_first_activation_fails(app: Hostile, operator: Operator) -> None:
     release = app.live()
@@ -170,6 +173,7 @@ def test_an_account_never_gets_the_address_when_a_first_activation_fails(app: Ho
     assert app.serves()
 
 
+@ON_12
 @pytest.mark.usefixtures("stranger")
 def test_visitors_never_meet_an_account_that_takes_an_address_which_the_app_leaves(
     app: Hostile, operator: Operator
@@ -184,6 +188,7 @@ def test_visitors_never_meet_an_account_that_takes_an_address_which_the_app_leav
 
 
 @pytest.mark.usefixtures("stranger")
+@ON_13
 @pytest.mark.parametrize("named_in", ["", f"/etc/nginx/sites-available/{SITE}.conf"], ids=["first", "at its moment"])
 def test_visitors_never_meet_an_account_that_takes_the_address_which_the_app_is_to_get(
     app: Hostile, operator: Operator, named_in: str
@@ -215,6 +220,7 @@ def test_an_account_takes_none_of_root_s_locks_and_reads_no_log(app: Hostile, st
         assert app.host.run(f"{as_stranger} cat %s", path).failed, path
 
 
+@ON_13
 def test_a_damaged_journal_of_operations_stops_nothing_and_becomes_private_again(
     app: Hostile, operator: Operator, eventually: Callable[..., None]
 ) -> None:

@@ -153,6 +153,7 @@ def indented(code: str) -> str:
     return "".join(f"    {line}\n" for line in code.splitlines())
 
 
+@pytest.mark.machine("13")
 def test_what_a_failing_command_says_cannot_steer_the_terminal(app: Hostile) -> None:
     app.write("command.py", NEEDS)
     refused = app.activate()
