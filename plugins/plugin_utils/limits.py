@@ -23,6 +23,8 @@ INFINITY = "infinity"
 LEAST_MEMORY = 32 * 2**20
 #: Open files that Python and gunicorn need to start, and the most that systemd grants by default (systemd.exec(5)).
 LEAST_FILES, MOST_FILES = 256, 524288
+#: The most that the kernel counts as processes (pid_max), and lines that no journal takes in half a minute.
+MOST_TASKS, MOST_LINES = 4_194_304, 1_000_000
 
 
 def faults(values: Mapping[str, Any]) -> Iterator[Fault]:
@@ -30,8 +32,9 @@ def faults(values: Mapping[str, Any]) -> Iterator[Fault]:
     yield from _memory(values)
     yield from _tasks(values)
     yield from _open_files(values)
-    if values["log_rate"] < 0:
-        yield "log_rate", values["log_rate"], "a number of lines is not negative", "Use 0 for no limit"
+    if not 0 <= values["log_rate"] <= MOST_LINES:
+        rule = f"a number of lines is not negative, and at most {MOST_LINES}"
+        yield "log_rate", values["log_rate"], rule, "Use 0 for no limit"
 
 
 def _memory(values: Mapping[str, Any]) -> Iterator[Fault]:
@@ -83,6 +86,8 @@ def _is_more(one: str, other: str) -> bool:
 def _tasks(values: Mapping[str, Any]) -> Iterator[Fault]:
     # The master, and for each worker its main thread and its pool.
     least = 1 + values["workers"] * (values["threads"] + 1)
+    if values["tasks_max"] > MOST_TASKS:
+        yield "tasks_max", values["tasks_max"], f"no host has more than {MOST_TASKS} processes", "Use 0 for the default"
     if values["tasks_max"] and values["tasks_max"] < least + 8:
         yield (
             "tasks_max",

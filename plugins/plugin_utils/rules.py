@@ -156,7 +156,7 @@ def _source(values: Mapping[str, Any]) -> Iterator[str]:
 def _source_limits(values: Mapping[str, Any]) -> Iterator[str]:
     for variable in ("source_max_size", "source_max_file_size"):
         size = str(values[variable])
-        if not proxy_rules.SIZE.fullmatch(size) or not size_in_bytes(size):
+        if not re.fullmatch(r"[0-9]{1,15}[kKmMgG]?", size) or not size_in_bytes(size):
             yield problem(variable, values[variable], "it is no size: a number of bytes and k, m or g", "Write '2g'")
 
 

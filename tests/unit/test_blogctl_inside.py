@@ -281,7 +281,7 @@ def test_holes_stay_holes_in_a_backup(site: Site, folder: Path) -> None:
 def test_a_file_of_holes_larger_than_a_disk_is_named_and_skipped(site: Site, folder: Path, target: Path) -> None:
     sparse(folder / "holes", 100 << 30)
     place, skipped = stored(site)
-    assert (names(place), skipped) == (["good.txt"], {"holes": "it has more than 16 GiB of holes"})
+    assert (names(place), skipped) == (["good.txt"], {"holes": "it has more than 4 GiB of holes"})
     assert data.copy(site, target)[1].reasons == skipped
 
 
@@ -500,18 +500,37 @@ def test_a_restore_writes_through_no_link_that_the_app_has_planted(site: Site, f
     assert names(folder) == ["database.db", "good.txt"]
 
 
-@pytest.mark.parametrize("name", [".database.db.restored", "database.db"])
-def test_a_restore_that_a_directory_stops_says_so_and_is_tried_again(site: Site, folder: Path, name: str) -> None:
-    path = database(folder / "database.db")
+@pytest.mark.parametrize(
+    ("database_path", "in_the_way"),
+    [
+        ("database.db", ".database.db.restored"),
+        ("database.db", "database.db"),
+        ("database.db", "database.db-journal"),
+        ("instance/blog.db", "instance"),
+    ],
+)
+def test_what_the_app_puts_in_the_way_of_a_restore_is_removed(
+    site: Site, folder: Path, tmp_path: Path, database_path: str, in_the_way: str
+) -> None:
+    """The site would stay down otherwise: each start of it tries the restore again."""
+    path = folder / database_path
+    path.parent.mkdir(exist_ok=True)
+    database(path)
     transaction.begin(site, "new", None)
     path.unlink()
-    (folder / name).mkdir()
-    with pytest.raises(HostError, match=r"Is a directory|Operation not permitted"):
-        transaction.undo(site)
-    assert transaction.is_open(site), "each start of the service tries it again"
-    (folder / name).rmdir()
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "file").touch()
+    obstacle = folder / in_the_way
+    if obstacle == path.parent:
+        obstacle.rmdir()
+        obstacle.symlink_to(tmp_path / "outside")
+    else:
+        (obstacle / "deep" / "er").mkdir(parents=True)
+        (obstacle / "link").symlink_to(tmp_path / "outside")
     assert transaction.undo(site)
     assert path.is_file()
+    assert not path.parent.is_symlink()
+    assert [entry.name for entry in (tmp_path / "outside").iterdir()] == ["file"]
 
 
 def test_a_mode_with_set_id_bits_is_never_put_back(folder: Path, tmp_path: Path) -> None:
@@ -519,7 +538,7 @@ def test_a_mode_with_set_id_bits_is_never_put_back(folder: Path, tmp_path: Path)
     source.write_text("x")
     handle = os.open(source, os.O_RDONLY)
     with inside_common.closing(handle):
-        inside_write.put(handle, folder / "file", 0o6755 & inside_common.ALL_MODES, None)
+        inside_write.put(handle, folder, folder / "file", 0o6755 & inside_common.ALL_MODES, None)
     assert (folder / "file").stat().st_mode & 0o7777 == 0o755
 
 

@@ -19,14 +19,20 @@ BLOGCTL = ("roles/flask_blog/files/blogctl/*.py",)
 #: The mechanism: a walk by descriptors; and a program that runs with the app's uid, with its client.
 MECHANISM = (
     "plugins/module_utils/beneath.py",
-    "roles/flask_blog/files/blogctl/data_helper.py",
-    "roles/flask_blog/files/blogctl/data.py",
+    *(
+        f"roles/flask_blog/files/blogctl/{name}.py"
+        for name in ("data", "inside", "inside_common", "inside_read", "inside_write", "sqlite", "tables", "tree")
+    ),
 )
 
 #: Functions that may work by name with such a path, and why.
 ALLOWED_PLUGINS = {
     "_owner": "looks at /var/lib/NAME or /run/NAME itself, which lie in directories of root's, and changes nothing",
-    "build_locked": "makes /var/cache/NAME itself, which lies in a directory of root's",
+    "prepare": "makes the cache's folder itself, which lies in a directory of root's",
+    "_give": "makes a folder for the build account in a directory of root's, and gives it away while it is empty",
+    "_is_folder_of": "looks at a folder itself that lies in a directory of root's",
+    "make_folders": "makes the directories above the cache, which are root's",
+    "remove_tree": "walks through descriptors; by name it handles what lies in a directory of root's",
 }
 ALLOWED_BLOGCTL: dict[str, str] = {}
 

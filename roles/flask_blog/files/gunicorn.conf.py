@@ -122,8 +122,8 @@ PAGE, HEADER = 512, 20
 WITH_LOG = b"\2\2"
 #: Where SQLite has its shared locks, first byte and length (os.h: PENDING_BYTE + 2, SHARED_SIZE).
 SHARED = (0x40000002, 510)
-#: Databases that are held at the most: each takes a few descriptors in each process.
-MOST_HELD = 64
+#: Databases that are held at the most: each takes a few descriptors in each process. Folders in folders to look into.
+MOST_HELD, DEEPEST = 64, 64
 #: The databases that the master holds, and a worker's idle connections to them.
 held: list[str] = []
 idle: list[Any] = []
@@ -158,7 +158,7 @@ def hold(path: str) -> bool:
 
     Without one, a shared lock would keep everybody from writing.
     """
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     for _ in range(20):
         if not has_log(handle):
             break
@@ -182,13 +182,22 @@ def has_log(handle: int) -> bool:
 
 def find_databases(folder: str) -> Iterator[str]:
     """Yield the files below a folder, the blog's data, that may be SQLite databases, whatever they are called."""
-    for place, _, names in os.walk(folder):
+    # Not os.walk(), which calls itself for each level up to Python 3.11: deep folders would keep the app from starting.
+    left = [(folder, 0)]
+    while left:
+        place, depth = left.pop()
+        try:
+            names = sorted(os.listdir(place))
+        except OSError:
+            continue  # gone meanwhile, or closed
         for name in names:
             path = os.path.join(place, name)
             try:
                 found = os.lstat(path)
             except OSError:
-                continue  # gone meanwhile
+                continue
+            if stat.S_ISDIR(found.st_mode) and depth < DEEPEST:
+                left.append((path, depth + 1))
             # Few pictures are a multiple of a page long: nearly none of many uploads has to be opened.
             if stat.S_ISREG(found.st_mode) and found.st_size and found.st_size % PAGE == 0:
                 yield path

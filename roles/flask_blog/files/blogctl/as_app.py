@@ -286,6 +286,9 @@ def start_inside(
         "UMask": "0027",
         "KillSignal": "SIGKILL",
         "RuntimeMaxSec": str(request["seconds"]),
+        # A hostile database's schema can ask for any amount of memory.
+        "MemoryMax": settings["sandbox"].get("MemoryMax", "45%"),
+        "TasksMax": "64",
         **({"Nice": "10", "IOSchedulingClass": "idle"} if niced else {}),
         **cage.file_system(writable=writable, hidden=[settings["config"]]),
     }

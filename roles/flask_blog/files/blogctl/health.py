@@ -19,6 +19,8 @@ from .site import Site
 PAUSE = 0.05
 #: Seconds between two questions where another instance may answer instead of the one that is meant.
 IN_TURN = 0.02
+#: Seconds that the first question for one of several instances may take.
+FIRST_QUESTION = 2.0
 #: Seconds between two looks at whether a unit still runs.
 LOOK = 0.5
 
@@ -111,13 +113,16 @@ def wait_for_instance(site: Site, instance: str, release: str, seconds: float, u
     looked = time.monotonic()
     deadline = looked + seconds
     wanted, last = f"{instance} {release}", "it never answered"
+    # A question may meet the other instance, which may take all the time there is: it gets a share, the next one more.
+    share = FIRST_QUESTION
     while True:
         # Asking systemd costs more than asking the app: visitors want the processor now.
         if unit and time.monotonic() - looked > LOOK:
             if not is_active(unit):
                 return f"{site.settings['health_path']}: it ended by itself"
             looked = time.monotonic()
-        answer = ask(site, timeout=max(1.0, deadline - time.monotonic()))
+        answer = ask(site, timeout=max(1.0, min(share, deadline - time.monotonic())))
+        share *= 2
         if answer.instance == wanted:
             if answer.is_healthy:
                 return None

@@ -33,16 +33,27 @@ def restore(channel: Channel, request: Request, clock: Clock) -> Request:
         if handle is None:
             return {}
         with closing(handle):
-            place = Path(request["data"], message["path"])
-            put(handle, place, message["mode"] & ALL_MODES, message.get("journal_mode"))
+            data = Path(request["data"])
+            put(handle, data, data / message["path"], message["mode"] & ALL_MODES, message.get("journal_mode"))
         channel.send({})
 
 
-def put(handle: int, place: Path, mode: int, journal_mode: str | None) -> None:
-    """Put a copy of an open file in a place."""
-    place.parent.mkdir(parents=True, exist_ok=True)
+def make_way(data: Path, place: Path) -> None:
+    """Make the directories on the way to a place, and remove what the app has put there instead of them."""
+    for parent in reversed(place.relative_to(data).parents[:-1]):
+        folder = data / parent
+        if folder.is_symlink() or not folder.is_dir():
+            tree.remove(folder)
+            folder.mkdir()
+    if place.is_dir() and not place.is_symlink():
+        tree.remove(place)
+
+
+def put(handle: int, data: Path, place: Path, mode: int, journal_mode: str | None) -> None:
+    """Put a copy of an open file in a place below the data folder."""
+    make_way(data, place)
     aside = place.with_name(f".{place.name}{ASIDE}")
-    aside.unlink(missing_ok=True)
+    tree.remove(aside)
     with closing(os.open(aside, tree.CREATE_FILE, 0o600)) as target:
         tree.copy_content(handle, target)
         os.fchmod(target, mode)

@@ -12,6 +12,8 @@ import stat
 import time
 from pathlib import Path
 
+from . import tree
+
 MAGIC = b"SQLite format 3\0"
 #: What SQLite keeps beside a database (https://www.sqlite.org/tempfiles.html). A snapshot holds what is in it.
 COMPANIONS = ("-wal", "-shm", "-journal")
@@ -124,4 +126,4 @@ def checkpoint(database: Path) -> None:
 def remove_companions(database: Path) -> None:
     """Remove what SQLite keeps beside a database that nobody uses."""
     for suffix in COMPANIONS:
-        Path(f"{database}{suffix}").unlink(missing_ok=True)
+        tree.remove(Path(f"{database}{suffix}"))

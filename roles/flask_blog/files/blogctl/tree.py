@@ -8,13 +8,14 @@ import stat
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 #: Directories that may lie in each other. Each one on the way is an open descriptor.
 DEPTH = 64
 #: Names in one message, and characters of each; the rest is counted.
 NAMED, LENGTH = 50, 200
 #: Bytes of holes in a file; one with more is no file that a blog needs.
-HOLES = 16 << 30
+HOLES = 4 << 30
 BLOCK = 1 << 20
 #: Names on one command line.
 AT_ONCE = 500
@@ -191,3 +192,12 @@ def empty(folder: str, kept: frozenset[str] = frozenset()) -> None:
             )
             if done.returncode:
                 raise OSError(done.stderr.strip()[:1000] or f"{place} cannot be emptied")
+
+
+def remove(path: Path) -> None:
+    """Remove whatever lies at a path, a directory with all that is in it."""
+    if path.is_dir() and not path.is_symlink():
+        empty(str(path))
+        path.rmdir()
+    else:
+        path.unlink(missing_ok=True)
