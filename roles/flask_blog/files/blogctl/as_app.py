@@ -267,11 +267,11 @@ def start_inside(
     settings = site.settings
     library = str(Path(__file__).resolve().parent.parent)
     words = ["/usr/bin/python3", "-I", "-B", "-c", INSIDE, library]
-    pipes: dict[str, Any] = {"stdin": end, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    pipes: dict[str, Any] = {"stdin": end, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "umask": 0o027}
     if os.environ.get(CONFINED):
         where = {"data": str(folder), "target": str(target)}
         if os.geteuid() == 0:
-            pipes |= {"user": settings["user"], "group": settings["group"], "extra_groups": [], "umask": 0o027}
+            pipes |= {"user": settings["user"], "group": settings["group"], "extra_groups": []}
         return subprocess.Popen([*words, json.dumps({**request, **where})], cwd="/", **pipes)
     cage.prepare()
     unit = data_unit(site)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from . import data, tree
-from .site import OperationError, Site, fsync, locked
+from .site import HostError, OperationError, Site, fsync, locked
 
 #: A backup's name is the moment at which it was begun, in UTC, so that names sort by age.
 NAME_FORMAT = "%Y%m%dT%H%M%SZ"
@@ -85,7 +85,7 @@ def _copy(site: Site, aside: Path, earlier: Path | None) -> dict[str, Any]:
     with data.working(site, "read", databases=False, at_rest=False) as work:
         for one in data.handed_files(work):
             if one.path in files:
-                raise OperationError(f"the work on the data named {one.path} twice")
+                raise HostError(f"the work on the data named {one.path} twice")
             files[one.path] = _store(one, aside, earlier, known.get(one.path))
         skipped = data.Skipped.of(work.answer)
     return {"files": files, "skipped": skipped.reasons, "skipped_more": skipped.more}

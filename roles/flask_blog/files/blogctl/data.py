@@ -257,14 +257,17 @@ def store(one: Handed, root: Path) -> Path:
 # -- snapshots ------------------------------------------------------------------------------------------------------
 
 
-def snapshot_databases(site: Site, target: Path) -> None:
+def snapshot_databases(site: Site, target: Path) -> Skipped:
     """Copy the databases, while nothing writes to them, to a folder of root's own.
 
     One that SQLite cannot read is copied as it is, with the files beside it.
+
+    :returns: what could not be copied at all, such as a file that its owner has closed.
     """
     with working(site, "read", databases=True, at_rest=True) as work:
         for one in handed_files(work):
             fsync(store(one, target).parent)
+        return Skipped.of(work.answer)
 
 
 def files_of(snapshot: Path) -> Iterator[str]:

@@ -59,7 +59,10 @@ def begin(site: Site, release: str, previous: str | None) -> Path:
         shutil.rmtree(aside, ignore_errors=True)
         folder.parent.mkdir(mode=0o700, exist_ok=True)
         aside.mkdir(mode=0o700)
-        data.snapshot_databases(site, aside)
+        if skipped := data.snapshot_databases(site, aside):
+            services.log(
+                site, f"the snapshot lacks what could not be copied, and going back would not change it: {skipped}"
+            )
         shutil.rmtree(folder, ignore_errors=True)
         aside.rename(folder)
         fsync(folder.parent)
