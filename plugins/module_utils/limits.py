@@ -121,6 +121,6 @@ class Meter:
         if found.f_bavail * found.f_frsize < needed + RESERVE:
             raise SourceError(
                 f"No space left on device: {found.f_bavail * found.f_frsize >> 20} MiB are free, and"
-                f" {(needed + RESERVE) >> 20} MiB are needed with a reserve. Free some space; on the controller, TMPDIR can"
-                " name another disk"
+                f" {(needed + RESERVE) >> 20} MiB are needed with a reserve. Free some space; on the controller, TMPDIR"
+                " can name another disk"
             )
