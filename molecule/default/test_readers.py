@@ -146,7 +146,10 @@ def test_an_unknown_name_gets_no_answer(visit: Callable[..., Visitor], name: str
 def test_a_request_without_a_name_learns_nothing(operator: Operator, request_without_name: str) -> None:
     with socket.create_connection((operator.address(), 80), timeout=10) as client:
         client.sendall(f"{request_without_name}\r\n\r\n".encode())
-        answer = client.recv(4096)
+        try:
+            answer = client.recv(4096)
+        except ConnectionResetError:  # nginx closes without an answer this way, too (reset_timedout_connection)
+            answer = b""
     # HTTP/1.1 makes the name compulsory: nginx says so by itself, before it chooses a site.
     assert answer == b"" or answer.startswith(b"HTTP/1.1 400 ")
     assert b"\r\nServer: nginx\r\n" in answer or not answer, "it names its version"

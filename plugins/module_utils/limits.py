@@ -120,6 +120,7 @@ class Meter:
         found = os.fstatvfs(self.descriptor)
         if found.f_bavail * found.f_frsize < needed + RESERVE:
             raise SourceError(
-                f"the disk would be full: {found.f_bavail * found.f_frsize >> 20} MiB are free in the temporary folder,"
-                f" and {(needed + RESERVE) >> 20} MiB are needed. Free some space, or set TMPDIR to another disk"
+                f"No space left on device: {found.f_bavail * found.f_frsize >> 20} MiB are free, and"
+                f" {(needed + RESERVE) >> 20} MiB are needed with a reserve. Free some space; on the controller, TMPDIR"
+                " can name another disk"
             )
