@@ -1,12 +1,11 @@
 """A build that attacks the host reaches nothing and leaves nothing running; only root can change what it made.
 
-The blog in blog/ is deployed under a name (VICTIM) first. Its attacker/setup.py wrote down what its attacks came to.
+The attacker/setup.py of the blog (tests/blogs/hostile_build) wrote down what its attacks came to.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable
@@ -15,8 +14,10 @@ from typing import Any
 
 import pytest
 
-VICTIM = os.environ.get("FLASKBLOG_VICTIM", "victim")
-BLOG = Path(__file__).with_name("blog")
+VICTIM = "victim"
+BLOG = Path(__file__).parents[2] / "tests" / "blogs" / "hostile_build"
+#: Attacks that take long, by machine: what they show does not depend on Debian's version.
+SHARES = {"12": ["deep", "greedy"], "13": ["loud"]}
 
 #: What each attack must have come to: an empty list of what was seen, or an error.
 SEES_NOTHING = (
@@ -126,23 +127,19 @@ def deploy(operator: Any, folder: Path, extra: str) -> Any:
     return operator.play("--extra-vars", f"hostile_source={source}")
 
 
-@pytest.mark.parametrize(
-    ("extra", "words"),
-    [("deep", "lies deeper than 100 directories"), ("loud", '"loud"'), ("greedy", "MemoryError")],
-)
-def test_a_build_that_goes_on_without_end_is_refused_or_limited(
-    host: Any, operator: Any, tmp_path: Path, extra: str, words: str
-) -> None:
-    run = deploy(operator, tmp_path, extra)
-    if extra == "deep":
-        assert run.returncode != 0
-        assert words in run.output
-        assert len(run.output) < 100_000
-    else:
-        assert run.returncode == 0, run.output[-2000:]
-        venv = host.check_output("readlink -f /var/www/%s/venv", VICTIM)
-        assert words in host.check_output("cat %s/hostile.json", venv)
-    assert host.run("ls -d /opt/%s/venvs/*.incomplete", VICTIM).stdout == ""
+def test_a_build_that_goes_on_without_end_is_refused_or_limited(host: Any, operator: Any, tmp_path: Path) -> None:
+    words = {"deep": "lies deeper than 100 directories", "loud": '"loud"', "greedy": "MemoryError"}
+    for extra in SHARES[operator.machine[-2:]]:
+        run = deploy(operator, tmp_path / extra, extra)
+        if extra == "deep":
+            assert run.returncode != 0
+            assert words[extra] in run.output
+            assert len(run.output) < 100_000
+        else:
+            assert run.returncode == 0, run.output[-2000:]
+            venv = host.check_output("readlink -f /var/www/%s/venv", VICTIM)
+            assert words[extra] in host.check_output("cat %s/hostile.json", venv)
+        assert host.run("ls -d /opt/%s/venvs/*.incomplete", VICTIM).stdout == ""
 
 
 def test_a_build_whose_module_was_killed_is_ended_by_the_next_run(
