@@ -26,7 +26,19 @@ MOST_FILES = 200
 
 #: What a first-level read of a requirements file looks for: other files, and things that lie in the source itself.
 INCLUDE = re.compile(r"^(?:-r|--requirement|-c|--constraint)[ =]?\s*(?P<file>\S+)")
-LOCAL = re.compile(r"^(?:-e\b|--editable\b|\.{0,2}/|\.(?:$|\[|\s)|file:|\S+\s*@\s*file:)")
+#: A line that installs something from an index, which its text identifies (PEP 508): a name, extras, versions, a
+#: marker, hashes. Anything else in a line may lead into the source: a path, an option of pip, a variable.
+FROM_INDEX = re.compile(
+    r"(?!\S*\.(?:whl|zip|tar|gz|bz2|xz|tgz|tbz|txz)\b)[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?\s*(?:\[[\w\s,.-]*\])?\s*(?:\(?\s*(?:[<>=!~]=?=?\s*[\w.*+!-]+\s*,?\s*)*\)?)"
+    r"\s*(?:;[^@$]*?)?(?:\s*\\?\s*--hash[= ]\S+\s*\\?)*",
+    re.ASCII,
+)
+#: Lines that name another server, or say where an index is and which kinds of files may come from it.
+HARMLESS = re.compile(
+    r"(?:[\w.-]+\s*(?:\[[\w\s,.-]*\])?\s*@\s*)?(?:git\+)?https?://[^\s$]+|"
+    r"--hash[= ]\S+\s*\\?|(?:-i|--index-url|--extra-index-url)[= ]\s*https?://[^\s$]+"
+    r"|--(?:pre|require-hashes|prefer-binary|(?:no-binary|only-binary|trusted-host)[= ]\s*[^\s/$]+)"
+)
 
 
 @dataclass(frozen=True)
@@ -72,9 +84,21 @@ def read_requirements(source: Path, app_dir: str, file: str, tree: str, importab
     if file.endswith(".toml"):
         return _read_project(app / file, file, tree, importable)
     lines = _requirement_lines(source.resolve(), app / file)
-    local = any(LOCAL.match(line) for line in lines)
+    local = any(map(is_local, lines))
     hashed = any("--hash" in line for line in lines)
     return Requirements(file, False, None, hashed, local, digest(lines, tree if local else None))
+
+
+def is_local(line: str) -> bool:
+    """Say whether a line of a requirements file may install something from the source.
+
+    An environment that belongs to one release too many costs a build; one that serves another source would be wrong.
+    """
+    line = line.rstrip("\\").rstrip()
+    include = INCLUDE.fullmatch(line)
+    if include:
+        return not re.fullmatch(r"[\w./-]+", include["file"], re.ASCII)
+    return not (FROM_INDEX.fullmatch(line) or HARMLESS.fullmatch(line))
 
 
 def _read_project(path: Path, file: str, tree: str, importable: bool) -> Requirements:

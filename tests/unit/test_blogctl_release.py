@@ -46,6 +46,8 @@ class Machine:
     failing: str = ""
     #: the release of the running process
     running: str | None = "old"
+    #: whether the site's socket takes connections
+    reachable: bool = True
     #: the locks that were there whenever the recovery was started
     watched: list[list[str]] = field(default_factory=list)
     on_command: Callable[[str, Path], None] = lambda command, place: None
@@ -104,6 +106,7 @@ def machine(site: Site, monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(health, "wait_for_instance", lambda _s, which, release, *_: found.answer(which, release))
     monkeypatch.setattr(health, "served_release", lambda _: found.running)
     monkeypatch.setattr(health, "wait_until_served", lambda _s, release, _: found.answer("main", release))
+    monkeypatch.setattr(health, "is_reachable", lambda _: found.reachable)
     return found
 
 
@@ -699,3 +702,19 @@ def test_two_activations_do_not_run_at_once(
         module.activate(site, "new")
     assert machine.commands == []
     assert os.listdir(site_module.LOCKS) == ["blog.lock"]
+
+
+def test_a_socket_that_the_app_has_spoilt_is_made_anew_for_the_next_release(
+    site: Site, machine: Machine, add_release: Callable[[str], Path]
+) -> None:
+    """With the same socket, a mended release could not be reached either, and would be taken for a bad one."""
+    point_link(site, str(add_release("old")))
+    add_release("new")
+    machine.active |= {"blog.socket", "blog.service"}
+    machine.reachable = False
+    module.activate(site, "new")
+    assert machine.running == "new"
+    assert [line for line in machine.changes if "blog.socket" in line] == [
+        "stop blog.socket blog.service blog-next.service",
+        "start blog.socket",
+    ]

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from ansible_collections.flaskblog.hosting.plugins.module_utils import releases, source
+from ansible_collections.flaskblog.hosting.plugins.module_utils import releases, requirements, source
 from laid_out import BLOG, make
 
 
@@ -334,3 +334,44 @@ def test_what_belongs_is_the_same_for_a_list_of_paths_and_a_folder(blog: Path) -
     make(blog, {"data/x.db": "", "data2/x": "", "venv/notes": ""})
     every = [str(path.relative_to(blog)) for path in sorted(blog.rglob("*")) if path.is_file()]
     assert set(source.belonging(every, ["data"])) == paths(blog, "data")
+
+
+INDEX_LINES = (
+    "Flask>=3,<4",
+    "Flask[async] == 3.1.3",
+    "Pillow >= 10 ; python_version < '3.13'",
+    "a==1 --hash=sha256:abc --hash=sha256:def",
+    "a==1 \\",
+    "--hash=sha256:abc \\",
+    "requests[security,tests]>=2.8.1,==2.8.*",
+    "a (>=1,<2)",
+    "-r base.txt",
+    "--index-url https://packages.test/simple",
+    "git+https://git.test/ada/tool@v1.0",
+    "tool @ https://files.test/tool-1.0-py3-none-any.whl",
+)
+#: As pip reads them: paths, options that it takes shortened, variables, and words in quotes.
+LOCAL_LINES = (
+    *("wheels/evil-1.0-py3-none-any.whl", "evil.whl", "vendored/pkg", ".", "./pkg", "../pkg", '"./pkg"', "${HERE}/pkg"),
+    *("-e .", "-epkg", "--edit ./pkg", "-f wheels", "--find-links=wheels", "-i file:./simple", "--pre -r more.txt"),
+    *(
+        "file:pkg",
+        "FILE:./pkg",
+        "pkg @ ./pkg",
+        "pkg @ file:///pkg",
+        "git+file:///pkg",
+        '-r "more.txt"',
+        "--req more.txt",
+    ),
+)
+
+
+@pytest.mark.parametrize("line", INDEX_LINES)
+def test_what_comes_from_an_index_is_known_by_its_line(line: str) -> None:
+    assert not requirements.is_local(line)
+
+
+@pytest.mark.parametrize("line", LOCAL_LINES)
+def test_a_line_that_may_lead_into_the_source_ties_the_environment_to_it(line: str) -> None:
+    """An environment with a hostile wheel in it would serve the source in which the wheel was replaced."""
+    assert requirements.is_local(line)

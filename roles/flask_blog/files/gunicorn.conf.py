@@ -158,7 +158,7 @@ def hold(path: str) -> bool:
 
     Without one, a shared lock would keep everybody from writing.
     """
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     for _ in range(20):
         if not has_log(handle):
             break
@@ -203,12 +203,23 @@ def find_databases(folder: str) -> Iterator[str]:
                 yield path
 
 
+def is_file_or_missing(path: str) -> bool:
+    """Say whether SQLite may open a path: it waits without an end for somebody who writes to a FIFO."""
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except OSError:
+        return True
+
+
 def keep_open(worker: Any) -> None:
     """Keep an idle connection to each database that is held.
 
     Without one, each connection that is alone builds the log's index anew, and each that was alone takes it down.
     """
     for path in held:
+        if not all(map(is_file_or_missing, (f"{path}-wal", f"{path}-shm", f"{path}-journal"))):
+            worker.log.warning("the database %s is not kept open: what lies beside it is no file", path)
+            continue
         try:
             import sqlite3
 

@@ -289,6 +289,7 @@ def start_inside(
         # A hostile database's schema can ask for any amount of memory.
         "MemoryMax": settings["sandbox"].get("MemoryMax", "45%"),
         "TasksMax": "64",
+        "OOMPolicy": "continue",
         **({"Nice": "10", "IOSchedulingClass": "idle"} if niced else {}),
         **cage.file_system(writable=writable, hidden=[settings["config"]]),
     }

@@ -28,8 +28,8 @@ from .sqlite import is_database
 
 #: Seconds that the work on the data may take.
 LIMIT = 3600
-#: Seconds without an answer, such as while a large database is copied.
-SILENCE = 600.0
+#: Seconds without an answer or a sign of life.
+SILENCE = 120.0
 #: Bytes of what the process says on its error output.
 SAID = 1 << 16
 #: Entries of a list that are taken.
@@ -100,7 +100,12 @@ class Work:
 
         :raises HostError: if it says that it failed. No release is to blame for that.
         """
-        self.answer, descriptor = self.channel.receive()
+        descriptor = None
+        while True:
+            self.answer, descriptor = self.channel.receive()
+            # A sign of life, while a large database is read.
+            if descriptor is not None or "alive" not in self.answer or time.monotonic() > self._deadline:
+                break
         if time.monotonic() > self._deadline:
             if descriptor is not None:
                 os.close(descriptor)

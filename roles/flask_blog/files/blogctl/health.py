@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import re
+import socket
 import stat
 import time
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from .site import Site
 PAUSE = 0.05
 #: Seconds between two questions where another instance may answer instead of the one that is meant.
 IN_TURN = 0.02
+#: Seconds in which a socket of this host takes a connection.
+REACHED = 5.0
 #: Seconds that the first question for one of several instances may take.
 FIRST_QUESTION = 2.0
 #: Seconds between two looks at whether a unit still runs.
@@ -90,15 +93,31 @@ def _ask(site: Site, address: tuple[str, int] | str, path: str, seconds: float) 
     return Answer(answer.status, f"answered {answer.status}", answer.headers.get(INSTANCE, ""))
 
 
+def _address(site: Site) -> tuple[str, int] | str:
+    bind = str(site.settings["bind"])
+    host, _, port = bind.rpartition(":")
+    return bind.removeprefix(UNIX) if bind.startswith(UNIX) else (host.strip("[]"), int(port))
+
+
+def is_reachable(site: Site) -> bool:
+    """Say whether the site's socket takes connections, which a busy app does, too: they wait in its queue."""
+    address = _address(site)
+    family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as client:
+        client.settimeout(REACHED)
+        try:
+            client.connect(address)
+        except OSError:
+            return False
+    return True
+
+
 def ask(site: Site, timeout: float) -> Answer:
     """Ask for the health path once, as nginx would.
 
     :param timeout: seconds for the whole answer.
     """
-    bind = str(site.settings["bind"])
-    host, _, port = bind.rpartition(":")
-    address = bind.removeprefix(UNIX) if bind.startswith(UNIX) else (host.strip("[]"), int(port))
-    return _ask(site, address, site.settings["health_path"], timeout)
+    return _ask(site, _address(site), site.settings["health_path"], timeout)
 
 
 def wait_for_instance(site: Site, instance: str, release: str, seconds: float, unit: str = "") -> str | None:

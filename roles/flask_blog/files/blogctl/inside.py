@@ -12,11 +12,13 @@ import json
 import socket
 import sqlite3
 import tarfile
+import time
 from collections.abc import Callable
 
 from . import inside_read, inside_write
 from .channel import Channel, ChannelError
 from .inside_common import Request
+from .limited import BEAT
 from .sqlite import Clock
 
 OPERATIONS: dict[str, Callable[[Channel, Request, Clock], Request]] = {
@@ -35,8 +37,18 @@ def main(arguments: list[str]) -> int:
     """Do one operation, which stands on the command line as JSON; the channel is the standard input."""
     request = json.loads(arguments[0])
     channel = Channel(socket.socket(fileno=0))
+    clock = Clock(request["seconds"])
+    last = time.monotonic()
+
+    def beat() -> None:
+        nonlocal last
+        if time.monotonic() - last > BEAT:
+            last = time.monotonic()
+            channel.send({"alive": True})
+
+    clock.beat = beat
     try:
-        answer = OPERATIONS[request["operation"]](channel, request, Clock(request["seconds"]))
+        answer = OPERATIONS[request["operation"]](channel, request, clock)
         channel.send({**answer, "done": True})
     except ChannelError:
         return 1  # blogctl has ended

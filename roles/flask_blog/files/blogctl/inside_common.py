@@ -17,7 +17,7 @@ MOST = 500
 RESERVE = 16 << 20
 #: What SQLite says if another connection is in the way, and if the host fails: trying another way would not help.
 PASSING = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
-HOST = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM})
+HOST = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
 ALL_MODES = 0o777
 
 Request = dict[str, Any]

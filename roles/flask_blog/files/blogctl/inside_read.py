@@ -14,8 +14,12 @@ from typing import Any
 from . import sqlite, tables, tree
 from .channel import Channel
 from .inside_common import ALL_MODES, HOST, MOST, PASSING, Request, closing, code_of, is_companion, require_space, usage
+from .limited import limited
 from .sqlite import Clock
 from .tree import Directory, Skipped
+
+#: Bytes of holes in all files of a backup: root reads them, as they are part of what a checksum is about.
+MOST_HOLES = 8 << 30
 
 
 def scan(channel: Channel, request: Request, clock: Clock) -> Request:
@@ -48,7 +52,7 @@ def read(channel: Channel, request: Request, clock: Clock) -> Request:
     C(databases) in the request asks for these alone, C(at_rest) says that nothing is writing: then a database that
     SQLite cannot read is handed over as it is, with the files beside it.
     """
-    skipped = Skipped()
+    skipped, holes = Skipped(), 0
     for directory in tree.walk(request["data"], skipped):
         for name in directory.files:
             path = directory.path_of(name)
@@ -57,6 +61,11 @@ def read(channel: Channel, request: Request, clock: Clock) -> Request:
                 if handle is None:
                     continue
                 with closing(handle):
+                    found = tree.holes_of(handle)
+                    if found <= tree.HOLES < MOST_HOLES < holes + found:
+                        skipped.add(path, f"with it, more than {MOST_HOLES >> 30} GiB of holes would be read")
+                        continue
+                    holes += found
                     if sqlite.is_database(handle):
                         hand_over_database(channel, request, directory, name, handle, clock)
                     elif not request["databases"] and not is_companion(directory, name):
@@ -92,10 +101,15 @@ def hand_over_database(
         copy = Path(folder, "copy.db")
         try:
             require_space(folder, os.fstat(handle).st_blocks * 512)
-            mode = sqlite.snapshot(Path(request["data"], path), copy, clock)
-            count = sqlite.count_tables(copy, clock)
-            if request["at_rest"]:
-                sqlite.set_journal_mode(copy, mode)
+
+            def take() -> tuple[str, int]:
+                mode = sqlite.snapshot(Path(request["data"], path), copy, clock)
+                count = sqlite.count_tables(copy, clock)
+                if request["at_rest"]:
+                    sqlite.set_journal_mode(copy, mode)
+                return mode, count
+
+            mode, count = limited(take, os.fstat(handle).st_size, clock.beat)
         except sqlite3.Error as error:
             if not request["at_rest"] or code_of(error) in PASSING | HOST:
                 raise
@@ -146,7 +160,11 @@ def copy_one(
     if sqlite.is_database(handle):
         source = Path(request["data"], directory.path, name)
         try:
-            sqlite.set_journal_mode(place, sqlite.snapshot(source, place, clock))
+            limited(
+                lambda: sqlite.set_journal_mode(place, sqlite.snapshot(source, place, clock)),
+                os.fstat(handle).st_size,
+                clock.beat,
+            )
         except sqlite3.Error as error:
             if code_of(error) in PASSING | HOST:
                 raise
@@ -158,7 +176,7 @@ def copy_one(
     found = os.fstat(handle)
     next(tree.extents(handle, found.st_size), None)  # refuses a file of holes before there is a copy
     with closing(os.open(place, tree.CREATE_FILE, 0o600)) as target:
-        tree.copy_content(handle, target)
+        tree.copy_content(handle, target, clock.beat)
         os.fchmod(target, stat.S_IMODE(found.st_mode) & ALL_MODES)
         os.utime(target, ns=(found.st_atime_ns, found.st_mtime_ns))
 

@@ -45,6 +45,8 @@ def make_way(data: Path, place: Path) -> None:
         if folder.is_symlink() or not folder.is_dir():
             tree.remove(folder)
             folder.mkdir()
+        elif not os.access(folder, os.W_OK | os.X_OK):
+            folder.chmod(0o700)  # its owner has closed it
     if place.is_dir() and not place.is_symlink():
         tree.remove(place)
 

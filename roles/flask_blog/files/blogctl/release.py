@@ -130,6 +130,11 @@ def replace(site: Site, release: str, previous: str | None, outcome: Outcome, co
     """Replace what serves: rehearse, change the data if there is something to change, switch."""
     wanted = site.settings["release_commands"] if commands and release != outcome.previous else []
     is_up = previous is not None and services.is_active(site.settings["service_unit"])
+    if is_up and not health.is_reachable(site):
+        # The app has the same socket as its successor, and can spoil it for both (shutdown(2), setsockopt(2)).
+        services.log(site, "nobody can connect to the site, so its socket is made anew")
+        site.pending("socket").parent.mkdir(exist_ok=True)
+        site.pending("socket").touch()
     joins = is_up and not site.pending("socket").exists()
     if previous is not None:
         # A rollback target has served before, so it is not rehearsed.

@@ -10,6 +10,7 @@ import os
 import sqlite3
 import stat
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from . import tree
@@ -33,6 +34,8 @@ class Clock:
         """
         self.end = time.monotonic() + seconds
         self.patience = time.monotonic() + BUSY_TIMEOUT
+        #: tells whoever waits that the work goes on
+        self.beat: Callable[[], None] = lambda: None
 
     def left_to_wait(self) -> float:
         """Return for how many seconds a lock may still be waited for."""

@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -136,7 +136,7 @@ def extents(handle: int, size: int) -> Iterator[tuple[int, int]]:
 
     :raises Sparse: if the file has more holes than any file of a blog.
     """
-    if size - os.fstat(handle).st_blocks * 512 > HOLES:
+    if holes_of(handle) > HOLES:
         raise Sparse(errno.EFBIG, f"it has more than {HOLES >> 30} GiB of holes")
     end = 0
     while end < size:
@@ -152,9 +152,16 @@ def extents(handle: int, size: int) -> Iterator[tuple[int, int]]:
         yield start, end - start
 
 
-def copy_content(source: int, target: int) -> None:
+def holes_of(handle: int) -> int:
+    """Return the bytes of a file that take no room on the disk."""
+    found = os.fstat(handle)
+    return max(0, found.st_size - found.st_blocks * 512)
+
+
+def copy_content(source: int, target: int, beat: Callable[[], None] = lambda: None) -> None:
     """Copy a file's bytes, as many as it has now, and leave its holes holes.
 
+    :param beat: is called after each block.
     :raises OSError: if the disk is full, or the file is one of holes.
     """
     size = os.fstat(source).st_size
@@ -164,6 +171,7 @@ def copy_content(source: int, target: int) -> None:
             if not block:
                 break  # it was shortened meanwhile
             os.pwrite(target, block, start)
+            beat()
             start, length = start + len(block), length - len(block)
     os.ftruncate(target, min(size, os.fstat(source).st_size))
 

@@ -142,7 +142,7 @@ def deep():
 
 
 ATTACKS = {
-    "data": lambda: listed("var/lib/*"),
+    "data": lambda: listed("var/lib/*/*"),
     "database": lambda: read(f"/var/lib/{SITE}/database.db"),
     "releases": lambda: listed("opt/*/releases/*"),
     "environments of others": lambda: [path for path in listed("opt/*/venvs/*/*") if not path.startswith(str(VENV))],
