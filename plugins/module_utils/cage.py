@@ -13,6 +13,7 @@ import functools
 import os
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
+from types import ModuleType
 
 #: The empty directory that a cage takes for its root; systemd mounts a new file system on it for each unit.
 ROOT = "/run/flask-blog-hosting/root"
@@ -145,3 +146,10 @@ def command(
         *(f"--setenv={one}" for one in environment),
         "--",
     ]
+
+
+def source_of(program: ModuleType) -> str:
+    """Return the text of a module, which can lie in the zip file that Ansible brings."""
+    # zipimporter has this method of importlib.abc.InspectLoader, and Ansible's own loader returns bytes.
+    text: str | bytes = program.__loader__.get_source(program.__name__)  # type: ignore[union-attr]
+    return os.fsdecode(text)

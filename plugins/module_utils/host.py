@@ -244,14 +244,15 @@ def _processes_with(sockets: set[str]) -> list[int]:
             continue
         folder = f"/proc/{name}/fd"
         try:
-            if any(_readlink(f"{folder}/{number}") in sockets for number in os.listdir(folder)):
+            if any(readlink(f"{folder}/{number}") in sockets for number in os.listdir(folder)):
                 found.append(int(name))
         except OSError:
             continue  # it ended while we looked
     return found
 
 
-def _readlink(path: str) -> str:
+def readlink(path: str) -> str:
+    """Return where a link leads; nothing if it is gone."""
     try:
         return os.readlink(path)
     except OSError:
@@ -287,3 +288,23 @@ def sockets_on(port: int) -> list[str]:
     )
     rows = (line.split() for line in result.stdout.splitlines())
     return [row[1] for row in rows if len(row) > 1 and row[0].rpartition(":")[2] == str(port)]
+
+
+def port_conflict(wanted: Mapping[str, Any]) -> str | None:
+    """Say who has a port that the site needs, or None where it is free or already the site's."""
+    found = listeners(wanted["port"])
+    mine = set(wanted.get("units") or ())
+    if not found or any(unit in mine for _, _, unit in found):
+        return None
+    if any(command in (wanted.get("commands") or ()) for _, command, _ in found):
+        return None
+    holders = [f"{unit or command} (process {pid})" for pid, command, unit in found if pid != 1]
+    if not holders:
+        sockets = sockets_on(wanted["port"])
+        if mine.intersection(sockets):
+            return None
+        holders = sockets or ["systemd"]
+    return (
+        f"{wanted['variable']}: {wanted['value']!r}: port {wanted['port']} is taken by"
+        f" {', '.join(sorted(set(holders)))}. Stop it, or give {wanted['variable']} another port."
+    )

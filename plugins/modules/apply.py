@@ -47,7 +47,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.flaskblog.hosting.plugins.module_utils import host, objects
+from ansible_collections.flaskblog.hosting.plugins.module_utils import hold, host, objects
 from ansible_collections.flaskblog.hosting.plugins.module_utils import site as live
 
 NGINX = "/etc/nginx/"
@@ -90,13 +90,17 @@ def put_objects(site: dict[str, Any], changes: list[tuple[dict[str, Any], object
     """Put objects right; nginx's come last and are taken back where nginx refuses them.
 
     :raises Failure: where nginx refuses its configuration.
+    :raises hold.HoldError: before anything is changed, if another program has the app's new address.
     """
     paths = [item["path"] for item, _ in changes]
+    socket = f"{SYSTEMD}{site['socket_unit']}"
+    for item in (item for item, _ in changes if item["path"] == socket):
+        hold.start(site["name"], socket, item["content"])
     if any(path in site["settings_files"] for path in paths):
         # Not the key: a failed activation must not put back another one than nginx, which is reloaded by then, sends.
         live.keep_previous(site["name"], [path for path in site["settings_files"] if path != site["proxy_key"]])
         live.note_pending(f"{site['name']}.activate")
-    if f"{SYSTEMD}{site['socket_unit']}" in paths:
+    if socket in paths:
         live.note_pending(f"{site['name']}.socket")
     for item, _ in changes:
         if not is_nginx(item):
@@ -208,7 +212,7 @@ def main() -> None:
             machine = Host(module)
             put_objects(site, changes, machine)
             load(site, params["units"], [item["path"] for item, _ in changes], machine)
-    except (Failure, objects.Conflict, KeyError, OSError) as problem:
+    except (Failure, hold.HoldError, objects.Conflict, KeyError, OSError) as problem:
         module.fail_json(msg=str(problem))
     module.exit_json(changed=bool(applied), applied=applied, diff=[difference.as_diff() for difference in differences])
 

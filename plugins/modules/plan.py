@@ -141,31 +141,11 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils import host, nam
 from ansible_collections.flaskblog.hosting.plugins.module_utils import site as live
 
 
-def port_conflict(wanted: dict[str, Any]) -> str | None:
-    """Say who has a port that the site needs, or None where it is free or already the site's."""
-    listeners = host.listeners(wanted["port"])
-    mine = set(wanted.get("units") or ())
-    if not listeners or any(unit in mine for _, _, unit in listeners):
-        return None
-    if any(command in (wanted.get("commands") or ()) for _, command, _ in listeners):
-        return None
-    holders = [f"{unit or command} (process {pid})" for pid, command, unit in listeners if pid != 1]
-    if not holders:
-        sockets = host.sockets_on(wanted["port"])
-        if mine.intersection(sockets):
-            return None
-        holders = sockets or ["systemd"]
-    return (
-        f"{wanted['variable']}: {wanted['value']!r}: port {wanted['port']} is taken by"
-        f" {', '.join(sorted(set(holders)))}. Stop it, or give {wanted['variable']} another port."
-    )
-
-
 def refusals(params: dict[str, Any], platform: str) -> list[str]:
     """Return every reason for which this host cannot be worked on."""
     if refusal := host.refusal(platform, os.geteuid(), params["platforms"]):
         return [refusal]
-    problems = [problem for problem in map(port_conflict, params["ports"]) if problem]
+    problems = [problem for problem in map(host.port_conflict, params["ports"]) if problem]
     site = params["site"]
     if site["group"] != site["user"] and objects.group_id(site["group"]) is None:
         problems.append(
@@ -348,10 +328,11 @@ def activation(
 ) -> list[dict[str, Any]]:
     """Say why the release has to be (re)activated; the site is asked only where nothing else will change."""
     reasons = live.reasons_to_activate(site, release, units)
+    loaded = {*site["settings_files"], f"{names.UNITS}/{site['socket_unit']}"}
     reasons += [
         f"{difference['name']} changes"
         for difference in differences
-        if difference["layer"] in ("release", "venv") or difference["name"] in site["settings_files"]
+        if difference["layer"] in ("release", "venv") or difference["name"] in loaded
     ]
     if not reasons and not differences:
         reasons = probe.ask({"host": site["host"], "port": site["port"], "questions": questions})

@@ -56,13 +56,13 @@ import sys
 import tarfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from types import ModuleType
 from typing import IO, Any, NamedTuple
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.flaskblog.hosting.plugins.module_utils import (
     build,
     build_program,
+    cage,
     host,
     pip_settings,
     releases,
@@ -154,13 +154,6 @@ def feed(stream: IO[bytes], todo: dict[str, Any], release: str) -> None:
         tar.add(release, arcname=".")
 
 
-def source_of(program: ModuleType) -> str:
-    """Return the text of a module, which can lie in the zip file that Ansible brings."""
-    # zipimporter has this method of importlib.abc.InspectLoader, and Ansible's own loader returns bytes.
-    text: str | bytes = program.__loader__.get_source(program.__name__)  # type: ignore[union-attr]
-    return os.fsdecode(text)
-
-
 def make(site: dict[str, Any], release: dict[str, Any], timeout: int) -> Built | None:
     """Build an environment aside, take it over and put it in its place.
 
@@ -189,7 +182,7 @@ def make_locked(site: dict[str, Any], release: dict[str, Any], timeout: int, asi
     job = build.Job(
         name=site["name"],
         account=site["build_user"],
-        command=[PYTHON, "-I", "-c", source_of(build_program)],
+        command=[PYTHON, "-I", "-c", cage.source_of(build_program)],
         timeout=timeout,
         writable={aside: folder, site["cache"]: site["cache"]},
         readable=pip_settings.local_paths(),

@@ -119,6 +119,11 @@ def test_the_article_s_two_workers_and_four_threads_listen_on_this_machine_alone
     assert settings(unit(render, "flask-blog.socket"))["Socket.ListenStream"] == ["127.0.0.1:8000"]
 
 
+def test_the_socket_gets_an_address_that_root_has_bound_for_it(render: Any) -> None:
+    assert settings(unit(render, "flask-blog.socket"))["Socket.ReusePort"] == ["yes"]
+    assert "Socket.ReusePort" not in settings(unit(render, "flask-blog.socket", bind="unix"))
+
+
 @pytest.mark.parametrize(
     "wsgi",
     [

@@ -29,7 +29,7 @@ def test_the_value_of_a_function_comes_back() -> None:
 def test_a_single_step_without_an_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SECONDS", 0.5)
     began = time.monotonic()
-    with pytest.raises(sqlite3.DatabaseError, match="takes more than 0 s|takes more than 1 s"):
+    with pytest.raises(sqlite3.DatabaseError, match=r"takes more than [01] s"):
         limited(lambda: compute(HOSTILE), 0, nothing)
     assert time.monotonic() - began < 5
     with pytest.raises(ChildProcessError):
@@ -46,7 +46,7 @@ def test_whoever_waits_gets_signs_of_life(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_step_that_takes_too_much_memory_is_an_error() -> None:
     size = 250_000_000
     blobs = ", ".join(f"hex(zeroblob({size} + {number}))" for number in range(6))
-    with pytest.raises(sqlite3.Error, match="memory|too big|killed"):
+    with pytest.raises(sqlite3.Error, match=r"memory|too big|killed"):
         limited(lambda: compute(f"SELECT length(max({blobs}))"), 0, nothing)
 
 

@@ -578,6 +578,25 @@ def test_the_socket_moves_where_it_has_to_even_when_the_data_changes(
     assert not site.pending("socket").exists()
 
 
+def test_the_address_is_kept_until_the_activation_has_succeeded(
+    site: Site, machine: Machine, old: Path, add_release: Add, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(services, "stop_transient", lambda *units: machine.commands.append(f"stop {' '.join(units)}"))
+    add_release("new")
+    site.pending("socket").touch()
+    machine.sick = {("main", "new")}
+    with pytest.raises(OperationError, match="was put back"):
+        module.activate(site, "new")
+    assert machine.commands.count("start blog.socket") == 2, "it starts once more for the release before"
+    assert "stop blog-hold" not in machine.commands
+    machine.sick = set()
+    module.activate(site, "new")
+    assert machine.commands.index("stop blog-hold") > machine.commands.index("start blog.socket")
+    machine.commands.clear()
+    module.activate(site, "old")
+    assert "stop blog-hold" not in machine.commands, "nothing is kept"
+
+
 def test_without_a_rehearsal_a_sick_release_refuses_itself_before_it_joins(
     site: Site, machine: Machine, old: Path, add_release: Add, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -292,6 +292,19 @@ def test_restoring_brings_the_data_from_then_and_keeps_the_present_beside_it(
     assert live_target(migrated) == str(migrated.path("releases") / "old")
 
 
+def test_restoring_moves_a_socket_whose_move_was_interrupted_and_releases_the_address_then(
+    migrated: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    restorable(migrated, monkeypatch)
+    commands: list[str] = []
+    monkeypatch.setattr(services, "systemctl", lambda *words: commands.append(" ".join(words)))
+    monkeypatch.setattr(services, "stop_transient", lambda *units: commands.append(f"stop {' '.join(units)}"))
+    migrated.pending("socket").touch()
+    rollback.rollback(migrated, None, restore_data=True)
+    moved = commands.index("start blog.socket")
+    assert commands.index("stop blog-hold") > moved > commands.index("stop blog.socket blog.service blog-next.service")
+
+
 @pytest.mark.parametrize("problem", [OperationError("500"), OSError(28, "full"), sqlite3.OperationalError("I/O")])
 def test_a_restore_that_fails_leaves_release_and_data_as_they_were(
     migrated: Site, monkeypatch: pytest.MonkeyPatch, problem: Exception

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.flaskblog.hosting.plugins.module_utils import build_program
+from ansible_collections.flaskblog.hosting.plugins.module_utils import build_program, cage
 from ansible_collections.flaskblog.hosting.plugins.modules import venv as module
 
 
@@ -57,7 +57,7 @@ def run(todo: dict[str, Any], release: Path) -> subprocess.CompletedProcess[byte
     stream = io.BytesIO()
     module.feed(stream, todo, str(release))
     return subprocess.run(
-        ["/usr/bin/python3", "-I", "-c", module.source_of(build_program)],
+        ["/usr/bin/python3", "-I", "-c", cage.source_of(build_program)],
         input=stream.getvalue(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -70,7 +70,7 @@ def python(code: str) -> list[str]:
 
 
 def test_the_programs_text_has_nothing_that_systemd_would_replace_and_fits_into_one_argument() -> None:
-    text = module.source_of(build_program)
+    text = cage.source_of(build_program)
     assert "$" not in text
     assert len(text.encode()) < 100_000
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.flaskblog.hosting.plugins.module_utils import host
+from ansible_collections.flaskblog.hosting.plugins.module_utils import hold, host
 from ansible_collections.flaskblog.hosting.plugins.module_utils import site as live
 from ansible_collections.flaskblog.hosting.plugins.modules import apply as module
 
@@ -35,6 +35,7 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SYSTEMD", f"{tmp_path}/systemd/")
     good = {"UnitFileState": "enabled", "ActiveState": "active"}
     monkeypatch.setattr(host, "show_units", lambda names: {name: dict(good) for name in names})
+    monkeypatch.setattr(hold, "start", lambda *_: None)
 
 
 @pytest.fixture
@@ -102,6 +103,30 @@ def test_a_moved_socket_is_noted_for_the_activation(tmp_path: Path, wanted: Want
     module.put_objects(site, module.changed_objects([wanted("systemd/blog.socket")]), Machine())
     assert live.is_pending("blog.socket")
     assert not live.is_pending("blog.activate")
+
+
+def test_the_addresses_are_kept_before_anything_is_changed(
+    tmp_path: Path, wanted: Wanted, site: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there: list[Any] = []
+
+    def keep(*arguments: str) -> None:
+        there.append((arguments, sorted(str(path) for path in tmp_path.rglob("*.*") if path.is_file())))
+        raise hold.HoldError("port 8000 is taken by nc")
+
+    monkeypatch.setattr(hold, "start", keep)
+    changes = module.changed_objects([wanted("etc/environment.d"), wanted("systemd/blog.socket", "[Socket]\n")])
+    with pytest.raises(hold.HoldError, match="taken by nc"):
+        module.put_objects(site, changes, Machine())
+    assert there == [(("blog", f"{tmp_path}/systemd/blog.socket", "[Socket]\n"), [])]
+    assert not (tmp_path / "pending").exists()
+
+
+def test_no_address_is_kept_for_a_socket_that_stays(
+    wanted: Wanted, site: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hold, "start", lambda *_: pytest.fail("nothing moves"))
+    module.put_objects(site, module.changed_objects([wanted("systemd/blog.service")]), Machine())
 
 
 def test_a_file_that_no_process_reads_leaves_no_note(wanted: Wanted, site: dict[str, Any]) -> None:

@@ -40,7 +40,7 @@ def test_a_port_that_is_free_or_ours_is_no_conflict(
 ) -> None:
     monkeypatch.setattr(host, "listeners", lambda _: listeners)
     monkeypatch.setattr(host, "sockets_on", lambda _: sockets)
-    assert module.port_conflict(wanted) is None
+    assert host.port_conflict(wanted) is None
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_a_port_of_somebody_else_is_a_conflict_that_names_holder_and_variable(
 ) -> None:
     monkeypatch.setattr(host, "listeners", lambda _: listeners)
     monkeypatch.setattr(host, "sockets_on", lambda _: sockets)
-    message = module.port_conflict(wanted)
+    message = host.port_conflict(wanted)
     assert message is not None
     assert message.startswith(f"{wanted['variable']}: {wanted['value']!r}: port {wanted['port']} is taken by {holder}.")
     assert message.endswith(f"give {wanted['variable']} another port.")
@@ -215,6 +215,17 @@ def test_an_environment_that_the_app_cannot_enter_or_others_can_change_is_found(
     outcome = run_module(module, **arguments)
     assert layers(outcome) == ["activate", "venv", "verify"]
     assert f"mode {mode:04o} -> 0755" in words(outcome)
+
+
+def test_a_socket_whose_unit_changes_is_started_anew_by_the_same_run(
+    arguments: dict[str, Any], run_module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(names, "UNITS", str(tmp_path))
+    unit = {**arguments["objects"][0], "path": str(tmp_path / "blog.socket"), "content": "ReusePort=yes\n"}
+    arguments["objects"].append(unit)
+    outcome = run_module(module, **arguments)
+    assert "activate" in layers(outcome)
+    assert "blog.socket changes" in words(outcome)
 
 
 def test_the_text_of_a_secret_file_comes_in_an_argument_of_its_own(arguments: dict[str, Any], run_module: Any) -> None:

@@ -146,7 +146,18 @@ BAD = [
     ("name", "systemd-homed", "systemd-homed", "a service or account of the system"),
     *(
         ("name", f"blog{suffix}", f"blog{suffix}", "another one could have this name")
-        for suffix in ("-next", "-recovery", "-backup", "-command", "-rehearsal", "-build", "-data", "-run", "-run-7")
+        for suffix in (
+            "-next",
+            "-recovery",
+            "-backup",
+            "-command",
+            "-rehearsal",
+            "-build",
+            "-data",
+            "-hold",
+            "-run",
+            "-run-7",
+        )
     ),
     ("name", "build-0123456789abcdef", "build-0123456789abcdef", "another one could have this name"),
     ("user", "root", "root", "a hole in the server"),

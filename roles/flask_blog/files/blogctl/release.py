@@ -20,7 +20,6 @@ from .site import (
     Site,
     app_folder,
     data_alone,
-    forget_pending,
     link_aside,
     live_target,
     locked,
@@ -116,7 +115,7 @@ def activate_locked(site: Site, release: str, operation: str, commands: bool) ->
         entry.details |= {"waited": outcome.waited, "data_changed": outcome.data_changed}
     # It serves. Whatever goes wrong from here on is reported, and makes it no failed release.
     note_initialised(site)
-    forget_pending(site)
+    services.forget_changes(site)
     if commands:  # going back brings nothing that could be one too many
         try:
             prune(site, operations.History.of(site))

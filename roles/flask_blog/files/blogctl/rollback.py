@@ -14,6 +14,7 @@ from .release import (
     activate_locked,
     finish_interrupted,
     release_of,
+    start,
     stop_and_hold,
     undo_change,
 )
@@ -23,7 +24,6 @@ from .site import (
     Undecided,
     app_folder,
     data_alone,
-    forget_pending,
     live_target,
     locked,
     point_link,
@@ -158,12 +158,14 @@ def restore(site: Site, target: str, snapshot: Path) -> Outcome:
                 if not isinstance(error, FAILURES):
                     raise
                 raise OperationError(f"{target} was not gone back to: {error}\n{undone}") from error
-        if not is_up:
+        if site.pending("socket").exists():
+            start(site)
+        elif not is_up:
             services.systemctl("start", site.settings["socket_unit"], site.settings["service_unit"])
         problem = health.wait_until_served(site, target, site.settings["activation_timeout"])
         outcome.waited = round(time.monotonic() - began, 3)
         entry.details |= {"waited": outcome.waited, "restored": str(snapshot)}
         if problem:
             raise OperationError(f"{target} was proved on the restored data and then did not start: {problem}")
-    forget_pending(site)
+    services.forget_changes(site)
     return outcome

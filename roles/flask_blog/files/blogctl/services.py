@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 
 from .printable import printable
-from .site import HostError, OperationError, Site, calls_path, open_lock
+from .site import HostError, OperationError, Site, calls_path, forget_pending, open_lock
 
 #: What the programs of an operation inherit from it: the lock that says that one of them still runs.
 _inherited: tuple[int, ...] = ()
@@ -150,7 +150,7 @@ def journal(unit: str, lines: int = 120, since: str = "") -> str:
 
 def units_of(site: Site) -> list[str]:
     """Return all units of a site whose journal tells of it. A pattern would take in those of a site called NAME-two."""
-    kinds = ("-next", "-rehearsal", "-command", "-recovery", "-backup", "-data")
+    kinds = ("-next", "-rehearsal", "-command", "-recovery", "-backup", "-data", "-hold")
     return [
         site.settings["service_unit"],
         site.settings["socket_unit"],
@@ -171,6 +171,22 @@ def data_unit(site: Site) -> str:
 def transient_units(site: Site) -> tuple[str, ...]:
     """Return the transient units that an operation starts, without their endings; they outlive a killed blogctl."""
     return command_unit(site), instance_unit(site), data_unit(site)
+
+
+def hold_unit(site: Site) -> str:
+    """Return the transient unit that keeps the address to which the socket moves, without its ending."""
+    return f"{site.name}-hold"
+
+
+def forget_changes(site: Site) -> None:
+    """Forget the notes of changes, once the running process has loaded them, and release the addresses kept for it.
+
+    Not before: until then the socket may start anew, as when a failed activation is taken back.
+    """
+    moved = site.pending("socket").exists()
+    forget_pending(site)
+    if moved:
+        stop_transient(hold_unit(site))
 
 
 def instance_unit(site: Site) -> str:
