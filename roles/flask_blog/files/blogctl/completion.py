@@ -102,10 +102,13 @@ class _Read:
 
     def _releases(self) -> list[str]:
         found = self._open()
-        history, live = History.of(found), release_of(found, live_target(found))
+        live = release_of(found, live_target(found))
         folders = [path.name for path in found.path("releases").iterdir() if is_whole(path.name)]
-        if self.command == "rollback":
-            folders = [name for name in folders if name in history.good]
+        # Only root may read which of them are good.
+        with contextlib.suppress(PermissionError):
+            if self.command == "rollback":
+                good = History.of(found).good
+                folders = [name for name in folders if name in good]
         return [name for name in folders if name != live]
 
     def _programs(self) -> list[str]:
