@@ -153,7 +153,8 @@ def test_an_account_never_gets_the_address_while_data_is_restored(app: Hostile, 
     with taking(operator, 8000) as said, visiting(app) as answers:
         assert app.blogctl("rollback", "--restore-data").status == 0
     assert said == []
-    assert set(answers) == {"hello"}
+    # On a busy machine, a visitor may wait for longer than nginx does.
+    assert {answer for answer in answers if "504 Gateway Time-out" not in answer} == {"hello"}
 
 
 @ON_13
