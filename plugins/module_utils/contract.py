@@ -1,0 +1,239 @@
+# Copyright (c) the flaskblog.hosting maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""The contract between the collection's modules and blogctl: names, forms and rules that both rely on.
+
+The modules import this file from the collection; blogctl has a link to it, which becomes a file when the collection is
+built. It needs the standard library alone. gunicorn.conf.py repeats a few of these facts, as it runs in the app's own
+environment; tests/contract compares the two.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+#: Version of this contract, in C(site.json) and in the tool. A change that an older role or tool cannot read adds one.
+INTERFACE = 1
+
+# -- root's directory in /run: locks, and notes of changes that no running process has loaded ---------------------------
+
+#: Only root can create files here. /run is in memory: a reboot, which loads everything anew, drops all of it.
+RUNTIME = "/run/flask-blog-hosting"
+
+#: One lock for each purpose: C(lock) an operation, C(data) use of the live data, C(hold) a start of the service,
+#: C(calls) programs that an operation started, C(build) a release or an environment that is being made.
+LOCKS = ("lock", "data", "hold", "calls", "build")
+
+#: Exists while nginx has not loaded its changed files. All sites of the host share it.
+NGINX_RELOAD = f"{RUNTIME}/nginx.reload"
+
+#: Exists while a site's process has not loaded its changed settings, or its socket has not moved to its new address.
+PENDING = ("activate", "socket")
+
+
+def lock_path(site: str, lock: str) -> str:
+    """Return the path of one of a site's C(LOCKS).
+
+    :raises ValueError: for a lock that does not exist.
+    """
+    if lock not in LOCKS:
+        raise ValueError(f"there is no lock {lock!r}")
+    return f"{RUNTIME}/{site}.{lock}"
+
+
+def pending_path(site: str, what: str) -> str:
+    """Return the path of the note that a change of a site, one of C(PENDING), is not loaded yet.
+
+    :raises ValueError: for a change that has no note.
+    """
+    if what not in PENDING:
+        raise ValueError(f"there is no note of {what!r}")
+    return f"{RUNTIME}/{site}.{what}"
+
+
+# -- settings that a process reads when it starts --
+
+
+def settings_copies(site: str) -> str:
+    """Return the directory with copies of the settings that the running process was started with."""
+    return f"{RUNTIME}/{site}.previous"
+
+
+def settings_copy(site: str, path: str) -> str:
+    """Return the path of the copy of one settings file."""
+    return f"{settings_copies(site)}/{path.replace('/', '%')}"
+
+
+def settings_revision(paths: Iterable[str]) -> str:
+    """Return the sha256 over the files that a site's processes read when they start.
+
+    gunicorn.conf.py computes the same at its start. If the two differ, the process runs with old settings.
+    """
+    total = hashlib.sha256()
+    for path in paths:
+        try:
+            content = Path(path).read_bytes()
+        except OSError:
+            content = b"missing"
+        total.update(f"{path}\0{len(content)}\0".encode())
+        total.update(content)
+    return total.hexdigest()
+
+
+# -- what the running process says that it serves --
+
+
+@dataclass(frozen=True)
+class Served:
+    """What gunicorn's master says that it serves (sd_notify(3), C(STATUS=)).
+
+    The app can forge it, control characters included: use C(printable) before it is shown.
+
+    An empty text is unknown.
+    """
+
+    release: str = ""
+    venv: str = ""
+    revision: str = ""
+
+    @classmethod
+    def of(cls, unit: Mapping[str, str]) -> Served:
+        """Read a service's properties C(StatusText) and C(MainPID); anything unexpected counts as unknown."""
+        try:
+            note = json.loads(unit.get("StatusText", ""))
+        except (ValueError, RecursionError):
+            return cls()
+        if not isinstance(note, dict) or str(note.get("pid")) != unit.get("MainPID") or note.get("pid") == 0:
+            return cls()
+        texts = {key: note.get(key) for key in ("release", "venv", "revision")}
+        return cls(**{key: text for key, text in texts.items() if isinstance(text, str)})
+
+
+# -- releases and environments --
+
+#: In each release; says what it is. Written last, so a release without it is not whole.
+MANIFEST = ".release.json"
+#: In each virtual environment, once it is complete.
+VENV_MARK = ".complete.json"
+#: Ends the name of a release or environment that is being made.
+INCOMPLETE = ".incomplete"
+#: Ends the name of a release or environment that is being removed.
+REMOVED = ".removed"
+
+
+def is_whole(name: str) -> bool:
+    """Say whether a directory name is that of a release or environment that is neither being made nor removed."""
+    return not name.endswith((INCOMPLETE, REMOVED))
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a release says of itself in its C(MANIFEST)."""
+
+    id: str
+    #: sha256 of the tree
+    digest: str
+    #: the app's folder, relative to the release
+    app_dir: str
+    #: where the app is imported from, relative to its folder
+    source_root: str
+    #: path to kind and identity of each file, such as C(file 1a2b...)
+    files: dict[str, str] = field(default_factory=dict)
+    #: of a release from Git
+    commit: str | None = None
+    ref: str | None = None
+    repository: str | None = None
+
+    @classmethod
+    def from_dict(cls, found: object) -> Manifest:
+        """Read what a release says.
+
+        :param found: the manifest's JSON; keys that are not known are ignored.
+        :raises ValueError: naming what is missing or of the wrong type.
+        """
+        if not isinstance(found, dict):
+            raise ValueError("it is no JSON object")
+        texts = {key: found.get(key) for key in ("id", "digest", "app_dir", "source_root")}
+        if wrong := [key for key, value in texts.items() if not isinstance(value, str)]:
+            raise ValueError(f"it lacks {', '.join(wrong)}")
+        git = {key: found[key] for key in ("commit", "ref", "repository") if isinstance(found.get(key), str)}
+        files = found.get("files")
+        return cls(**texts, **git, files=dict(files) if isinstance(files, dict) else {})  # type: ignore[arg-type]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the manifest's JSON; what is not known is left out."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
+
+
+def replace_link(link: str | os.PathLike[str], target: str) -> None:
+    """Point a symbolic link somewhere in one step: at no moment is it missing. It outlives a power cut.
+
+    The directory must belong to root: C(link_aside) is a name in it.
+    """
+    aside = link_aside(link)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(aside)  # left by a process that was killed
+    os.symlink(target, aside)
+    try:
+        os.replace(aside, link)
+    except BaseException:
+        os.unlink(aside)
+        raise
+    directory = os.open(os.path.dirname(link) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def link_aside(link: str | os.PathLike[str]) -> str:
+    """Return where a link is made before it replaces the one before."""
+    folder, name = os.path.split(link)
+    return os.path.join(folder, f".{name}.new")
+
+
+# -- the data --
+
+#: In the site's state directory, once the blog has its first data.
+INITIALISED = "initialised"
+#: Starts an SQLite database (https://www.sqlite.org/fileformat.html).
+SQLITE_MAGIC = b"SQLite format 3\0"
+#: What SQLite keeps beside a database that is in use (https://www.sqlite.org/tempfiles.html).
+SQLITE_COMPANIONS = ("-wal", "-shm", "-journal")
+
+
+def data_is_new(*, initialised: bool, has_live_release: bool, holds_files: bool) -> bool:
+    """Say whether a blog has yet to get its first data."""
+    return not (initialised or has_live_release or holds_files)
+
+
+# -- health --
+
+#: A page or a redirect.
+HEALTHY = frozenset(range(200, 400))
+#: A home page may also ask for a login.
+HEALTHY_OR_LOGIN = HEALTHY | {401, 403}
+
+#: Asked for with this header, an instance answers with the second one: its name and its release. nginx removes both
+#: from what visitors send.
+PROBE_HEADER = "X-Flask-Blog-Probe"
+INSTANCE_HEADER = "X-Flask-Blog-Instance"
+#: With this header nginx proves to gunicorn that a request came through it.
+KEY_HEADER = "X-Flask-Blog-Key"
+#: The line of nginx's configuration with the key, for C(str.format()); a key is 64 hexadecimal digits.
+KEY_LINE = f'proxy_set_header {KEY_HEADER} "{{value}}";'
+
+
+def is_healthy(status: int, *, allow_login: bool = False) -> bool:
+    """Say whether an HTTP status is one of a page that works.
+
+    :param allow_login: whether a page that asks for a login works, too.
+    """
+    return status in (HEALTHY_OR_LOGIN if allow_login else HEALTHY)
