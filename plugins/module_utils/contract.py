@@ -22,7 +22,7 @@ from typing import Any
 #: Version of this contract, in C(site.json) and in the tool. A change that an older role or tool cannot read adds one.
 INTERFACE = 1
 
-# -- root's directory in /run: locks, and notes of changes that no running process has loaded ---------------------------
+# -- root's directory in /run: locks, and notes of changes that no running process has loaded --
 
 #: Only root can create files here. /run is in memory: a reboot, which loads everything anew, drops all of it.
 RUNTIME = "/run/flask-blog-hosting"
@@ -94,9 +94,7 @@ def settings_revision(paths: Iterable[str]) -> str:
 class Served:
     """What gunicorn's master says that it serves (sd_notify(3), C(STATUS=)).
 
-    The app can forge it, control characters included: use C(printable) before it is shown.
-
-    An empty text is unknown.
+    The app can forge it, control characters included: use C(printable) before it is shown. An empty text is unknown.
     """
 
     release: str = ""

@@ -14,6 +14,7 @@ attributes path, owner, group, mode, create                  the file has these 
 setting    path, changes                                     lines of somebody else's file (setting.py)
 link       path, target                                      a symbolic link with exactly this target
 absent     path                                              no file or link stands here
+contents   path, names                                       the directory holds these files and no others
 tree       path, owner, group[, served, served_group]        everything below belongs to the app's account
 ========== ================================================= ==============================================
 
@@ -36,7 +37,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ansible_collections.flaskblog.hosting.plugins.module_utils import app_data, setting
+from ansible_collections.flaskblog.hosting.plugins.module_utils import app_data, contents, setting
 from ansible_collections.flaskblog.hosting.plugins.module_utils.difference import (
     Conflict,
     Difference,
@@ -53,7 +54,7 @@ __all__ = ["ORDER", "Conflict", "Difference", "compare", "group_id", "lstat", "p
 
 
 #: Kinds in the order in which they are put right: a file needs its directory, a link is worth its target.
-ORDER = ("directory", "tree", "attributes", "file", "setting", "link", "absent")
+ORDER = ("directory", "tree", "attributes", "file", "setting", "link", "absent", "contents")
 
 #: How a file holds a generated value, unless its object says otherwise (C(generated_line)): as systemd reads it.
 GENERATED_LINE = '{name}="{value}"'
@@ -227,6 +228,7 @@ _COMPARE: dict[str, Callable[[Mapping[str, Any]], Difference | None]] = {
     "attributes": _compare_attributes,
     "absent": _compare_absent,
     "setting": _compare_setting,
+    "contents": contents.compare,
 }
 
 
@@ -387,4 +389,5 @@ _PUT_RIGHT: dict[str, Callable[[Mapping[str, Any]], Callable[[], None]]] = {
     "absent": _put_absent,
     "tree": app_data.put_tree,
     "setting": _put_setting,
+    "contents": contents.apply,
 }

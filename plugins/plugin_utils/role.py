@@ -18,6 +18,9 @@ from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules import PRE
 #: Debian's own interpreter. Looking for one would cost a round trip on every host.
 INTERPRETER = "/usr/bin/python3"
 
+#: Of the folders of Python modules: root writes, everybody reads.
+DIRECTORY_MODE = "0755"
+
 #: Chooses the hosts of the collection's playbooks; the role itself has no use for it.
 PLAYBOOK_HOSTS = "flask_blog_hosts"
 
@@ -58,7 +61,7 @@ def variables(action: ActionBase, task_vars: dict[str, Any], names: list[str]) -
 def rendered(action: ActionBase, task_vars: dict[str, Any], objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the managed objects with the text of their template or file in C(content).
 
-    A C(file) that is a folder stands for every file in it.
+    A C(file) that is a folder stands for its Python modules, the folders below it, and nothing else beside them.
     """
     role = role_path(task_vars)
     lookup = lookup_loader.get("ansible.builtin.template", loader=action._loader, templar=action._templar)
@@ -81,8 +84,13 @@ def _files(source: Path, wanted: dict[str, Any]) -> Iterator[dict[str, Any]]:
     if source.is_file():
         yield {**wanted, "content": source.read_text(encoding="utf-8")}
         return
-    for path in sorted(source.glob("*.py")):
-        yield {**wanted, "path": f"{wanted['path']}/{path.name}", "content": path.read_text(encoding="utf-8")}
+    names = sorted(str(path.relative_to(source)) for path in source.rglob("*.py"))
+    root = {**wanted, "kind": "directory", "mode": DIRECTORY_MODE}
+    for folder in sorted({str(above) for name in names for above in Path(name).parents}):
+        yield {**root, "path": wanted["path"] if folder == "." else f"{wanted['path']}/{folder}"}
+    for name in names:
+        yield {**wanted, "path": f"{wanted['path']}/{name}", "content": (source / name).read_text(encoding="utf-8")}
+    yield {"layer": wanted["layer"], "kind": "contents", "path": wanted["path"], "names": names}
 
 
 def without_secrets(objects: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], dict[str, str]]:

@@ -372,8 +372,31 @@ def test_an_interpreter_of_the_inventory_is_kept() -> None:
     }
 
 
-def test_a_file_that_is_a_folder_stands_for_every_program_in_it(role: Path) -> None:
+def test_a_folder_stands_for_its_modules_the_folders_below_it_and_nothing_else(tmp_path: Path) -> None:
+    for name in ("tool/__init__.py", "tool/data/store/one.py", "tool/data/notes.txt"):
+        (tmp_path / "files" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "files" / name).write_text("x = 1\n")
     action = SimpleNamespace(_loader=DataLoader(), _templar=Templar(loader=DataLoader(), variables={}))
-    found = role_files.rendered(action, {"role_path": str(role)}, [{"kind": "file", "path": "/x", "file": "blogctl"}])
-    assert {"/x/cli.py", "/x/site.py"} <= {item["path"] for item in found}
-    assert all(item["content"] or item["path"].endswith("__init__.py") for item in found)
+    wanted = {"layer": "tool", "kind": "file", "path": "/x", "file": "tool", "mode": "0644"}
+    found = role_files.rendered(action, {"role_path": str(tmp_path)}, [wanted])
+    assert [(item["kind"], item["path"], item.get("mode")) for item in found] == [
+        ("directory", "/x", "0755"),
+        ("directory", "/x/data", "0755"),
+        ("directory", "/x/data/store", "0755"),
+        ("file", "/x/__init__.py", "0644"),
+        ("file", "/x/data/store/one.py", "0644"),
+        ("contents", "/x", None),
+    ]
+    assert found[3]["content"] == "x = 1\n"
+    assert found[-1]["names"] == ["__init__.py", "data/store/one.py"]
+
+
+def test_blogctl_is_installed_with_the_files_that_it_shares_with_the_modules(role: Path) -> None:
+    action = SimpleNamespace(_loader=DataLoader(), _templar=Templar(loader=DataLoader(), variables={}))
+    wanted = {"layer": "tool", "kind": "file", "path": "/x", "file": "blogctl"}
+    texts = {
+        item["path"]: item.get("content") for item in role_files.rendered(action, {"role_path": str(role)}, [wanted])
+    }
+    for name in ("contract", "cage", "printable", "bounded_http"):
+        (path,) = [path for path in texts if path.endswith(f"/{name}.py")]
+        assert texts[path] == (role.parent.parent / "plugins" / "module_utils" / f"{name}.py").read_text()

@@ -1,0 +1,55 @@
+# Copyright (c) the flaskblog.hosting maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""A directory of root's that holds certain files and nothing else, such as the modules of an installed tool."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from ansible_collections.flaskblog.hosting.plugins.module_utils.difference import Difference, nothing_to_undo
+
+#: Python writes compiled modules here, beside the modules. A directory that holds nothing else is removed with it.
+CACHE = "__pycache__"
+
+
+def compare(wanted: Mapping[str, Any]) -> Difference | None:
+    """Name what does not belong in C(path): everything but C(names), relative paths of files."""
+    found = sorted(_others(wanted["path"], set(wanted["names"])))
+    if not found:
+        return None
+    before = "".join(f"{path}\n" for path in found)
+    return Difference(wanted["layer"], wanted["path"], [f"{path}: does not belong here" for path in found], before)
+
+
+def apply(wanted: Mapping[str, Any]) -> Callable[[], None]:
+    """Remove what does not belong in C(path)."""
+    for path in _others(wanted["path"], set(wanted["names"])):
+        full = os.path.join(wanted["path"], path)
+        if os.path.isdir(full) and not os.path.islink(full):
+            shutil.rmtree(full)
+        else:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(full)
+    return nothing_to_undo
+
+
+def _others(root: str, names: set[str]) -> Iterator[str]:
+    folders = {name[: name.rindex("/")] for name in names if "/" in name}
+    folders |= {folder.rsplit("/", depth)[0] for folder in folders for depth in range(folder.count("/") + 1)}
+    for folder, directories, files in os.walk(root):
+        relative = os.path.relpath(folder, root)
+        prefix = "" if relative == "." else f"{relative}/"
+        below = []
+        for name in sorted(directories):
+            path = f"{prefix}{name}"
+            if path in folders and not os.path.islink(os.path.join(root, path)):
+                below.append(name)
+            elif name != CACHE:
+                yield path
+        directories[:] = below
+        yield from (f"{prefix}{name}" for name in sorted(files) if f"{prefix}{name}" not in names)
