@@ -84,7 +84,7 @@ def test_code_that_does_not_work_on_the_live_data_alone_meets_no_visitor(
     """What no rehearsal can find: the instance that would join the one that serves has to find it by itself."""
     (source / "behaviour").write_text("answers 500 on the live data")
     with unnoticed(operator, visit):
-        refused(operator, source, "does not serve: /healthz: answered 500", "The release before it serves on")
+        refused(operator, source, "does not serve: /healthz: answered 500", "The previous release still serves")
     assert host.run("systemctl --failed --plain --no-legend").stdout == "", "nothing is broken on the machine"
 
 
@@ -139,7 +139,7 @@ def keeps_the_database_from_the_app(operator: Any, visit: Callable[..., Any], so
     append(source, f"{LIVE}if live:\n{HOLD}")
     with unnoticed(operator, visit) as load:
         words = ("changed nothing on a copy of the data and failed on the live data", "took longer", "holds it")
-        refused(operator, source, *words, "The release before it serves on", limit=4)
+        refused(operator, source, *words, "The previous release still serves", limit=4)
     assert load.slowest() > 3, "the test is one only if somebody had to wait"
 
 

@@ -25,7 +25,7 @@ PAUSE = 0.03
 #: Of the steps of a walk, every this-many-th is taken in an ordinary run, other ones on each machine; fewer where
 #: nothing but a copy is at stake.
 SHARE, SHARE_OF_COPIES = 8, 20
-COPIES = ("< sandbox.rehearse:", "< assets.keep:")
+COPIES = ("< rehearsal.rehearse:", "< assets.keep:")
 
 # Releases made on the machine, by name: a copy of the one that the playbook brought, with a style sheet of its own. One
 # of the two "data" releases renames the other's table, in two steps, so that data and release fit or do not.

@@ -163,16 +163,17 @@ def test_a_change_of_the_data_comes_after_a_command_that_somebody_runs_on_it(
 def test_whoever_waits_in_vain_is_told_who_holds_the_lock_and_a_killed_holder_frees_it_at_once(
     host: Any, operator: Any, visit: Callable[..., Any], two: tuple[str, str], load: Load
 ) -> None:
-    tool = "import sys, time; sys.path.insert(0, '/usr/local/lib/flask-blog-hosting'); from blogctl import site\n"
-    holder = "with site.locked(site.load('flask-blog'), 'a test'):\n    print('held', flush=True); time.sleep(600)"
+    tool = "import sys, time; sys.path.insert(0, '/usr/local/lib/flask-blog-hosting'); "
+    tool += "from blogctl import errors, site; from blogctl.host import locks\n"
+    holder = "with locks.locked(site.load('flask-blog'), 'a test'):\n    print('held', flush=True); time.sleep(600)"
     command = ["docker", "exec", operator.machine, "python3", "-c", tool + holder]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"
         pid = host.check_output("sed 's/.*process \\([0-9]*\\).*/\\1/' /run/flask-blog-hosting/flask-blog.lock")
         code = tool + (
-            "try:\n    with site.locked(site.load('flask-blog'), 'second', wait=0.5): pass\n"
-            "except site.OperationError as error:\n    print(error)"
+            "try:\n    with locks.locked(site.load('flask-blog'), 'second', wait=0.5): pass\n"
+            "except errors.OperationError as error:\n    print(error)"
         )
         said = host.check_output("python3 -c %s", code)
         assert f"(a test, process {pid}, since 20" in said

@@ -5,7 +5,7 @@
 
 http.client limits a header line (64 KiB) and the number of headers (100). It does not limit the number of interim
 answers (C(100 Continue)), the length of a body, or the time that all of it takes: its timeout starts again with each
-byte. blogctl uses this file as well (roles/flask_blog/files/blogctl/bounded_http.py is a link to it).
+byte. blogctl uses this file as well (roles/flask_blog/files/blogctl/shared/bounded_http.py is a link to it).
 """
 
 from __future__ import annotations

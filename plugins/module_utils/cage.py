@@ -3,8 +3,8 @@
 
 """Transient systemd units for programs that root does not trust: a file system of their own, no capabilities, an end.
 
-Two programs share this file: the modules of the collection, and blogctl (roles/flask_blog/files/blogctl/cage.py is a
-link to it). It needs the standard library alone.
+Two programs share this file: the modules of the collection, and blogctl, which has a link to it
+(roles/flask_blog/files/blogctl/shared/cage.py). It needs the standard library alone.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ class HoldError(Exception):
 
 
 def unit_name(name: str) -> str:
-    """Return the unit that keeps the addresses of a site (blogctl's services.py stops it)."""
+    """Return the unit that keeps the addresses of a site (blogctl's release/settings.py stops it)."""
     return f"{name}-hold.service"
 
 

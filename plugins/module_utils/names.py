@@ -20,7 +20,7 @@ from typing import Any
 
 from ansible_collections.flaskblog.hosting.plugins.module_utils import beneath, host
 
-#: What follows a site's name in the names of its units, accounts and directories (blogctl's services.py).
+#: What follows a site's name in the names of its units, accounts and directories (blogctl's host/units.py).
 SUFFIXES = ("-next", "-recovery", "-backup", "-command", "-rehearsal", "-run", "-build", "-data", "-hold")
 
 #: Each site has /etc/NAME/site.json.

@@ -3,7 +3,7 @@
 
 """Text of programs that are not trusted, made safe for a terminal.
 
-blogctl uses this file as well (roles/flask_blog/files/blogctl/printable.py is a link to it).
+blogctl uses this file as well (roles/flask_blog/files/blogctl/shared/printable.py is a link to it).
 """
 
 from __future__ import annotations

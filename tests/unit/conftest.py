@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from blogctl import as_app
 from blogctl import site as blogctl_site
+from blogctl.data import process
+from blogctl.shared import contract
 from blogctl.site import Site
 
 
@@ -81,6 +82,8 @@ class Server:
 
     port: int
     answers: dict[str, tuple[int, bytes]] = field(default_factory=dict)
+    #: where it redirects, by path
+    locations: dict[str, str] = field(default_factory=dict)
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
 
 
@@ -95,6 +98,8 @@ def server() -> Iterator[Server]:
             status, body = held[0].answers.get(self.path, (404, b"no such page"))
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
+            if location := held[0].locations.get(self.path):
+                self.send_header("Location", location)
             self.end_headers()
             self.wfile.write(body)
 
@@ -113,11 +118,10 @@ def server() -> Iterator[Server]:
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, me: Account) -> Site:
     """A site of blogctl whose every path lies in a temporary folder, with an empty data folder."""
-    monkeypatch.setattr(blogctl_site, "LOCKS", tmp_path / "lock")
-    monkeypatch.setattr(blogctl_site, "PENDING", tmp_path / "pending")
+    monkeypatch.setattr(contract, "RUNTIME", str(tmp_path / "runtime"))
     monkeypatch.setattr(blogctl_site, "CONFIGURATION", tmp_path / "etc")
-    # The work on the data is a process of its own, without a unit around it.
-    monkeypatch.setenv(as_app.CONFINED, "yes")
+    # The process that works on the data runs without a unit.
+    monkeypatch.setenv(process.CONFINED, "yes")
     settings: dict[str, Any] = {
         "name": "blog",
         "user": me.user,
@@ -153,7 +157,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, me: Account) -> Site:
     }
     for key in ("data", "config", "backups", "run_directory", "releases", "venvs"):
         Path(settings[key]).mkdir(parents=True)
-    (tmp_path / "pending").mkdir()
+    (tmp_path / "runtime").mkdir()
     return Site(settings)
 
 
@@ -167,7 +171,9 @@ def add_release(site: Site) -> Callable[[str], Path]:
         program.parent.mkdir(parents=True)
         program.write_text("#!/bin/sh\n")
         program.chmod(0o755)
-        (folder / ".release.json").write_text(json.dumps({"id": name, "app_dir": ".", "source_root": ""}))
+        (folder / ".release.json").write_text(
+            json.dumps({"id": name, "digest": "0", "app_dir": ".", "source_root": ""})
+        )
         return folder
 
     return add

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.flaskblog.hosting.plugins.module_utils import bounded_http, probe
-from blogctl import health
+from blogctl.host import health
 from blogctl.site import Site
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n"

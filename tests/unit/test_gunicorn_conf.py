@@ -20,7 +20,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.flaskblog.hosting.plugins.module_utils import site as live
-from blogctl import health, sandbox
+from blogctl.host import health
+from blogctl.release import rehearsal
 from blogctl.site import Site
 
 Load = Callable[[Path], Any]
@@ -317,7 +318,7 @@ def test_one_whose_pages_are_there_says_so_in_words_that_blogctl_finds(
     said: list[str] = []
     log = SimpleNamespace(warning=lambda *_: None, info=lambda text, *values: said.append(text % values))
     load(tmp_path).post_worker_init(SimpleNamespace(wsgi=Blog(), log=log))
-    assert [bool(sandbox.READY.search(line)) for line in said] == [False, False, True]
+    assert [bool(rehearsal.READY.search(line)) for line in said] == [False, False, True]
     assert said[-1] == "is ready: /healthz answered"
 
 

@@ -14,14 +14,17 @@ from app_paths import Code, read
 ROOT = Path(__file__).parents[2]
 
 PLUGINS = ("plugins/modules/*.py", "plugins/module_utils/*.py")
-BLOGCTL = ("roles/flask_blog/files/blogctl/*.py",)
+BLOGCTL = ("roles/flask_blog/files/blogctl/**/*.py",)
+
+#: The process that has the app's uid.
+INSIDE = ("__init__", "common", "limited", "main", "read", "sqlite", "tables", "write")
 
 #: The mechanism: a walk by descriptors; and a program that runs with the app's uid, with its client.
 MECHANISM = (
     "plugins/module_utils/beneath.py",
     *(
-        f"roles/flask_blog/files/blogctl/{name}.py"
-        for name in ("data", "inside", "inside_common", "inside_read", "inside_write", "sqlite", "tables", "tree")
+        f"roles/flask_blog/files/blogctl/data/{name}.py"
+        for name in ("process", "tree", *(f"inside/{one}" for one in INSIDE))
     ),
 )
 
@@ -48,6 +51,9 @@ def test_the_modules_work_by_descriptors_alone_in_the_apps_folders() -> None:
 
 
 def test_blogctl_works_by_descriptors_alone_in_the_apps_folders() -> None:
+    checked = read(ROOT, BLOGCTL, MECHANISM)
+    assert {name.split("/")[4] for name in checked} >= {"cli.py", "backup", "commands", "data", "host", "release"}
+    assert {*read(ROOT, MECHANISM)} == {*MECHANISM}, "each of them exists"
     assert Code(read(ROOT, BLOGCTL, MECHANISM), ALLOWED_BLOGCTL).findings() == []
 
 

@@ -1,0 +1,127 @@
+"""Back up a blog's data: copy it consistently, verify the copy, remove old backups."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import shutil
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..data import process
+from ..data.folder import Skipped
+from ..data.process import Handed
+from ..errors import HostError, OperationError
+from ..host.files import fsync
+from ..host.locks import locked
+from ..site import Site
+from .retention import INCOMPLETE_PREFIX, NAME_FORMAT, complete_backups, prune
+from .verify import MANIFEST, identity, read_manifest, sha256_of, verify
+
+
+def back_up(site: Site, now: datetime.datetime | None = None) -> dict[str, Any]:
+    """Back up a site's data.
+
+    The backup gets its name only after it was verified. Old backups are removed after that.
+
+    :returns: C(name), C(files), C(bytes), C(databases), C(removed), and C(skipped): what could not be copied, with the
+        reasons.
+    :raises OperationError: if it failed; earlier backups are kept.
+    """
+    with locked(site, "backup"):
+        root = site.path("backups")
+        name = (now or datetime.datetime.now(datetime.UTC)).strftime(NAME_FORMAT)
+        aside = root / f"{INCOMPLETE_PREFIX}{name}"
+        for leftover in root.glob(f"{INCOMPLETE_PREFIX}*"):
+            shutil.rmtree(leftover)
+        if (root / name).exists():
+            raise OperationError(f"there is a backup {name} already; wait a second")
+        try:
+            manifest = _copy(site, aside, _newest(root))
+            verify(aside, manifest)
+            _write(aside / MANIFEST, json.dumps({"site": site.name, "name": name, **manifest}, indent=1))
+            _sync_folders(aside)
+            aside.rename(root / name)
+            fsync(root)
+        except OSError as error:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise OperationError(f"The backup of {site.name} failed, earlier ones are untouched: {error}") from error
+        except OperationError as error:
+            shutil.rmtree(aside, ignore_errors=True)
+            if "earlier ones are untouched" in str(error):
+                raise
+            raise type(error)(f"The backup of {site.name} failed, earlier ones are untouched: {error}") from error
+        removed = prune(root, site.settings["backup_keep"])
+    files: dict[str, dict[str, Any]] = manifest["files"]
+    return {
+        "name": name,
+        "files": len(files),
+        "bytes": sum(entry["size"] for entry in files.values()),
+        "databases": sorted(path for path, entry in files.items() if entry.get("tables") is not None),
+        "removed": removed,
+        "skipped": manifest["skipped"],
+        "skipped_more": manifest["skipped_more"],
+    }
+
+
+def _newest(root: Path) -> Path | None:
+    names = complete_backups(root)
+    return root / names[-1] if names else None
+
+
+def _copy(site: Site, aside: Path, earlier: Path | None) -> dict[str, Any]:
+    """Store every file that the process in the data folder passes, and note what it could not read."""
+    aside.mkdir(mode=0o700)
+    (aside / "data").mkdir(mode=0o700)
+    known = read_manifest(earlier)["files"] if earlier else {}
+    files: dict[str, dict[str, Any]] = {}
+    with process.working(site, "read", databases=False, at_rest=False) as work:
+        for one in process.handed_files(work):
+            if one.path in files:
+                raise HostError(f"the work on the data named {one.path} twice")
+            files[one.path] = _store(one, aside, earlier, known.get(one.path))
+        skipped = Skipped.of(work.answer)
+    return {"files": files, "skipped": skipped.reasons, "skipped_more": skipped.more}
+
+
+def _store(one: Handed, aside: Path, earlier: Path | None, known: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Store a file. If the last backup has the same bytes, it becomes a hard link to that copy."""
+    before = earlier / "data" / one.path if earlier else None
+    if before and known and _is_unchanged(one, before, known):
+        place = aside / "data" / one.path
+        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.link(before, place)
+        return {**identity(place), "mode": one.mode}
+    begun = os.fstat(one.descriptor)
+    place = process.store(one, aside / "data")
+    found, source = identity(place), sha256_of(one.descriptor)
+    ended = os.fstat(one.descriptor)
+    # A file that the app writes to meanwhile, such as a log, may be stored in a later state. A database is a copy that
+    # nobody writes to.
+    written = one.tables is None and (begun.st_size, begun.st_mtime_ns) != (ended.st_size, ended.st_mtime_ns)
+    if not written and found["sha256"] != source:
+        raise OperationError(f"The backup is not whole, earlier ones are untouched: {one.path} reads differently")
+    if one.tables is None:
+        return {**found, "mode": one.mode}
+    return {**found, "mode": one.mode, "tables": one.tables, "journal_mode": one.journal_mode}
+
+
+def _is_unchanged(one: Handed, before: Path, known: Mapping[str, Any]) -> bool:
+    """Say whether a file equals its copy in the last backup, and that copy is intact. A database is always stored."""
+    if one.tables is not None or not before.is_file() or stat.S_IMODE(before.stat().st_mode) != one.mode:
+        return False
+    # The copy is read again: one that rotted on the disk would spoil this backup and all later ones.
+    return bool(known.get("sha256") == sha256_of(one.descriptor) == identity(before)["sha256"])
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+    fsync(path)
+
+
+def _sync_folders(folder: Path) -> None:
+    for parent, _, _ in os.walk(folder):
+        fsync(Path(parent))

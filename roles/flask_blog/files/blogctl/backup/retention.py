@@ -1,0 +1,57 @@
+"""Which backups are kept, and removing the others."""
+
+from __future__ import annotations
+
+import datetime
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from .verify import MANIFEST
+
+#: A backup's name is the moment at which it was begun, in UTC, so that names sort by age.
+NAME_FORMAT = "%Y%m%dT%H%M%SZ"
+#: Starts the name of a backup that is being made or removed.
+INCOMPLETE_PREFIX = ".incomplete-"
+
+#: The key of each period: backups with the same key are of the same day, week or month.
+PERIODS: dict[str, Callable[[datetime.datetime], object]] = {
+    "daily": lambda moment: moment.date(),
+    "weekly": lambda moment: moment.isocalendar()[:2],
+    "monthly": lambda moment: (moment.year, moment.month),
+}
+
+
+def complete_backups(root: Path) -> list[str]:
+    """Return the names of the complete backups, oldest first."""
+    return sorted(path.parent.name for path in root.glob(f"[0-9]*/{MANIFEST}"))
+
+
+def prune(root: Path, keep: Mapping[str, int]) -> list[str]:
+    """Remove the backups that the retention does not keep; the newest one always stays."""
+    names = complete_backups(root)
+    kept = retained(names, keep)
+    removed = [name for name in names if name not in kept]
+    for name in removed:
+        # Renamed first: an interrupted removal must not leave half a backup under its name.
+        aside = root / f"{INCOMPLETE_PREFIX}{name}"
+        (root / name).rename(aside)
+        shutil.rmtree(aside)
+    return removed
+
+
+def retained(names: Iterable[str], keep: Mapping[str, int]) -> set[str]:
+    """Return which backups to keep: the last one of each of the newest days, weeks and months that have any.
+
+    :param keep: how many days, weeks and months; 0 for none.
+    """
+    newest_first = sorted(names, reverse=True)
+    kept = set(newest_first[:1])
+    for period, key in PERIODS.items():
+        seen: set[object] = set()
+        for name in newest_first:
+            moment = datetime.datetime.strptime(name, NAME_FORMAT)
+            if key(moment) not in seen and len(seen) < int(keep.get(period, 0)):
+                seen.add(key(moment))
+                kept.add(name)
+    return kept

@@ -1,0 +1,35 @@
+"""blogctl prepare-start: called by systemd before the app starts.
+
+It goes on with a site of any interface: a blog must not stay down because of the version of another blog of the host.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from ..data import transaction
+from ..host import systemd
+from ..host.locks import starts_held
+from ..site import Site
+from .command import Command, Result
+
+#: Seconds that a start waits at most for programs of an operation that was killed.
+ORPHANS_TIMEOUT = 15.0
+
+
+def run(site: Site, _: argparse.Namespace) -> Result:
+    """Wait while an operation holds back starts, and undo the change of the data of one that was killed."""
+    with starts_held(site, wait=float("inf")):
+        if transaction.is_open(site):
+            systemd.end_orphans(site, ORPHANS_TIMEOUT)
+        undone = transaction.undo(site)
+    return Result({"undone": undone}, "an interrupted change of the data was undone" if undone else "")
+
+
+COMMAND = Command(
+    "prepare-start",
+    summary="wait until the service may start",
+    description="Called by systemd before the app starts.",
+    run=run,
+    example="blogctl prepare-start",
+)

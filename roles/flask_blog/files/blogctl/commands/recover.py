@@ -1,0 +1,24 @@
+"""blogctl recover: called by systemd beside each operation and at boot, for a site of any interface."""
+
+from __future__ import annotations
+
+import argparse
+
+from ..release import recovery
+from ..site import Site
+from .command import Command, Result
+
+
+def run(site: Site, _: argparse.Namespace) -> Result:
+    """Wait until no operation is under way, and recover one that was killed."""
+    done = recovery.recover(site)
+    return Result({"done": done}, f"an operation was killed: {done}" if done else "")
+
+
+COMMAND = Command(
+    "recover",
+    summary="recover an operation that was killed",
+    description="Called by systemd beside each operation and at boot.",
+    run=run,
+    example="blogctl recover",
+)

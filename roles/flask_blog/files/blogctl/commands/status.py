@@ -1,0 +1,31 @@
+"""blogctl status"""
+
+from __future__ import annotations
+
+import argparse
+
+from ..release import status
+from ..site import Site
+from .command import Command, Result
+
+#: The exit status if the site does not serve as it should.
+NOT_SERVING = 6
+
+
+def run(site: Site, _: argparse.Namespace) -> Result:
+    """Show what is served, and whether it answers."""
+    found = status.status(site)
+    return Result(found, status.describe_status(found), 0 if found["serves"] else NOT_SERVING)
+
+
+COMMAND = Command(
+    "status",
+    summary="what is served, whether it answers, the last operation",
+    description=(
+        "The app itself is asked for its health path, as nginx would ask it. The exit status is 6 if the app is not"
+        " healthy, or if another release is served than the one that was activated."
+    ),
+    run=run,
+    example="blogctl status --json",
+    statuses={NOT_SERVING: "the site does not serve as it should"},
+)

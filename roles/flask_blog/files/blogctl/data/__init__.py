@@ -1,0 +1,1 @@
+"""The blog's data: snapshots, transactions, first data, copies."""

@@ -1,0 +1,1 @@
+"""The host: systemd, locks, the journal, programs that run as the app, the app's health."""

@@ -1,0 +1,196 @@
+"""Ask the app itself, as nginx would, whether it serves the release that it should."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import socket
+import stat
+import time
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from ..shared import bounded_http, contract
+from ..shared.printable import printable
+from ..site import Site
+from .systemd import is_active, properties_of
+
+#: Seconds between two requests.
+POLL_INTERVAL = 0.05
+#: Seconds between two requests to one of several instances: another one may answer instead.
+INSTANCE_POLL_INTERVAL = 0.02
+#: Seconds in which a socket of this host accepts a connection.
+CONNECT_TIMEOUT = 5.0
+#: Seconds that the first request to one of several instances may take.
+FIRST_TIMEOUT = 2.0
+#: Seconds between two checks whether a unit still runs.
+STATE_INTERVAL = 0.5
+
+#: What an instance logs if its own pages fail (gunicorn.conf.py).
+REFUSAL = re.compile(r"takes no request: (.+)")
+
+#: The line of nginx's configuration that holds the key (C(site.json): C(proxy_key)).
+KEY_LINE = re.compile(f"^{contract.KEY_LINE.format(value='([0-9a-f]{64})')}$", re.MULTILINE)
+#: Bytes of that file that are read at most.
+KEY_FILE_LIMIT = 4096
+
+#: Bytes of a page that are read at most. Only the status counts, so a longer page is an answer like any other.
+PAGE_LIMIT = 1024 * 1024
+#: Starts the address of a Unix socket, as gunicorn and nginx write it.
+UNIX = "unix:"
+#: Redirects that a browser follows with the same page (RFC 9110, section 15.4).
+REDIRECTS = frozenset({301, 302, 307, 308})
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The app's answer: C(status) 0 if there was none, the C(reason) for people, and the C(instance) that answered."""
+
+    status: int
+    reason: str
+    instance: str = ""
+    #: whether the same page is served with another scheme, so that this answer shows nothing of the app
+    leaves_scheme: bool = False
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether it is a page or a redirect."""
+        return contract.is_healthy(self.status) and not self.leaves_scheme
+
+
+def proxy_key(site: Site) -> str:
+    """Return the key that nginx and gunicorn share; an empty text if there is none yet."""
+    try:
+        # Not blocking: a FIFO in its place must not keep an operation waiting.
+        handle = os.open(site.path("proxy_key"), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            return ""
+        found = KEY_LINE.search(file.read(KEY_FILE_LIMIT).decode("ascii", "replace"))
+    return found[1] if found else ""
+
+
+def other_scheme(site: Site, path: str, location: str) -> str:
+    """Return the scheme to which a redirect sends the same page; an empty text for a redirect to another page.
+
+    An app that forces HTTPS answers every request like that, so the redirect says nothing about the app.
+    """
+    try:
+        wanted, found = urlsplit(f"//{site.settings['host']}{path}"), urlsplit(location)
+        same_page = (found.hostname, found.path or "/") == (wanted.hostname, wanted.path or "/")
+    except ValueError:
+        return ""
+    return found.scheme if same_page and found.scheme not in ("", site.scheme) else ""
+
+
+def _ask(site: Site, address: tuple[str, int] | str, path: str, seconds: float) -> Answer:
+    host = site.settings["host"]
+    headers = {
+        "Host": host,
+        "X-Forwarded-Host": host,
+        "X-Forwarded-For": "127.0.0.1",
+        "X-Forwarded-Proto": site.scheme,
+        "Connection": "close",
+        contract.PROBE_HEADER: "1",
+        contract.KEY_HEADER: proxy_key(site),
+    }
+    try:
+        answer = bounded_http.get(address, path, headers, seconds=seconds, limit=PAGE_LIMIT)
+    except (OSError, http.client.HTTPException) as error:
+        return Answer(0, f"no answer: {printable(str(error))[:200] or type(error).__name__}")
+    instance = answer.headers.get(contract.INSTANCE_HEADER, "")
+    if answer.status in REDIRECTS and (scheme := other_scheme(site, path, answer.headers.get("Location", ""))):
+        reason = f"redirects to {printable(scheme)[:20]}, which this site does not serve"
+        return Answer(answer.status, reason, instance, leaves_scheme=True)
+    return Answer(answer.status, f"answered {answer.status}", instance)
+
+
+def _address(site: Site) -> tuple[str, int] | str:
+    bind = str(site.settings["bind"])
+    host, _, port = bind.rpartition(":")
+    return bind.removeprefix(UNIX) if bind.startswith(UNIX) else (host.strip("[]"), int(port))
+
+
+def is_reachable(site: Site) -> bool:
+    """Say whether the site's socket accepts connections. That of a busy app does: they wait in its queue."""
+    address = _address(site)
+    family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as client:
+        client.settimeout(CONNECT_TIMEOUT)
+        try:
+            client.connect(address)
+        except OSError:
+            return False
+    return True
+
+
+def ask(site: Site, timeout: float) -> Answer:
+    """Ask for the health path once, as nginx would.
+
+    :param timeout: seconds for the whole answer.
+    """
+    return _ask(site, _address(site), site.settings["health_path"], timeout)
+
+
+def wait_for_instance(site: Site, instance: str, release: str, seconds: float, unit: str = "") -> str | None:
+    """Wait until one of the instances that share the site's socket has answered well.
+
+    The kernel decides which of them gets a request, so it may take several requests to reach a certain one.
+
+    :param instance: C(main) or C(next).
+    :param unit: a unit that systemd does not restart; if it ends, so does the wait.
+    :returns: None when the instance is healthy, or else the last problem.
+    """
+    checked = time.monotonic()
+    deadline = checked + seconds
+    wanted, last = f"{instance} {release}", "it never answered"
+    # A request may reach the other instance, which may take all the time: each one gets a share, the next one more.
+    share = FIRST_TIMEOUT
+    while True:
+        # Asking systemd costs more than asking the app, and visitors need the processor now.
+        if unit and time.monotonic() - checked > STATE_INTERVAL:
+            if not is_active(unit):
+                return f"{site.settings['health_path']}: it ended by itself"
+            checked = time.monotonic()
+        answer = ask(site, timeout=max(1.0, min(share, deadline - time.monotonic())))
+        share *= 2
+        if answer.instance == wanted:
+            if answer.is_healthy:
+                return None
+            last = answer.reason
+        elif not answer.instance:
+            last = answer.reason
+        if time.monotonic() >= deadline:
+            return f"{site.settings['health_path']}: {last}"
+        time.sleep(INSTANCE_POLL_INTERVAL)
+
+
+def served_release(site: Site) -> str | None:
+    """Return the release that the running process reports; None if none runs, or none is reported.
+
+    Gunicorn's master reports it to systemd (sd_notify(3), C(STATUS=)), which accepts it from no other process.
+    """
+    found = properties_of(site.settings["service_unit"], "MainPID", "StatusText")
+    return contract.Served.of(found).release or None
+
+
+def wait_until_served(site: Site, release: str, seconds: float) -> str | None:
+    """Wait until a release is served and healthy.
+
+    :returns: None when it is, or else the last problem.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        left = max(1.0, deadline - time.monotonic())
+        answer = ask(site, timeout=left)
+        running = served_release(site)
+        if answer.is_healthy and running == release:
+            return None
+        if time.monotonic() >= deadline:
+            if not answer.is_healthy:
+                return f"{site.settings['health_path']}: {answer.reason}"
+            return f"the running process serves {running or 'no release'}, not {release}"
+        time.sleep(POLL_INTERVAL)

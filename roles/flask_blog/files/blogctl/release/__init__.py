@@ -1,0 +1,1 @@
+"""Releases: activate one, roll back, recover from an interrupted operation, remove old ones."""

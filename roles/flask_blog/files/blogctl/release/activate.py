@@ -1,0 +1,155 @@
+"""Activate a release: rehearse it, change the data if its commands do, and switch without losing a request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..data import seed
+from ..errors import FAILURES, FollowUpFailed, OperationError
+from ..host import health, journal, systemd
+from ..host.locks import locked
+from ..host.releases import live_target, release_of
+from ..site import Site
+from . import rehearsal
+from .data_change import switch_with_data
+from .failures import is_of_host
+from .history import History, recorded
+from .prune import prune
+from .recovery import recover_locked
+from .settings import restore_under_running, settings_loaded
+from .switch import start_first, switch
+
+#: Values of flask_blog_rehearse beside True.
+START, NO_REHEARSAL = "start", False
+
+
+@dataclass
+class Outcome:
+    """The result of an activation."""
+
+    release: str
+    previous: str | None
+    initialised: bool = False
+    #: seconds for which requests waited in the socket's queue while the data changed; 0 if none had to wait
+    waited: float = 0.0
+    data_changed: bool = False
+
+
+def activate(site: Site, release: str, operation: str = "activate", commands: bool = True) -> Outcome:
+    """Make a release the live one.
+
+    It is rehearsed on a copy of the data first. If its commands changed that copy, requests wait in the socket's queue
+    while the commands run on the live data, after a snapshot; otherwise nothing waits. If the activation fails, the
+    previous release still serves, on its own data, and the failed one is marked.
+
+    :param commands: run the release's commands; a rollback does not.
+    :raises OperationError: with what is served then.
+    """
+    with locked(site, f"{operation} {release}"):
+        systemd.start_recovery(site)
+        return activate_locked(site, release, operation, commands)
+
+
+def activate_locked(site: Site, release: str, operation: str, commands: bool) -> Outcome:
+    """Make a release the live one, while the site's lock is held."""
+    rehearsal.refuse_without_gunicorn(site, release)
+    recover_locked(site)
+    previous = live_target(site)
+    outcome = Outcome(release, release_of(site, previous))
+    with recorded(site, operation, outcome.previous, release) as entry:
+        try:
+            outcome.initialised = seed.initialise(site, release)
+            replace(site, release, previous, outcome, commands)
+        except FAILURES as error:
+            # A rollback must not choose a release that failed. If the host failed, the release may be a good one.
+            entry.details["marks_failed"] = release != outcome.previous and not is_of_host(error)
+            if isinstance(error, OperationError):
+                raise
+            raise OperationError(str(error) or type(error).__name__) from error
+        entry.details |= {"waited": outcome.waited, "data_changed": outcome.data_changed}
+    # It serves. A later problem is reported, and does not make it a failed release.
+    seed.note_initialised(site)
+    settings_loaded(site)
+    if commands:  # a rollback adds no release
+        _prune(site)
+    run_afterwards(site, release)
+    return outcome
+
+
+def _prune(site: Site) -> None:
+    try:
+        prune(site, History.of(site))
+    except OSError as error:
+        journal.log(site, f"old releases could not be removed: {error}")
+
+
+def replace(site: Site, release: str, previous: str | None, outcome: Outcome, commands: bool) -> None:
+    """Replace what serves: rehearse, change the data if the commands do, switch.
+
+    :param previous: target of the live link; None if there is no link.
+    """
+    wanted = site.settings["release_commands"] if commands and release != outcome.previous else []
+    is_up = previous is not None and systemd.is_active(site.settings["service_unit"])
+    if is_up and not health.is_reachable(site):
+        # The app has the same socket as its successor, and can break it for both (shutdown(2), setsockopt(2)).
+        journal.log(site, "nobody can connect to the site, so its socket is created again")
+        site.pending("socket").parent.mkdir(exist_ok=True)
+        site.pending("socket").touch()
+    joins = is_up and not site.pending("socket").exists()
+    if previous is not None:
+        # A rollback target has served before, so it is not rehearsed.
+        how = site.settings["rehearse"] if commands else NO_REHEARSAL
+        outcome.data_changed = rehearse(site, release, wanted, how=how, joins=joins)
+    if wanted and (outcome.data_changed or not is_up):
+        outcome.data_changed = True
+        outcome.waited = switch_with_data(site, release, previous, wanted, is_up=is_up)
+        return
+    if wanted:
+        _run_unchanging(site, release, wanted)
+    if previous is None or not joins:
+        start_first(site, release, previous)
+    else:
+        switch(site, release, previous)
+
+
+def rehearse(site: Site, release: str, commands: list[str], *, how: bool | str, joins: bool) -> bool:
+    """Try a release without visitors, and say whether its commands change the data.
+
+    :param how: C(True) runs its commands on a copy of the data, isolated from everything else; C(start) starts it
+        without its commands on the live data, with the live network; C(False) does so only if nothing else tries it.
+    :param joins: whether it will join on the socket of the live instance: then it requests its pages on the live data.
+    :raises OperationError: if it fails; the live site was not changed.
+    """
+    try:
+        if how is True:
+            return rehearsal.rehearse(site, release, commands)
+        if (how == START and commands) or (not commands and not joins):
+            rehearsal.prove(site, release, site.path("data"))
+    except FAILURES as error:
+        raise OperationError(f"{error}{restore_under_running(site)}") from error
+    return bool(commands)
+
+
+def _run_unchanging(site: Site, release: str, commands: list[str]) -> None:
+    """Run commands on the live data that changed nothing in the rehearsal, so that no request has to wait.
+
+    :raises OperationError: if one fails; the previous release still serves.
+    """
+    try:
+        rehearsal.run_commands(site, release, commands, site.path("data"))
+    except FAILURES as error:
+        raise OperationError(
+            f"The commands of {release} changed nothing on a copy of the data and failed on the live data: {error}"
+            f"\nThe previous release still serves.{restore_under_running(site)}"
+        ) from error
+
+
+def run_afterwards(site: Site, release: str) -> None:
+    """Run the commands that follow a release. It serves already, so a failure changes nothing.
+
+    :raises FollowUpFailed: if one fails.
+    """
+    try:
+        rehearsal.run_commands(site, release, site.settings["after_release_commands"], site.path("data"))
+    except OperationError as error:
+        raise FollowUpFailed(f"The release {release} is served, but a command after it failed: {error}") from error

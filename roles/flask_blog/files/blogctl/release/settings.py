@@ -1,0 +1,72 @@
+"""Settings that the role changed and no running process has loaded yet."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from pathlib import Path
+
+from ..errors import OperationError
+from ..host import systemd
+from ..host.units import hold_unit
+from ..shared import contract
+from ..site import Site
+
+
+def previous_settings(site: Site) -> dict[Path, Path]:
+    """Return each settings file with the copy that the running process was started with."""
+    return {Path(path): Path(contract.settings_copy(site.name, path)) for path in site.settings["settings_files"]}
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.restored")
+
+
+def restore_settings(site: Site) -> bool:
+    """Restore the settings from before the change that failed.
+
+    :returns: whether there were copies.
+    """
+    restored = False
+    for path, copy in previous_settings(site).items():
+        if copy.is_file():
+            status = copy.stat()
+            aside = _aside(path)
+            shutil.copy2(copy, aside)
+            os.chown(aside, status.st_uid, status.st_gid)
+            aside.replace(path)
+            restored = True
+    return restored
+
+
+def restore_under_running(site: Site) -> str:
+    """Restore the settings under a process that still runs with them.
+
+    :returns: a line for the message of the failure; empty if there were no copies.
+    """
+    if not restore_settings(site):
+        return ""
+    with contextlib.suppress(OperationError):
+        systemd.systemctl("daemon-reload")
+    return "\nThe previous settings were restored as well."
+
+
+def remove_pending(site: Site) -> None:
+    """Remove the notes of changes, once the running process has loaded them."""
+    for what in contract.PENDING:
+        site.pending(what).unlink(missing_ok=True)
+    for path in previous_settings(site):
+        _aside(path).unlink(missing_ok=True)
+    shutil.rmtree(contract.settings_copies(site.name), ignore_errors=True)
+
+
+def settings_loaded(site: Site) -> None:
+    """Remove the notes of changes, and release the addresses that were kept for the socket.
+
+    Not before the release serves: until then the socket may start again, such as when an activation is taken back.
+    """
+    moved = site.pending("socket").exists()
+    remove_pending(site)
+    if moved:
+        systemd.stop_transient(hold_unit(site))

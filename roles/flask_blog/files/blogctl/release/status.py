@@ -1,0 +1,133 @@
+"""The state of a site, and the list of its releases."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from ..errors import OperationError
+from ..host import health, maintenance, systemd
+from ..host.releases import live_release, release_manifest, release_names
+from ..site import Site
+from . import rollback
+from .history import DONE, FAILED, History, read
+
+
+def status(site: Site) -> dict[str, Any]:
+    """Return a site's state: what is linked, what is served, whether it answers, the last operation."""
+    entries = read(site)
+    answer = health.ask(site, timeout=10.0)
+    service = site.settings["service_unit"]
+    linked, served = live_release(site), health.served_release(site)
+    return {
+        "site": site.name,
+        "linked": linked,
+        "served": served,
+        **origin(site, served),
+        "service": systemd.state_of(service)[0],
+        "socket": systemd.state_of(site.settings["socket_unit"])[0],
+        "healthy": answer.is_healthy,
+        "health": f"{site.settings['health_path']}: {answer.reason}",
+        "serves": answer.is_healthy and served is not None and served == linked,
+        "maintenance": maintenance.is_on(site),
+        "last": asdict(entries[-1]) if entries else None,
+    }
+
+
+def origin(site: Site, release: str | None) -> dict[str, str]:
+    """Return the C(commit) and the C(ref) of a release from Git."""
+    try:
+        manifest = release_manifest(site, release).to_dict() if release else {}
+    except OperationError:
+        return {}
+    return {key: manifest[key] for key in ("ref", "commit") if manifest.get(key)}
+
+
+def describe_origin(found: dict[str, Any]) -> str:
+    """Return a release's origin for people, such as C(main 1a2b3c4d5e6f)."""
+    return " ".join(
+        [*([found["ref"]] if "ref" in found else []), *([found["commit"][:12]] if "commit" in found else [])]
+    )
+
+
+def describe_status(found: dict[str, Any]) -> str:
+    """Return a status for people."""
+    came_from = f" ({text})" if (text := describe_origin(found)) else ""
+    lines = [
+        f"site         {found['site']}",
+        f"release      {found['served'] or 'none is served'}{came_from}"
+        + ("" if found["served"] == found["linked"] else f" (the link says {found['linked']})"),
+        f"service      {found['service']}, socket {found['socket']}",
+        f"health       {found['health']}",
+        f"maintenance  {'on' if found['maintenance'] else 'off'}",
+    ]
+    if last := found["last"]:
+        lines.append(f"last         {last['operation']} {last['release'] or ''} {last['result']}, {last['time']}")
+    if not found["serves"]:
+        lines.append("The site does not serve as it should; 'blogctl logs' may show why.")
+    return "\n".join(lines)
+
+
+def releases(site: Site) -> dict[str, Any]:
+    """List a site's releases, the one activated last at the end, and its journal of operations."""
+    history, entries = History.of(site), read(site)
+    live = health.served_release(site)
+    try:
+        previous = rollback.choose(site, None)
+    except OperationError:
+        previous = None
+    activated = {
+        entry.release: entry
+        for entry in entries
+        if entry.result == DONE and entry.release and entry.operation in ("activate", "rollback")
+    }
+
+    def state(release: str) -> str:
+        if release == live:
+            return "live"
+        if release in history.failed:
+            return FAILED
+        if release == previous:
+            return "previous"
+        if release in history.left:
+            return "left"
+        return "good" if release in history.good else "new"
+
+    def describe(release: str) -> dict[str, Any]:
+        found: dict[str, Any] = {"id": release, "state": state(release), **origin(site, release)}
+        if release in activated:
+            found["activated"] = activated[release].time
+        if found["state"] == FAILED:
+            found["problem"] = history.failed[release]
+        return found
+
+    names = sorted(
+        release_names(site), key=lambda name: (activated[name].id if name in activated else float("inf"), name)
+    )
+    return {
+        "releases": [describe(name) for name in names],
+        "operations": [asdict(entry) for entry in entries],
+    }
+
+
+def describe_releases(found: dict[str, Any], lines: int = 20) -> str:
+    """Return releases and the last operations for people."""
+    text = []
+    for entry in found["releases"]:
+        parts = [entry["id"], f"{entry['state']:<8}", entry.get("activated", ""), describe_origin(entry)]
+        text.append("  ".join([*parts, _shortened(entry.get("problem", ""))]).rstrip())
+    text = [*(text or ["no releases"]), ""]
+    for entry in found["operations"][-lines:]:
+        change = f"{entry['origin'] or '-'} -> {entry['release'] or '-'}"
+        waited = entry["details"].get("waited")
+        text.append(
+            f"{entry['time']}  {entry['operation']:<15} {change:<30} {entry['result']:<11} {entry['seconds']:.1f} s"
+            + (f", requests waited {waited:.1f} s" if isinstance(waited, int | float) and waited else "")
+            + f"  by {entry['who']}"
+            + (f"; {recovery}" if (recovery := entry["details"].get("recovery")) else "")
+        )
+    return "\n".join(text).rstrip()
+
+
+def _shortened(text: str, length: int = 100) -> str:
+    return text if len(text) <= length else f"{text[: length - 1]}…"

@@ -1,0 +1,149 @@
+"""Switch the service to another release without losing a request, or restore the one before."""
+
+from __future__ import annotations
+
+from ..errors import FAILURES, OperationError
+from ..host import health, journal, systemd
+from ..host.releases import app_folder, next_link, point_link, release_of
+from ..host.units import next_unit
+from ..shared import contract
+from ..site import Site
+from . import assets
+from .settings import restore_settings, restore_under_running
+
+
+def start(site: Site) -> None:
+    """Restart the service. Its socket stays open, so that requests wait instead of failing.
+
+    The socket is restarted only if it does not run, or has to move to another address.
+    """
+    socket, service = site.settings["socket_unit"], site.settings["service_unit"]
+    if not systemd.is_active(socket) or site.pending("socket").exists():
+        systemd.systemctl("stop", socket, service, next_unit(site))
+        systemd.systemctl("start", socket)
+    systemd.systemctl("restart", service)
+
+
+def start_first(site: Site, release: str, previous: str | None) -> None:
+    """Start a release if nothing is served, or if the socket has to move.
+
+    :param previous: target of the live link; None if there is no link.
+    :raises OperationError: after the previous release, if there is one, was restored.
+    """
+    since = journal.cursor()
+    try:
+        point_link(site, str(app_folder(site, release)))
+        start(site)
+        problem = health.wait_until_served(site, release, site.settings["activation_timeout"])
+        if problem:
+            raise OperationError(problem)
+    except BaseException as error:
+        lines = journal.last_lines(site.settings["service_unit"], since=since)
+        state = restore_previous(site, previous, str(app_folder(site, release)))
+        raise _failure(release, error, state, lines) from error
+
+
+def switch(site: Site, release: str, previous: str) -> None:
+    """Change what serves without a pause.
+
+    A second instance with the new release requests its pages on the live data (gunicorn.conf.py) and joins on the same
+    socket. The first one finishes its requests, restarts with the new release, and takes over again.
+
+    :param previous: target of the live link.
+    :raises OperationError: when the previous release serves alone again.
+    """
+    folder = str(app_folder(site, release))
+    since = journal.cursor()
+    _start_second(site, release, previous, folder, since)
+    _restart_first(site, release, previous, folder, since)
+    # Both serve the same release now. Nobody waits until the second one has ended its requests.
+    if problem := _stop_second(site, "--no-block"):
+        journal.log(site, f"{release} is served.{problem}")
+
+
+def _start_second(site: Site, release: str, previous: str, folder: str, since: str) -> None:
+    unit = next_unit(site)
+    try:
+        contract.replace_link(next_link(site), folder)
+        systemd.systemctl("restart", unit)
+        problem = health.wait_for_instance(site, "next", release, site.settings["activation_timeout"], unit)
+        if problem:
+            raise OperationError(problem)
+        keep_assets(site, previous)
+    except BaseException as error:
+        # The first instance was not changed: without the second one, everything is as before.
+        lines = journal.last_lines(unit, since=since)
+        state = f"The previous release still serves.{_stop_second(site)}{restore_under_running(site)}"
+        systemd.reset_failed(unit)
+        # Without a cursor, the lines may be about another release.
+        refusal = health.REFUSAL.search(lines) if since and isinstance(error, FAILURES) else None
+        raise _failure(release, OperationError(refusal[1]) if refusal else error, state, lines) from error
+
+
+def _restart_first(site: Site, release: str, previous: str, folder: str, since: str) -> None:
+    service = site.settings["service_unit"]
+    try:
+        point_link(site, folder)
+        systemd.systemctl("restart", service)
+        # The second instance is healthy and may answer instead of the first one, so that one is asked by its name.
+        if problem := health.wait_for_instance(site, "main", release, site.settings["activation_timeout"]):
+            raise OperationError(problem)
+    except BaseException as error:
+        lines = journal.last_lines(service, since=since)
+        # The second instance serves until the first one is back on the previous release.
+        state = restore_previous(site, previous, folder)
+        state += _stop_second(site)
+        raise _failure(release, error, state, lines) from error
+
+
+def _failure(release: str, error: BaseException, state: str, lines: str) -> BaseException:
+    """Return the error to raise for a release that does not serve; an interrupt stays one."""
+    if not isinstance(error, FAILURES):
+        return error
+    return OperationError(f"The release {release} does not serve: {error}\n{state}\nThe journal's last lines:\n{lines}")
+
+
+def _stop_second(site: Site, *options: str) -> str:
+    """Stop the second instance; return a line for the message if that fails."""
+    try:
+        systemd.systemctl("stop", *options, next_unit(site))
+    except OperationError as error:
+        return f"\nThe second instance does not stop: {error}"
+    return ""
+
+
+def restore_previous(site: Site, previous: str | None, failed: str) -> str:
+    """Serve the previous release, and return a sentence on whether that worked.
+
+    :param previous: target of the live link before; None if there was no link.
+    :param failed: target of the live link for the release that failed.
+    """
+    service = site.settings["service_unit"]
+    try:
+        if previous is None:
+            # The socket stays: another account must not get the address, and with it this site's visitors.
+            systemd.systemctl("stop", service)
+            site.path("link").unlink(missing_ok=True)
+            return "There is no previous release, so nothing is served yet. The data is kept."
+        restored = restore_settings(site)
+        if previous == failed and not restored:
+            return "There is no other release to go back to; systemd keeps trying to start this one."
+        point_link(site, previous)
+        systemd.systemctl("daemon-reload")
+        start(site)
+        release = release_of(site, previous) or ""
+        problem = health.wait_until_served(site, release, site.settings["activation_timeout"])
+    except FAILURES as error:
+        problem = str(error)
+    if problem:
+        return f"The previous release was restored, but does not answer either: {problem}"
+    with_settings = " with its settings" if restored else ""
+    return f"The previous release ({release}) was restored{with_settings} and serves."
+
+
+def keep_assets(site: Site, previous: str | None) -> None:
+    """Keep the assets of the previous release reachable. If that fails, it is logged, and the release goes on."""
+    try:
+        assets.keep(site, release_of(site, previous) or "")
+    except (OSError, OperationError) as error:
+        journal.log(site, f"the assets of the previous release could not be kept: {error}")

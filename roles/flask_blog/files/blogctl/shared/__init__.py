@@ -1,0 +1,1 @@
+"""Modules that blogctl shares with the collection: links to plugins/module_utils."""

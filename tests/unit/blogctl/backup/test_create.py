@@ -1,0 +1,402 @@
+"""blogctl backup: a consistent copy that was read back, and retention that never loses the newest."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import os
+import random
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+from blogctl.backup import create, retention
+from blogctl.data import process
+from blogctl.data.inside import sqlite
+from blogctl.errors import OperationError
+from blogctl.host.locks import locked
+from blogctl.site import Site
+
+START = datetime.datetime(2026, 1, 1, 3, 0, tzinfo=datetime.UTC)
+
+
+def day(number: int) -> datetime.datetime:
+    return START + datetime.timedelta(days=number)
+
+
+def database(path: Path, rows: int = 3, mode: str = "wal") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"PRAGMA journal_mode = {mode}")
+        connection.execute("CREATE TABLE post (id INTEGER PRIMARY KEY, title TEXT)")
+        connection.executemany("INSERT INTO post (title) VALUES (?)", [("x" * 2000,)] * rows)
+        connection.commit()
+    return path
+
+
+def rows(path: Path) -> int:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        return int(connection.execute("SELECT count(*) FROM post").fetchone()[0])
+
+
+def names(site: Site) -> list[str]:
+    return sorted(os.listdir(site.path("backups")))
+
+
+@pytest.fixture
+def blog(site: Site) -> Site:
+    """A site with a database, an upload, a link and an empty folder in its data."""
+    data = site.path("data")
+    database(data / "database.db")
+    (data / "static" / "uploads").mkdir(parents=True)
+    (data / "static" / "uploads" / "cat.jpg").write_bytes(b"\xff\xd8cat")
+    (data / "static" / "uploads" / "cat.jpg").chmod(0o640)
+    (data / "link").symlink_to("/etc/passwd")
+    return site
+
+
+# -- one backup -----------------------------------------------------------------------------------------------------
+
+
+def test_a_backup_holds_the_database_and_every_file(blog: Site) -> None:
+    result = create.back_up(blog, START)
+    assert result["name"] == "20260101T030000Z"
+    assert result["databases"] == ["database.db"]
+    assert result["files"] == 2
+    folder = blog.path("backups") / result["name"]
+    assert rows(folder / "data" / "database.db") == 3
+    assert (folder / "data" / "static" / "uploads" / "cat.jpg").read_bytes() == b"\xff\xd8cat"
+    assert not (folder / "data" / "link").exists()
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["files"]["database.db"]["tables"] == 1
+    assert manifest["files"]["database.db"]["journal_mode"] == "wal"
+    assert manifest["files"]["static/uploads/cat.jpg"]["mode"] == 0o640
+
+
+def test_a_backup_keeps_modes_and_lets_nobody_else_in(blog: Site) -> None:
+    (blog.path("data") / "database.db").chmod(0o640)
+    folder = blog.path("backups") / create.back_up(blog, START)["name"]
+    assert (folder / "data" / "database.db").stat().st_mode & 0o777 == 0o640
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_what_only_the_write_ahead_log_holds_is_in_the_backup(blog: Site) -> None:
+    path = blog.path("data") / "database.db"
+    with contextlib.closing(sqlite3.connect(path)) as app:
+        app.execute("INSERT INTO post (title) VALUES ('late')")
+        app.commit()
+        assert path.with_name("database.db-wal").stat().st_size > 0
+        result = create.back_up(blog, START)
+    copy = blog.path("backups") / result["name"] / "data"
+    assert rows(copy / "database.db") == 4
+    assert not list(copy.glob("*-wal"))
+
+
+def test_a_database_is_known_by_its_content_not_by_its_name(blog: Site) -> None:
+    database(blog.path("data") / "instance" / "posts.bin", mode="delete")
+    (blog.path("data") / "notes.db").write_text("no database\n")
+    assert create.back_up(blog, START)["databases"] == ["database.db", "instance/posts.bin"]
+
+
+def test_a_file_that_only_looks_like_a_companion_is_backed_up(blog: Site) -> None:
+    (blog.path("data") / "my-journal").write_text("dear diary\n")
+    folder = blog.path("backups") / create.back_up(blog, START)["name"]
+    assert (folder / "data" / "my-journal").read_text() == "dear diary\n"
+
+
+def test_a_hidden_folder_of_the_app_is_data_like_any_other(blog: Site) -> None:
+    """blogctl's own notes lie elsewhere, so no name in the data folder is special."""
+    (blog.path("data") / ".initialising").mkdir()
+    (blog.path("data") / ".initialising" / "half.db").write_text("x")
+    folder = blog.path("backups") / create.back_up(blog, START)["name"]
+    assert (folder / "data" / ".initialising" / "half.db").read_text() == "x"
+
+
+def test_a_blog_without_any_data_has_an_empty_backup(site: Site) -> None:
+    assert create.back_up(site, START)["files"] == 0
+
+
+def test_a_snapshot_taken_while_somebody_writes_is_one_consistent_state(tmp_path: Path) -> None:
+    """Two tables change in one transaction: a copy that saw one of the two changes is no state that ever was."""
+    path = tmp_path / "live.db"
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.executescript("CREATE TABLE a (n INTEGER); CREATE TABLE b (n INTEGER, pad TEXT);")
+        connection.commit()
+    stop, written = threading.Event(), threading.Event()
+
+    def write() -> None:
+        with contextlib.closing(sqlite3.connect(path, timeout=10)) as connection:
+            number = 0
+            while not stop.is_set():
+                number += 1
+                connection.execute("INSERT INTO a VALUES (?)", (number,))
+                connection.execute("INSERT INTO b VALUES (?, ?)", (number, "x" * 3000))
+                connection.commit()
+                written.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        assert written.wait(5)
+        counts = []
+        for number in range(5):
+            sqlite.snapshot(path, tmp_path / f"copy{number}.db", sqlite.Clock(60))
+            with contextlib.closing(sqlite3.connect(tmp_path / f"copy{number}.db")) as copy:
+                counts.append([copy.execute(f"SELECT count(*), max(n) FROM {table}").fetchone() for table in "ab"])  # noqa: S608
+    finally:
+        stop.set()
+        writer.join()
+    assert all(one == other and one[0] == one[1] > 0 for one, other in counts)
+    assert counts[-1][0][0] > counts[0][0][0], "the writer went on meanwhile"
+
+
+@pytest.fixture
+def damaged(blog: Site) -> Path:
+    """The blog's database with a page in its middle overwritten, as a dying disk does."""
+    path = blog.path("data") / "database.db"
+    path.unlink()
+    database(path, rows=200, mode="delete")
+    size = path.stat().st_size
+    assert size > 100_000
+    with path.open("r+b") as handle:
+        handle.seek(size // 8192 * 4096)
+        handle.write(os.urandom(4096))
+    return path
+
+
+def test_a_damaged_database_is_named_and_everything_else_is_backed_up(blog: Site, damaged: Path) -> None:
+    result = create.back_up(blog, START)
+    folder = blog.path("backups") / result["name"]
+    assert list(result["skipped"]) == ["database.db"]
+    assert "the database cannot be copied: database disk image is malformed" in result["skipped"]["database.db"]
+    assert result["databases"] == []
+    assert [path.name for path in (folder / "data").rglob("*") if path.is_file()] == ["cat.jpg"]
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["skipped"] == result["skipped"]
+    assert list(manifest["files"]) == ["static/uploads/cat.jpg"]
+
+
+def test_a_damaged_database_leaves_its_copy_in_an_earlier_backup_alone(blog: Site, damaged: Path) -> None:
+    broken = damaged.read_bytes()
+    damaged.unlink()
+    database(damaged)
+    first = create.back_up(blog, day(0))
+    damaged.write_bytes(broken)
+    second = create.back_up(blog, day(1))
+    assert (first["skipped"], list(second["skipped"])) == ({}, ["database.db"])
+    assert rows(blog.path("backups") / first["name"] / "data" / "database.db") == 3
+
+
+def test_a_database_that_does_not_read_back_as_written_is_no_backup(
+    blog: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (blog.path("data") / "database.db").rename(blog.path("data") / "aside")
+    first = create.back_up(blog, day(0))["name"]
+    bad_disk(monkeypatch, "aside")
+    with pytest.raises(OperationError, match=r"earlier ones are untouched: aside reads differently"):
+        create.back_up(blog, day(1))
+    assert names(blog) == [first]
+
+
+def test_a_copy_that_does_not_read_back_as_written_is_no_backup(blog: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = create.back_up(blog, day(0))["name"]
+    (blog.path("data") / "new.txt").write_text("new\n")
+    bad_disk(monkeypatch, "new.txt")
+    with pytest.raises(OperationError, match=r"new\.txt reads differently"):
+        create.back_up(blog, day(1))
+    assert names(blog) == [first]
+
+
+def bad_disk(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Have what is stored under a name spoiled as soon as it is written."""
+    real = process.store
+
+    def store(one: process.Handed, root: Path) -> Path:
+        place = real(one, root)
+        if one.path == name:
+            place.write_bytes(b"\x00\x00")
+        return place
+
+    monkeypatch.setattr(process, "store", store)
+
+
+def test_what_rots_between_writing_and_verifying_is_no_backup(blog: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = create.back_up(blog, day(0))["name"]
+    real = create.verify
+
+    def verify(aside: Path, manifest: dict[str, object]) -> None:
+        (aside / "data" / "new.txt").write_bytes(b"rot")
+        real(aside, manifest)
+
+    monkeypatch.setattr(create, "verify", verify)
+    (blog.path("data") / "new.txt").write_text("new\n")
+    with pytest.raises(OperationError, match=r"new\.txt reads differently"):
+        create.back_up(blog, day(1))
+    assert names(blog) == [first]
+
+
+def test_a_full_disk_leaves_earlier_backups_and_no_litter(blog: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = create.back_up(blog, day(0))["name"]
+
+    def full(*_: object) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(create, "_write", full)
+    with pytest.raises(OperationError, match="no space left on device"):
+        create.back_up(blog, day(1))
+    assert names(blog) == [first]
+
+
+def test_the_structure_of_a_copy_is_checked_before_it_counts(tmp_path: Path) -> None:
+    path = database(tmp_path / "x.db", mode="delete", rows=200)
+    assert sqlite.count_tables(path, sqlite.Clock(60)) == 1
+    with path.open("r+b") as handle:
+        handle.seek(4096 * 3)
+        handle.write(os.urandom(4096))
+    with pytest.raises(sqlite3.DatabaseError, match="its copy is damaged"):
+        sqlite.count_tables(path, sqlite.Clock(60))
+
+
+def test_an_empty_copy_counts_as_a_database_without_tables(tmp_path: Path) -> None:
+    (tmp_path / "empty.db").touch()
+    assert sqlite.count_tables(tmp_path / "empty.db", sqlite.Clock(60)) == 0, "SQLite's own check passes it"
+
+
+def test_a_backup_does_not_run_beside_another_operation(blog: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(create, "locked", lambda site, operation: locked(site, operation, wait=0.1))
+    with locked(blog), pytest.raises(OperationError, match="another operation"):
+        create.back_up(blog, START)
+    assert names(blog) == []
+
+
+def test_two_backups_of_one_second_are_not_confused(blog: Site) -> None:
+    create.back_up(blog, START)
+    with pytest.raises(OperationError, match="wait a second"):
+        create.back_up(blog, START)
+    assert len(names(blog)) == 1
+
+
+def test_what_an_interrupted_backup_left_is_removed_and_never_counted(blog: Site) -> None:
+    half = blog.path("backups") / ".incomplete-20250101T000000Z"
+    (half / "data").mkdir(parents=True)
+    assert retention.complete_backups(blog.path("backups")) == []
+    name = create.back_up(blog, START)["name"]
+    assert names(blog) == [name]
+
+
+# -- several --------------------------------------------------------------------------------------------------------
+
+
+def test_an_unchanged_file_takes_no_room_twice(blog: Site) -> None:
+    folders = [blog.path("backups") / create.back_up(blog, day(number))["name"] / "data" for number in range(2)]
+    one, two = (folder / "static" / "uploads" / "cat.jpg" for folder in folders)
+    assert one.stat().st_ino == two.stat().st_ino
+    assert (folders[0] / "database.db").stat().st_ino != (folders[1] / "database.db").stat().st_ino
+
+
+@pytest.mark.parametrize("change", ["content", "mode"])
+def test_a_changed_file_is_copied_and_the_earlier_backup_keeps_its_own(blog: Site, change: str) -> None:
+    upload = blog.path("data") / "static" / "uploads" / "cat.jpg"
+    first = blog.path("backups") / create.back_up(blog, day(0))["name"] / "data" / "static" / "uploads" / "cat.jpg"
+    if change == "content":
+        upload.write_bytes(b"another")
+    else:
+        upload.chmod(0o600)
+    second = blog.path("backups") / create.back_up(blog, day(1))["name"] / "data" / "static" / "uploads" / "cat.jpg"
+    assert first.stat().st_ino != second.stat().st_ino
+    assert first.read_bytes() == b"\xff\xd8cat"
+    assert first.stat().st_mode & 0o777 == 0o640
+    assert second.read_bytes() == upload.read_bytes()
+
+
+def test_a_copy_that_rotted_in_an_earlier_backup_is_made_anew_in_the_next(blog: Site) -> None:
+    first = blog.path("backups") / create.back_up(blog, day(0))["name"]
+    (first / "data" / "static" / "uploads" / "cat.jpg").write_bytes(b"rot")
+    second = blog.path("backups") / create.back_up(blog, day(1))["name"]
+    assert (second / "data" / "static" / "uploads" / "cat.jpg").read_bytes() == b"\xff\xd8cat"
+
+
+def test_old_backups_are_removed_after_a_good_one(blog: Site) -> None:
+    blog.settings["backup_keep"] = {"daily": 2}
+    for number in range(4):
+        result = create.back_up(blog, day(number))
+    assert result["removed"] == ["20260102T030000Z"]
+    assert names(blog) == ["20260103T030000Z", "20260104T030000Z"]
+
+
+def test_what_is_no_backup_is_never_removed(blog: Site) -> None:
+    root = blog.path("backups")
+    (root / "20240101T000000Z").mkdir()
+    (root / "notes").mkdir()
+    blog.settings["backup_keep"] = {"daily": 1}
+    create.back_up(blog, START)
+    assert {"20240101T000000Z", "notes"} <= set(names(blog))
+
+
+# -- retention ------------------------------------------------------------------------------------------------------
+
+
+def many(seed: int) -> list[str]:
+    """Names of backups at random moments of two years."""
+    numbers = random.Random(seed)  # noqa: S311
+    seconds = sorted(numbers.sample(range(2 * 365 * 86400), k=numbers.randint(1, 200)))
+    return [(START + datetime.timedelta(seconds=second)).strftime(retention.NAME_FORMAT) for second in seconds]
+
+
+def moment(name: str) -> datetime.datetime:
+    return datetime.datetime.strptime(name, retention.NAME_FORMAT)
+
+
+@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("keep", [{"daily": 7, "weekly": 4, "monthly": 6}, {"daily": 1}, {"monthly": 3}, {}])
+def test_retention_keeps_the_newest_and_never_more_than_it_says(seed: int, keep: dict[str, int]) -> None:
+    everything = many(seed)
+    kept = retention.retained(everything, keep)
+    assert kept <= set(everything)
+    assert everything[-1] in kept
+    assert len(kept) <= max(1, sum(keep.values()))
+    assert retention.retained(kept, keep) == kept, "asking twice removes nothing more"
+
+
+@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("period", ["daily", "weekly", "monthly"])
+def test_each_of_the_newest_periods_keeps_its_last_backup_and_no_other(seed: int, period: str) -> None:
+    everything = many(seed)
+    key = retention.PERIODS[period]
+    last = {key(moment(name)): name for name in everything}  # later ones replace earlier ones
+    expected = sorted(last.values())[-3:]
+    assert sorted(retention.retained(everything, {period: 3})) == expected
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_backups_taken_every_day_for_two_years_leave_what_the_retention_promises(seed: int) -> None:
+    keep = {"daily": 7, "weekly": 4, "monthly": 6}
+    kept: set[str] = set()
+    for number in range(seed * 5, 730):
+        kept = retention.retained({*kept, day(number).strftime(retention.NAME_FORMAT)}, keep)
+    moments = sorted(moment(name) for name in kept)
+    assert len({found.date() for found in moments[-7:]}) == 7
+    assert len({(found.year, found.month) for found in moments}) >= 6
+    assert len(kept) <= 17
+
+
+def test_no_backups_are_nothing_to_keep() -> None:
+    assert retention.retained([], {"daily": 7}) == set()
+
+
+def test_an_interrupted_removal_leaves_no_half_backup_under_a_good_name(
+    blog: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(2):
+        create.back_up(blog, day(number))
+
+    def killed(path: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(retention.shutil, "rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        retention.prune(blog.path("backups"), {"daily": 1})
+    assert retention.complete_backups(blog.path("backups")) == ["20260102T030000Z"]

@@ -1,0 +1,477 @@
+"""Root's side of the work on the data, if the app has taken the process over that does it: what it says is input."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from blogctl import cli
+from blogctl.backup import create
+from blogctl.commands import backup as backup_command
+from blogctl.data import folder as data_folder
+from blogctl.data import process, transaction, tree
+from blogctl.data.channel import LARGEST
+from blogctl.data.interface import Comparison, TableChange
+from blogctl.data.layer import data_layer
+from blogctl.errors import HostError, OperationError
+from blogctl.site import Site
+
+Conversation = Callable[[socket.socket], None]
+
+
+class Process:
+    """What stands for a process: a thread that has the other end of the channel."""
+
+    def __init__(self, conversation: Conversation, end: socket.socket, error: Path) -> None:
+        self._end = end.dup()
+        self._thread = threading.Thread(target=self._run, args=(conversation,), daemon=True)
+        self.stderr = error.open("rb")
+        self.killed = False
+        self._thread.start()
+
+    def _run(self, conversation: Conversation) -> None:
+        with self._end, contextlib.suppress(OSError):
+            conversation(self._end)
+
+    def poll(self) -> int | None:
+        """Return a status once it has ended."""
+        return None if self._thread.is_alive() and not self.killed else 1
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end."""
+        self._thread.join(None if timeout is None else min(timeout, 0.5))
+        return 1
+
+    def kill(self) -> None:
+        """End it."""
+        self.killed = True
+        with contextlib.suppress(OSError):
+            self._end.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture
+def hostile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Conversation], None]:
+    """Put a conversation in the place of the process that works on the data."""
+    (tmp_path / "error").write_bytes(b"\x1b]0;title\x07 it was me")
+
+    def install(conversation: Conversation) -> None:
+        def start(_: Site, _request: Any, end: socket.socket, _folder: Path, _target: Any, **__: Any) -> Process:
+            return Process(conversation, end, tmp_path / "error")
+
+        monkeypatch.setattr(process, "start_process", start)
+        monkeypatch.setattr(process, "stop_transient", lambda *_: None)
+        monkeypatch.setattr(process, "ANSWER_TIMEOUT", 2.0)
+
+    return install
+
+
+@pytest.fixture(autouse=True)
+def open_descriptors() -> Iterator[None]:
+    """See that no descriptor stays open that was handed over."""
+    before = len(os.listdir("/proc/self/fd"))
+    yield
+    assert len(os.listdir("/proc/self/fd")) <= before
+
+
+def hand(end: socket.socket, path: object, descriptor: int | None, **more: object) -> None:
+    """Hand a file over, and wait for root's answer."""
+    message = json.dumps({"path": path, "mode": 0o640, **more}).encode()
+    socket.send_fds(end, [message], [] if descriptor is None else [descriptor])
+    end.recv(LARGEST)
+
+
+def ends(end: socket.socket) -> None:
+    """Say that all is done."""
+    end.send(b'{"done": true, "skipped": {}, "more": 0}')
+
+
+def hands(*files: tuple[object, int | None], **more: object) -> Conversation:
+    """Hand some files over, and say that this is all."""
+
+    def conversation(end: socket.socket) -> None:
+        for path, descriptor in files:
+            hand(end, path, descriptor, **more)
+        ends(end)
+
+    return conversation
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Iterator[int]:
+    (tmp_path / "file").write_bytes(b"content")
+    handle = os.open(tmp_path / "file", os.O_RDONLY)
+    yield handle
+    os.close(handle)
+
+
+def refused(site: Site, words: str = ".") -> None:
+    """See that neither a backup nor a snapshot comes about, and that nothing is left of one."""
+    with pytest.raises(OperationError, match=words):
+        create.back_up(site)
+    assert os.listdir(site.path("backups")) == []
+    with pytest.raises(HostError, match=words):
+        transaction.begin(site, "new", None)
+    assert os.listdir(site.path("backups") / transaction.SNAPSHOTS) == []
+    assert not transaction.is_open(site)
+
+
+MESSAGES = {
+    "no JSON": b"\x00\xff\xfe",
+    "half of it": b'{"path": "a',
+    "a list": b"[]",
+    "a number": b"42",
+    "null": b"null",
+    "a number with too many digits": b'{"done": ' + b"9" * 50_000 + b"}",
+    "brackets": b"[" * 60_000,
+    "nothing": b"",
+    "too large": b'{"done": true, "x": "' + b"x" * LARGEST + b'"}',
+}
+
+
+@pytest.mark.parametrize("kind", MESSAGES)
+def test_what_is_no_message_is_refused(site: Site, hostile: Any, kind: str) -> None:
+    hostile(lambda end: end.send(MESSAGES[kind]))
+    refused(site, r"the work on the data \(read\) ended early: .*")
+
+
+def test_what_the_process_says_as_it_ends_is_shown_and_cannot_steer_a_terminal(site: Site, hostile: Any) -> None:
+    hostile(lambda _: None)
+    with pytest.raises(HostError, match=r"ended early: it has ended \\x1b\]0;title\\x07 it was me$"):
+        data_folder.scan(site)
+
+
+def test_an_error_that_the_process_tells_of_is_shown_and_cannot_steer_a_terminal(site: Site, hostile: Any) -> None:
+    hostile(lambda end: end.send(json.dumps({"error": "\x1b[2J" + "x" * 9000}).encode()))
+    with pytest.raises(HostError, match=r"^\\x1b\[2Jx+$") as failure:
+        data_folder.scan(site)
+    assert len(str(failure.value)) <= process.PATH_LIMIT
+
+
+PATHS = [
+    "../escaped",
+    "a/../../escaped",
+    "..",
+    ".",
+    "",
+    "/etc/escaped",
+    "a//b",
+    "a/./b",
+    "a/",
+    "a\0b",
+    "x" * 5000,
+    "x" * 300,
+    "/".join("d" * 200),
+    "\ud800",
+    None,
+    7,
+    ["a"],
+    {"a": 1},
+]
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: repr(path)[:30])
+def test_a_path_that_leads_elsewhere_is_refused(site: Site, hostile: Any, file: int, path: object) -> None:
+    hostile(hands((path, file)))
+    refused(site)
+    assert not list(site.path("backups").parent.rglob("escaped"))
+
+
+def test_a_path_that_comes_twice_is_refused(site: Site, hostile: Any, file: int) -> None:
+    hostile(hands(("a", file), ("a", file)))
+    refused(site, "named a twice|File exists")
+
+
+@pytest.mark.parametrize("paths", [("a", "a/b"), ("a/b", "a")])
+def test_a_path_below_a_file_or_in_the_place_of_a_directory_is_refused(
+    site: Site, hostile: Any, file: int, paths: tuple[str, str]
+) -> None:
+    hostile(hands(*((path, file) for path in paths)))
+    refused(site, "Not a directory|File exists")
+
+
+def opened(kind: str, tmp_path: Path) -> int:
+    """Open something that is no file which can be read."""
+    if kind == "fifo":
+        os.mkfifo(tmp_path / "fifo")
+        return os.open(tmp_path / "fifo", os.O_RDONLY | os.O_NONBLOCK)
+    if kind == "directory":
+        return os.open(tmp_path, os.O_RDONLY)
+    if kind == "socket":
+        return socket.socket(socket.AF_UNIX).detach()
+    if kind == "device":
+        return os.open("/dev/zero", os.O_RDONLY)
+    if kind == "link":
+        (tmp_path / "link").symlink_to("/etc/passwd")
+        return os.open(tmp_path / "link", os.O_PATH | os.O_NOFOLLOW)
+    (tmp_path / "full").write_text("x")
+    if kind == "path":
+        return os.open(tmp_path / "full", os.O_PATH)
+    if kind == "write only":
+        return os.open(tmp_path / "full", os.O_WRONLY)
+    raise AssertionError(kind)
+
+
+@pytest.mark.parametrize("kind", ["fifo", "directory", "socket", "device", "link", "path", "write only"])
+def test_a_descriptor_of_what_is_no_file_to_read_is_refused(
+    site: Site, hostile: Any, tmp_path: Path, kind: str
+) -> None:
+    handle = opened(kind, tmp_path)
+    try:
+        hostile(hands(("a", handle)))
+        refused(site, "which is no file|Bad file descriptor")
+    finally:
+        os.close(handle)
+
+
+def test_a_file_in_memory_is_stored_as_it_reads_and_one_of_holes_is_refused(site: Site, hostile: Any) -> None:
+    """It has no name and never had one. That gains nothing: its bytes are the app's, like those of any other file."""
+    handle = os.memfd_create("a")
+    try:
+        os.write(handle, b"bytes")
+        hostile(hands(("a", handle)))
+        name = create.back_up(site)["name"]
+        assert (site.path("backups") / name / "data" / "a").read_bytes() == b"bytes"
+        tree.empty(str(site.path("backups")))
+        os.truncate(handle, 1 << 40)
+        refused(site, "GiB of holes")
+    finally:
+        os.close(handle)
+
+
+def test_two_descriptors_at_once_are_refused(site: Site, hostile: Any, file: int) -> None:
+    hostile(lambda end: socket.send_fds(end, [b'{"path": "a", "mode": 416}'], [file, file]))
+    refused(site, "too large")
+
+
+def test_a_path_without_a_descriptor_is_refused(site: Site, hostile: Any) -> None:
+    hostile(hands(("a", None)))
+    refused(site, "named a file and gave none")
+
+
+def test_descriptors_that_nobody_asked_for_are_closed(site: Site, hostile: Any, file: int) -> None:
+    def floods(end: socket.socket) -> None:
+        for _ in range(200):
+            socket.send_fds(end, [b"{}"], [file])
+        socket.send_fds(end, [b'{"done": true}'], [file])
+
+    hostile(floods)
+    assert data_folder.scan(site).databases == []
+    hostile(lambda end: socket.send_fds(end, [b'{"error": "no"}'], [file]))
+    with pytest.raises(HostError, match=r"^no$"):
+        data_folder.scan(site)
+
+
+@pytest.mark.parametrize("tables", [None, 1])
+def test_a_file_that_shrinks_while_it_is_read_is_stored_as_it_is_then_and_a_database_is_refused(
+    site: Site, hostile: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tables: int | None
+) -> None:
+    path = tmp_path / "shrinks"
+    path.write_bytes(b"x" * (3 * tree.BLOCK_SIZE))
+    handle = os.open(path, os.O_RDONLY)
+    real = os.pread
+
+    def shrink(descriptor: int, size: int, start: int) -> bytes:
+        block = real(descriptor, size, start)
+        os.truncate(path, 2 * tree.BLOCK_SIZE if tables is None else 0)
+        return block
+
+    monkeypatch.setattr(tree.os, "pread", shrink)
+    try:
+        hostile(hands(("a", handle), tables=tables, journal_mode="wal"))
+        result = create.back_up(site)
+        assert result["files"] == 1
+        stored = site.path("backups") / result["name"] / "data" / "a"
+        assert stored.stat().st_size == path.stat().st_size
+    finally:
+        os.close(handle)
+
+
+def test_a_database_that_changes_while_it_is_stored_is_no_backup(
+    site: Site, hostile: Any, tmp_path: Path, file: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = process.store
+
+    def store(one: process.Handed, root: Path) -> Path:
+        place = real(one, root)
+        (tmp_path / "file").write_bytes(b"other")
+        return place
+
+    monkeypatch.setattr(process, "store", store)
+    hostile(hands(("a.db", file), tables=1, journal_mode="wal"))
+    with pytest.raises(OperationError, match=r"a\.db reads differently"):
+        create.back_up(site)
+    assert os.listdir(site.path("backups")) == []
+
+
+def test_silence_is_no_reason_to_wait_forever(site: Site, hostile: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = threading.Event()
+
+    def silent(end: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            end.recv(1)
+        gone.set()
+
+    hostile(silent)
+    monkeypatch.setattr(process, "ANSWER_TIMEOUT", 0.3)
+    began = time.monotonic()
+    refused(site, "it does not answer")
+    assert time.monotonic() - began < 5
+    assert gone.wait(5), "without its channel it ends"
+
+
+def test_words_without_an_end_are_no_reason_to_wait_forever(
+    site: Site, hostile: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NAME-backup.service has no limit of its own, and the site's lock is held meanwhile."""
+
+    def chatters(end: socket.socket) -> None:
+        until = time.monotonic() + 4
+        while time.monotonic() < until:
+            end.send(b"{}")
+            time.sleep(0.01)
+        ends(end)
+
+    hostile(chatters)
+    monkeypatch.setattr(process, "WORK_TIMEOUT", 1)
+    with pytest.raises(HostError, match="it did not end within 1 s"):
+        data_folder.scan(site)
+
+
+def leaked_by(action: Callable[[], object]) -> int:
+    """Return how many descriptors stay open after an action, and close them."""
+    before = set(os.listdir("/proc/self/fd"))
+    action()
+    leaked = set(os.listdir("/proc/self/fd")) - before
+    for one in leaked:
+        with contextlib.suppress(OSError):
+            os.close(int(one))
+    return len(leaked)
+
+
+@pytest.fixture
+def endless(hostile: Any, file: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that hands files over without an end."""
+
+    def floods(end: socket.socket) -> None:
+        for number in range(1_000_000):
+            hand(end, f"{number}", file)
+
+    hostile(floods)
+    monkeypatch.setattr(process, "WORK_TIMEOUT", 0.5)
+
+
+@pytest.mark.usefixtures("endless")
+def test_files_without_an_end_fill_no_disk(site: Site) -> None:
+    leaked_by(lambda: refused(site, r"it did not end within 0.5 s"))
+
+
+@pytest.mark.usefixtures("endless")
+def test_a_descriptor_that_comes_too_late_is_closed(site: Site) -> None:
+    assert leaked_by(lambda: refused(site)) == 0
+
+
+def test_a_process_that_ends_after_half_of_its_work_leaves_nothing_behind(site: Site, hostile: Any, file: int) -> None:
+    hostile(lambda end: hand(end, "a", file))
+    refused(site, "it has ended")
+
+
+def test_a_process_that_does_not_end_is_killed(site: Site, hostile: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop = threading.Event()
+    stopped: list[str] = []
+    killed: list[Process] = []
+
+    def lingers(end: socket.socket) -> None:
+        ends(end)
+        stop.wait(20)
+
+    def kill(one: Process) -> None:
+        killed.append(one)
+        stop.set()
+
+    hostile(lingers)
+    monkeypatch.setattr(process, "stop_transient", lambda *units: stopped.extend(units))
+    monkeypatch.setattr(Process, "kill", kill)
+    assert data_folder.scan(site).databases == []
+    assert (stopped, len(killed)) == (["blog-data"], 1)
+
+
+# -- answers ----------------------------------------------------------------------------------------------------------
+
+
+def test_lists_and_mappings_of_other_things_are_taken_for_empty_ones(site: Site, hostile: Any) -> None:
+    hostile(lambda end: end.send(b'{"done": 1, "databases": {"a": 1}, "directories": "abc", "holds_files": []}'))
+    assert data_folder.scan(site) == data_folder.Scan(False, [], [])
+    hostile(lambda end: end.send(b'{"done": 1, "skipped": ["a"], "more": "many"}'))
+    assert create.back_up(site)["skipped"] == {}
+    rows = b'{"done": 1, "rows": [1, {"database": 1, "written": "x"}], "changed": "yes"}'
+    hostile(lambda end: (end.recv(LARGEST), end.send(rows)))
+    assert data_layer(site).compare(site.path("backups") / "none") == Comparison(
+        schema_changed=True,
+        tables=[TableChange(database="1", table="None", written=0, deleted=0)],
+    )
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "../a", 7, None])
+def test_a_database_or_directory_that_lies_elsewhere_is_refused(site: Site, hostile: Any, path: object) -> None:
+    for key in ("databases", "directories"):
+        hostile(lambda end, key=key: end.send(json.dumps({"done": True, key: [path]}).encode()))
+        with pytest.raises(HostError, match="which is no path in it"):
+            data_folder.scan(site)
+
+
+def test_no_answer_is_longer_than_what_a_message_has_room_for(site: Site, hostile: Any) -> None:
+    many = {"done": True, "skipped": {f"{number}": "x" for number in range(3000)}, "more": 5}
+    hostile(lambda end: end.send(json.dumps(many).encode()))
+    assert len(create.back_up(site)["skipped"]) == data_folder.LIST_LIMIT
+
+
+def test_names_and_reasons_cannot_steer_a_terminal(
+    site: Site, hostile: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (site.path("config") / "site.json").write_text(json.dumps(site.settings))
+    answer = {"done": True, "skipped": {"\x1b[2Ja\u202e.db": "\x1b]0;x\x07"}, "more": 1}
+    hostile(lambda end: end.send(json.dumps(answer).encode()))
+    assert cli.main(["backup"]) == backup_command.INCOMPLETE
+    said = capsys.readouterr().out
+    assert r"not in it: \x1b[2Ja\u202e.db: \x1b]0;x\x07; and 1 more" in said
+
+
+def test_a_name_that_is_no_text_is_shown(site: Site, hostile: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as that of a damaged database called C(\\xff.db)."""
+    (site.path("config") / "site.json").write_text(json.dumps(site.settings))
+    answer = {"done": True, "skipped": {"\udcff.db": "damaged"}, "more": 0}
+    hostile(lambda end: end.send(json.dumps(answer).encode()))
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="utf-8"))
+    assert cli.main(["backup"]) == backup_command.INCOMPLETE
+
+
+def test_a_mode_with_set_id_bits_is_stored_without_them(site: Site, hostile: Any, file: int) -> None:
+    def conversation(end: socket.socket) -> None:
+        hand(end, "a", file, mode=0o106777)
+        hand(end, "b", file, mode="rwx")
+        ends(end)
+
+    hostile(conversation)
+    name = create.back_up(site)["name"]
+    place = site.path("backups") / name / "data"
+    assert ((place / "a").stat().st_mode & 0o7777, (place / "b").stat().st_mode & 0o7777) == (0o777, 0o640)
+
+
+def test_folders_of_a_backup_are_closed_whatever_the_umask(site: Site, hostile: Any, file: int) -> None:
+    before = os.umask(0)
+    try:
+        hostile(hands(("a/b/c", file)))
+        name = create.back_up(site)["name"]
+    finally:
+        os.umask(before)
+    assert (site.path("backups") / name).stat().st_mode & 0o777 == 0o700

@@ -1,0 +1,323 @@
+"""Programs with the rights of the app's account: what they reach, and what is kept of their output."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import threading
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from blogctl.data import process
+from blogctl.errors import HostError, OperationError
+from blogctl.host import journal, run_as_app
+from blogctl.shared import cage
+from blogctl.site import Site
+
+Add = Callable[[str], Path]
+
+
+@dataclass
+class Unit:
+    """A transient unit that was started."""
+
+    description: str
+    properties: dict[str, Any]
+    environment: dict[str, str]
+    options: list[str]
+
+
+@dataclass
+class Units:
+    """Transient units: the programs run right here, with the unit's variables."""
+
+    started: list[Unit] = field(default_factory=list)
+    stopped: list[str] = field(default_factory=list)
+    #: what went to the journal
+    logged: list[str] = field(default_factory=list)
+    #: starts the command line of a unit
+    prefix: str = "/usr/bin/env"
+
+    def command(
+        self, description: str, properties: dict[str, Any], environment: Sequence[str] = (), options: Sequence[str] = ()
+    ) -> list[str]:
+        variables = dict(one.split("=", 1) for one in environment)
+        self.started.append(Unit(description, dict(properties), variables, list(options)))
+        return [self.prefix, *environment]
+
+
+@pytest.fixture
+def units(monkeypatch: pytest.MonkeyPatch) -> Units:
+    found = Units()
+    monkeypatch.setattr(cage, "command", found.command)
+    monkeypatch.setattr(cage, "prepare", lambda: None)
+    monkeypatch.setattr(cage, "systemd_version", lambda: 252)
+    monkeypatch.setattr(run_as_app, "stop_transient", lambda *names: found.stopped.extend(names))
+    monkeypatch.setattr(journal, "log", lambda _, text: found.logged.append(text))
+    return found
+
+
+# -- commands ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_command_runs_as_the_app_with_its_limits_on_the_live_data(site: Site, units: Units, add_release: Add) -> None:
+    folder = add_release("abc")
+    assert run_as_app.run(site, folder, "src", "echo 41; echo 42 >&2", site.path("data")) == "41\n42"
+    assert units.logged[:3] == ["runs the command: echo 41; echo 42 >&2", "41", "42"]
+    assert units.logged[3].startswith("the command succeeded after 0.")
+    assert units.stopped[:1] == ["blog-command"], "one that was left over"
+    (unit,) = units.started
+    assert unit.options == ["--pipe", "--wait", "--unit=blog-command"]
+    assert unit.description == "A command of blog", "not the command, which may have lines"
+    assert unit.properties["User"] == site.settings["user"]
+    assert unit.properties["RuntimeMaxSec"] == "5"
+    assert unit.properties["TimeoutStopSec"] == "10", "one that does not heed SIGTERM would have 90 s"
+    assert unit.properties["EnvironmentFile"] == f"{site.settings['config']}/environment"
+    assert site.settings["sandbox"].items() <= unit.properties.items()
+    assert unit.environment["PYTHONPATH"] == f"{folder}/src"
+    assert unit.environment["FLASK_BLOG_RELEASE"] == "abc"
+    assert unit.environment["FLASK_BLOG_ROLE"] == "command"
+
+
+def test_a_command_that_fails_shows_what_it_said(site: Site, units: Units, add_release: Add) -> None:
+    with pytest.raises(OperationError, match=r"the command 'echo 41; exit 3' failed \(status 3\):\n41$"):
+        run_as_app.run(site, add_release("abc"), "", "echo 41; exit 3", site.path("data"))
+    assert units.logged[-1] == "the command failed (status 3): echo 41; exit 3"
+
+
+def test_a_command_whose_time_is_up_is_said_to_be_ended_for_that(site: Site, units: Units, add_release: Add) -> None:
+    site.settings["command_timeout"] = 0
+    with pytest.raises(OperationError, match=r"took longer than flask_blog_command_timeout, 0 s, and was ended:\n41"):
+        run_as_app.run(site, add_release("abc"), "", "echo 41; false", site.path("data"))
+
+
+def test_a_command_that_ends_and_leaves_its_output_open_is_waited_for_no_longer_than_its_time(
+    site: Site, units: Units, add_release: Add, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A daemon that holds the pipe; the unit's end would end it, here nobody does."""
+    monkeypatch.setattr(run_as_app, "STOP_TIMEOUT", 0)
+    site.settings["command_timeout"] = 1
+    began = time.monotonic()
+    run_as_app.run(site, add_release("abc"), "", "sleep 3 & echo started", site.path("data"))
+    assert time.monotonic() - began < 2.5
+
+
+def test_a_command_that_blogctl_does_not_wait_for_any_more_is_stopped(
+    site: Site, units: Units, add_release: Add, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> Iterator[str]:
+        raise KeyboardInterrupt
+
+    processes: list[subprocess.Popen[bytes]] = []
+    real = subprocess.Popen
+
+    def start(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+        processes.append(real(*arguments, **options))
+        return processes[0]
+
+    def stop(*names: str) -> None:
+        units.stopped.extend(names)
+        for one in processes:
+            one.kill()
+
+    monkeypatch.setattr(subprocess, "Popen", start)
+    monkeypatch.setattr(run_as_app, "stop_transient", stop)
+    monkeypatch.setattr(run_as_app.Output, "lines", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_as_app.run(site, add_release("abc"), "", "sleep 60", site.path("data"))
+    assert units.stopped == ["blog-command"] * 3
+    assert processes[0].returncode == -9
+
+
+def test_a_command_that_somebody_runs_ends_with_blogctl(
+    site: Site, units: Units, add_release: Add, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, unit = add_release("abc"), f"blog-run-{os.getpid()}"
+    lock = os.open(os.devnull, os.O_RDONLY)
+    with contextlib.closing(os.fdopen(lock)):
+        assert run_as_app.attach(site, folder, "", ["sh", "-c", "exit 7"], lock) == 7
+    (found,) = units.started
+    assert f"--unit={unit}" in found.options
+    assert found.environment["FLASK_BLOG_ROLE"] == "command"
+    assert "RootDirectory" not in found.properties, "it works on the live data"
+
+    def interrupt(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(subprocess, "run", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run_as_app.attach(site, folder, "", ["flask", "shell"], lock)
+    assert units.stopped == [unit]
+
+
+# -- what a program reaches -------------------------------------------------------------------------------------------
+
+
+def test_what_runs_on_a_copy_reaches_the_copy_and_nothing_else(site: Site, units: Units, tmp_path: Path) -> None:
+    site.settings["sandbox"] |= {"PrivateNetwork": "no"}
+    found = run_as_app.properties_as_app(site, tmp_path / "release", tmp_path / "copy")
+    assert found["PrivateNetwork"] == "yes"
+    assert found["RootDirectory"] == cage.ROOT
+    assert found["BindPaths"] == f"{tmp_path}/copy:{site.settings['data']}"
+    assert found["ReadWritePaths"] == site.settings["data"]
+    readable = str(found["BindReadOnlyPaths"]).split()
+    assert {path for path in readable if path.removeprefix("-") not in (*cage.SYSTEM, "/etc")} <= {
+        *cage.SYSTEM,
+        site.settings["root"],
+        f"-{site.settings['link']}",
+    }
+    assert not [path for path in readable if path.removeprefix("-").startswith("/run")], "no socket of the host"
+    config = site.settings["config"]
+    assert found["EnvironmentFile"] == [f"{config}/environment", f"-{config}/rehearsal-environment"]
+    assert (found["Nice"], found["IOSchedulingClass"]) == ("10", "idle")
+
+
+def test_what_runs_on_the_live_data_has_what_the_service_has(site: Site, units: Units, tmp_path: Path) -> None:
+    found = run_as_app.properties_as_app(site, tmp_path / "release", site.path("data"))
+    assert found == {
+        **site.settings["sandbox"],
+        "User": site.settings["user"],
+        "Group": site.settings["group"],
+        "WorkingDirectory": str(tmp_path / "release"),
+        "EnvironmentFile": f"{site.settings['config']}/environment",
+        "SyslogIdentifier": "blog",
+    }
+
+
+@pytest.mark.parametrize(("place", "role"), [("copy", "rehearsal"), ("data", "command")])
+def test_a_command_knows_whether_it_is_rehearsed(
+    site: Site, units: Units, add_release: Add, tmp_path: Path, place: str, role: str
+) -> None:
+    said = run_as_app.run(site, add_release("abc"), "", "echo $FLASK_BLOG_ROLE", tmp_path / place)
+    assert said == role
+
+
+@pytest.mark.parametrize("place", ["copy", "data"])
+def test_an_instance_that_is_tried_is_gunicorn_on_a_socket_of_its_own(
+    site: Site, units: Units, add_release: Add, tmp_path: Path, place: str
+) -> None:
+    folder = add_release("abc")
+    (folder / "venv" / "bin" / "gunicorn").write_text(
+        '#!/bin/sh\necho "$@" in $FLASK_BLOG_ROLE as $FLASK_BLOG_TRY_AS\n'
+    )
+    with run_as_app.instance(site, folder, "", tmp_path / place) as (_, output):
+        said = list(output.lines(5))
+    (unit,) = units.started
+    assert said == [
+        f"--config {site.settings['config']}/gunicorn.conf.py --bind unix:/tmp/app.sock --workers 1 --threads 2"
+        " --timeout 0 app:app in rehearsal as blog.test"
+    ]
+    assert unit.environment["FLASK_BLOG_DATA"] == site.settings["data"]
+    assert unit.properties.get("KillSignal") == ("SIGKILL" if place == "copy" else None), "live data is closed in peace"
+    assert units.stopped[0] == "blog-rehearsal"
+
+
+def test_the_work_on_the_data_sees_the_data_and_nothing_else(
+    site: Site, units: Units, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv(process.CONFINED)
+    monkeypatch.setattr(process, "stop_transient", lambda *names: units.stopped.extend(names))
+    units.prefix = "/bin/true"
+    copy = tmp_path / "copy"
+    with pytest.raises(HostError, match="ended early"), process.working(site, "copy", target=copy, niced=True) as work:
+        work.finish()
+    (unit,) = units.started
+    assert unit.options == ["--pipe", "--wait", "--unit=blog-data"]
+    assert unit.properties["PrivateNetwork"] == "yes"
+    assert unit.properties["RestrictAddressFamilies"] == "AF_UNIX"
+    assert unit.properties["CapabilityBoundingSet"] == ""
+    assert unit.properties["NoNewPrivileges"] == "yes"
+    assert unit.properties["BindPaths"] == f"{site.settings['data']}:{site.settings['data']} {tmp_path}/copy:/mnt"
+    assert unit.properties["InaccessiblePaths"] == site.settings["config"], "its secrets are not for this"
+    assert (unit.properties["User"], unit.properties["UMask"]) == (site.settings["user"], "0027")
+    assert (unit.properties["RuntimeMaxSec"], unit.properties["Nice"]) == (str(process.WORK_TIMEOUT), "10")
+    assert unit.environment == {}
+    assert units.stopped == ["blog-data"], "one that was left over"
+
+
+# -- output -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    reads, writes = os.pipe()
+    yield reads, writes
+    for one in (reads, writes):
+        with contextlib.suppress(OSError):
+            os.close(one)
+
+
+def test_output_without_a_line_and_without_an_end_stays_small_in_memory(
+    site: Site, units: Units, pipe: tuple[int, int]
+) -> None:
+    reads, writes = pipe
+    sent = [0]
+
+    def flood() -> None:
+        while sent[0] < 64 << 20:
+            sent[0] += os.write(writes, b"x" * 65536)
+        os.close(writes)
+
+    thread = threading.Thread(target=flood)
+    thread.start()
+    output = run_as_app.Output(site, reads)
+    units.logged = _Forgetful()
+    tracemalloc.start()
+    try:
+        longest = max(len(line) for line in output.lines(60))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    thread.join()
+    assert sent[0] >= 64 << 20
+    assert longest <= 2 * run_as_app.LINE_LIMIT
+    assert peak < 16 << 20
+    assert len(output.last(10_000)) <= (2 * run_as_app.LINE_LIMIT + 1) * run_as_app.KEPT_LINES
+
+
+class _Forgetful(list[str]):
+    def append(self, _: str) -> None:
+        pass
+
+
+def test_output_cannot_steer_a_terminal(site: Site, units: Units, pipe: tuple[int, int]) -> None:
+    reads, writes = pipe
+    os.write(writes, b"\x1b]0;title\x07\n\xff\xfehidden\r\x1b[2Kall is well\n\xe2\x80\xaeabc\n")
+    os.close(writes)
+    output = run_as_app.Output(site, reads)
+    said = list(output.lines(5))
+    assert said == [r"\x1b]0;title\x07", "��" + r"hidden\x0d\x1b[2Kall is well", r"\u202eabc"]
+    assert output.last(3).splitlines() == said == units.logged
+
+
+def test_only_so_many_lines_of_a_program_go_to_the_journal(site: Site, units: Units, pipe: tuple[int, int]) -> None:
+    reads, writes = pipe
+
+    def chatter() -> None:
+        os.write(writes, b"".join(b"%d\n" % number for number in range(7000)))
+        os.close(writes)
+
+    thread = threading.Thread(target=chatter)
+    thread.start()
+    output = run_as_app.Output(site, reads)
+    assert sum(1 for _ in output.lines(30)) == 7000
+    thread.join()
+    assert len(units.logged) == run_as_app.LOGGED_LINES == 5000
+    assert units.logged[-1] == "it wrote more than 5000 lines; the others are not in the journal"
+    assert output.last(1) == "6999", "a message has the end"
+
+
+def test_output_that_stops_in_the_middle_of_a_line_is_kept(site: Site, units: Units, pipe: tuple[int, int]) -> None:
+    reads, writes = pipe
+    output = run_as_app.Output(site, reads)
+    assert output.last(3) == "(no output)"
+    os.write(writes, b"one\ntw")
+    began = time.monotonic()
+    assert list(output.lines(0.3)) == ["one", "tw"]
+    assert 0.2 < time.monotonic() - began < 3, "it waits no longer than it was told to"
