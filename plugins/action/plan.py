@@ -11,28 +11,31 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.flaskblog.hosting.plugins.module_utils.description import data_places
 from ansible_collections.flaskblog.hosting.plugins.module_utils.host import platform_name, refusal
-from ansible_collections.flaskblog.hosting.plugins.module_utils.limits import explain
-from ansible_collections.flaskblog.hosting.plugins.module_utils.source import SourceError, databases
-from ansible_collections.flaskblog.hosting.plugins.plugin_utils import repository, role
-from ansible_collections.flaskblog.hosting.plugins.plugin_utils.local_source import described, holds_data
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source.description import data_places
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source.read import databases
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source.refusals import SourceError
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source.release import Release
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils import role
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source import repository
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source.local_source import described, holds_data
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source.unpacked import run_folder
 
 display = Display()
 
-#: A server as it comes may have no Python, and no Git.
+#: A new server may have neither Python nor Git.
 INSTALL = (
     "export DEBIAN_FRONTEND=noninteractive LC_ALL=C; "
     "apt-get -q update && apt-get -q -y --no-install-recommends install {}"
 )
-#: Who we are there, and where we are.
+#: Prints the account and the platform of the host.
 IDENTITY = 'echo "uid=$(id -u)"; cat /etc/os-release'
-#: How apt and dpkg say that somebody else is at work. apt's own option DPkg::Lock::Timeout knows dpkg's locks only:
-#: those of the lists and of the archives fail at once (measured on apt 2.6 and 3.0).
+#: Messages of apt and dpkg about a lock. apt's option DPkg::Lock::Timeout covers dpkg's locks only: those of the lists
+#: and of the archives fail at once (measured on apt 2.6 and 3.0).
 LOCKED = re.compile(r"Could not get lock.*|.*was locked by another process.*")
-#: Seconds for which a host's own first boot, or its unattended upgrade, may keep apt from us; and between two tries.
-PATIENCE = 600
-PAUSE = 5
+#: Seconds to wait for apt's locks, which the first boot or an unattended upgrade may hold; and between two tries.
+APT_TIMEOUT = 600
+APT_INTERVAL = 5
 BARE = "the host has no python3; it is installed first, and what differs is known after that"
 UNASKED = (
     "{} has no git yet, so that a check cannot tell which release flask_blog_source is now. A run installs it first;"
@@ -46,7 +49,7 @@ NO_ACCOUNT = (
 
 
 class ActionModule(ActionBase):
-    """Name the release and render the files here, then compare everything there, in one round trip."""
+    """Describe the release and render the files here, then compare everything on the host, in one round trip."""
 
     TRANSFERS_FILES = False
 
@@ -70,7 +73,7 @@ class ActionModule(ActionBase):
         first = arguments.get("source", {}).get("packages_first", [])
         release = arguments.get("release")
         if initial and release and found.get("data_is_new", self._python_is_missing(found)):
-            self._check_initial_data(initial, data_places(release, arguments["site"]))
+            self._check_initial_data(initial, release, arguments["site"])
         installed = False
         if self._python_is_missing(found):
             if self._task.check_mode:
@@ -91,14 +94,14 @@ class ActionModule(ActionBase):
             found = self._compare(arguments, task_vars)
             found["changed"] = True
         if initial and not release and found.get("data_is_new") and "links" in found["release"]:
-            self._check_initial_data(initial, data_places(found["release"], arguments["site"]))
+            self._check_initial_data(initial, found["release"], arguments["site"])
         self._warn_of_databases(found.get("release", {}).pop("databases", []))
         found.setdefault("questions", arguments["questions"])
         result.update(found)
         return result
 
     def _repository(self, wanted: dict[str, Any], access: dict[str, Any]) -> dict[str, Any]:
-        """Return what the host needs to know of a repository; what opens it travels in an argument of its own."""
+        """Return what the host needs to know of a repository, with the credentials in an argument of their own."""
         address = repository.parse(wanted["path"])
         source = {name: value for name, value in wanted.items() if name not in ("path", "checksum", "include")}
         return {
@@ -115,20 +118,21 @@ class ActionModule(ActionBase):
             )
 
     def _describe(self, site: dict[str, Any], wanted: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        """Name the release, and the question that a static file of it answers."""
+        """Describe the release, and the request for one of its static files."""
         try:
-            with described(str(self._loader.path_dwim(wanted["path"])), wanted, site) as description:
+            with described(str(self._loader.path_dwim(wanted["path"])), wanted, site, run_folder()) as description:
                 self._warn_of_databases(databases(description.folder, description.entries))
                 sample = description.sample
-                return description.release, [{"what": "a static file", **sample}] if sample else []
+                return description.release.to_dict(), [{"what": "a static file", **sample}] if sample else []
         except SourceError as error:
-            raise AnsibleActionFail(explain(wanted["path"], error)) from error
+            raise AnsibleActionFail(error.explain(wanted["path"])) from error
 
-    def _check_initial_data(self, folder: str, places: dict[str, str]) -> None:
-        """Refuse a folder with nothing in it that the new blog could start with.
+    def _check_initial_data(self, folder: str, release: dict[str, Any], site: dict[str, Any]) -> None:
+        """Check that a folder holds data for the new blog.
 
-        :raises AnsibleActionFail: as a blog that starts empty instead would have its chance behind it.
+        :raises AnsibleActionFail: if it does not; a blog takes its initial data only once, so it would stay empty.
         """
+        places = data_places(Release.from_dict(release), site)
         if not holds_data(Path(self._loader.path_dwim(folder)), places):
             raise AnsibleActionFail(
                 f"flask_blog_initial_data: {folder!r}: it holds none of the blog's databases and writable folders"
@@ -140,8 +144,8 @@ class ActionModule(ActionBase):
 
     @staticmethod
     def _python_is_missing(found: dict[str, Any]) -> bool:
-        words = f"{found.get('module_stderr', '')}{found.get('module_stdout', '')}{found.get('msg', '')}"
-        return bool(found.get("failed")) and "python3" in words and ("not found" in words or "No such file" in words)
+        said = f"{found.get('module_stderr', '')}{found.get('module_stdout', '')}{found.get('msg', '')}"
+        return bool(found.get("failed")) and "python3" in said and ("not found" in said or "No such file" in said)
 
     def _refuse_host(self, platforms: list[str]) -> None:
         """Refuse a bare host that the role may not work on.
@@ -149,33 +153,33 @@ class ActionModule(ActionBase):
         :raises AnsibleActionFail: for a platform or a user that the role cannot work with.
         """
         found = self._low_level_execute_command(IDENTITY)["stdout"]
-        # sudo may have words of its own before it, as where the host does not know its own name.
+        # sudo may print warnings before it, for example if the host cannot resolve its own name.
         uid = re.search(r"^uid=(\d+)\s*$", found, re.MULTILINE)
-        if uid and (words := refusal(platform_name(found[uid.end() :]), int(uid[1]), platforms)):
-            raise AnsibleActionFail(words)
+        if uid and (reason := refusal(platform_name(found[uid.end() :]), int(uid[1]), platforms)):
+            raise AnsibleActionFail(reason)
 
     def _install(self, packages: list[str], task_vars: dict[str, Any]) -> None:
-        """Install packages without which the host cannot be compared, once apt is free.
+        """Install packages that the comparison needs, once apt is free.
 
-        :raises AnsibleActionFail: with apt's words.
+        :raises AnsibleActionFail: with the end of apt's output.
         """
         names = " ".join(packages)
         say = f"[{task_vars['inventory_hostname']}]: {{}}".format
         display.display(say(f"no {names} there yet; installing it"))
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + APT_TIMEOUT
         while (done := self._low_level_execute_command(INSTALL.format(names)))["rc"]:
-            words = f"{done['stdout']}\n{done['stderr']}".strip()
-            locked = LOCKED.search(words)
+            output = f"{done['stdout']}\n{done['stderr']}".strip()
+            locked = LOCKED.search(output)
             left = round(deadline - time.monotonic())
             if not locked or left <= 0:
-                last = "\n".join(words.splitlines()[-15:])
+                last = "\n".join(output.splitlines()[-15:])
                 raise AnsibleActionFail(f"{names} is missing on the host and cannot be installed:\n{last}")
             display.display(say(f"apt is busy there, waiting (at most {left} s more): {locked[0].strip()}"))
-            time.sleep(PAUSE)
+            time.sleep(APT_INTERVAL)
 
     @staticmethod
     def _unknown_host(arguments: dict[str, Any], first: list[str]) -> dict[str, Any]:
-        """Say what a run would do on a host that cannot be asked, as check mode may not install Python."""
+        """Return the plan for a host without Python, which check mode may not install."""
         release = dict(
             arguments.get("release") or {"id": "unknown"}, venv_path=f"{arguments['site']['venvs']}/unknown", live=None
         )

@@ -10,14 +10,15 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.flaskblog.hosting.plugins.module_utils.description import data_places
-from ansible_collections.flaskblog.hosting.plugins.module_utils.limits import explain
-from ansible_collections.flaskblog.hosting.plugins.module_utils.source import SourceError
-from ansible_collections.flaskblog.hosting.plugins.plugin_utils import local_source, repository, role
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source.description import data_places
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source.refusals import SourceError
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source.release import Release
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils import role
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source import local_source, repository, unpacked
 
 
 class ActionModule(ActionBase):
-    """Pack the source here, carry it over, and have it unpacked there."""
+    """Pack the source here, copy it to the host, and unpack it there."""
 
     TRANSFERS_FILES = True
 
@@ -43,17 +44,18 @@ class ActionModule(ActionBase):
     def _pack(self, folder: str, wanted: dict[str, Any], site: dict[str, Any]) -> str:
         archive = os.path.join(folder, "release.tar.gz")
         try:
-            with local_source.described(str(self._loader.path_dwim(wanted["path"])), wanted, site) as description:
+            path, shared = str(self._loader.path_dwim(wanted["path"])), unpacked.run_folder()
+            with local_source.described(path, wanted, site, shared) as description:
                 local_source.pack(description.folder, description.entries, archive)
         except SourceError as error:
-            raise AnsibleActionFail(explain(wanted["path"], error)) from error
+            raise AnsibleActionFail(error.explain(wanted["path"])) from error
         except OSError as error:
             raise AnsibleActionFail(f"flask_blog_source: {wanted['path']!r}: {error}.") from error
         return archive
 
     def _pack_data(self, folder: str, data: str, arguments: dict[str, Any]) -> str:
         archive = os.path.join(folder, "data.tar.gz")
-        places = data_places(arguments["release"], arguments["site"])
+        places = data_places(Release.from_dict(arguments["release"]), arguments["site"])
         try:
             local_source.pack_data(Path(self._loader.path_dwim(data)), places, archive)
         except (SourceError, OSError) as error:

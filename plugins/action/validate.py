@@ -8,10 +8,12 @@ from typing import Any
 
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
-from ansible_collections.flaskblog.hosting.plugins.module_utils import source
-from ansible_collections.flaskblog.hosting.plugins.module_utils.limits import LimitError, Limits, explain
-from ansible_collections.flaskblog.hosting.plugins.module_utils.releases import clean
-from ansible_collections.flaskblog.hosting.plugins.plugin_utils import local_source, repository, role, rules
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source.description import app_requirements
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source.entry import clean
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source.limits import Limits
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source.refusals import SourceError
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils import role, rules
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source import local_source, repository, unpacked
 
 
 class ActionModule(ActionBase):
@@ -85,44 +87,19 @@ class ActionModule(ActionBase):
         if values["include"] and Path(self._absolute(wanted)).is_file():
             return [rules.problem("include", values["include"], "an archive is taken whole", "Leave it out")]
         try:
-            with local_source.opened(self._absolute(wanted), checksum, self._limits(values)) as folder:
-                return self._content_problems(folder, clean(values["app_dir"]), values)
-        except LimitError as error:
-            return [explain(wanted, error)]
-        except (source.SourceError, AnsibleError) as error:
+            shared = unpacked.run_folder()
+            with local_source.opened(self._absolute(wanted), checksum, self._limits(values), shared) as folder:
+                local_source.check_included(folder, values["include"])
+                app_requirements(folder, clean(values["app_dir"]), values["requirements"])
+        except SourceError as error:
+            return [error.explain(wanted)]
+        except AnsibleError as error:
             return [rules.problem("source", wanted, str(error), "Name a folder or an archive that holds the blog")]
+        return []
 
     @staticmethod
     def _limits(values: dict[str, Any]) -> Limits:
         return Limits(values["source_max_size"], values["source_max_file_size"], values["source_max_files"])
-
-    @staticmethod
-    def _content_problems(folder: Path, app_dir: str, values: dict[str, Any]) -> list[str]:
-        for path in values["include"]:
-            if not (folder / path).exists():
-                return [
-                    rules.problem(
-                        "include", path, "the source holds no such file or folder", "Build it first, or leave it out"
-                    )
-                ]
-        if not (folder / app_dir).is_dir():
-            return [
-                rules.problem(
-                    "app_dir", app_dir, "the source has no such folder", "Name the folder that the app lies in"
-                )
-            ]
-        if not source.find_requirements(folder, app_dir, values["requirements"]):
-            return [
-                rules.problem(
-                    "requirements" if values["requirements"] else "source",
-                    values["requirements"] or values["source"],
-                    "the source holds no such file"
-                    if values["requirements"]
-                    else "it holds neither requirements.txt nor pyproject.toml, in the app's folder or at the top",
-                    "Add one, or name another with flask_blog_requirements",
-                )
-            ]
-        return []
 
     def _absolute(self, path: str) -> str:
         """Read a path as the controller's user meant it: C(~), and relative to the playbook."""

@@ -131,14 +131,14 @@ needed_first:
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.flaskblog.hosting.plugins.module_utils import host, names, objects, probe, releases
+from ansible_collections.flaskblog.hosting.plugins.module_utils import host, names, objects, probe
 from ansible_collections.flaskblog.hosting.plugins.module_utils import site as live
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source.release import Release
+from ansible_collections.flaskblog.hosting.plugins.module_utils.venv import check
 
 
 def refusals(params: dict[str, Any], platform: str) -> list[str]:
@@ -192,35 +192,19 @@ def wanted_release(params: dict[str, Any], keep: bool) -> Iterator[tuple[dict[st
         yield params["release"], []
         return
     # Not above, as a module is compiled anew in each run, and a blog from the controller has no use for these.
-    from ansible_collections.flaskblog.hosting.plugins.module_utils import git, source
-    from ansible_collections.flaskblog.hosting.plugins.module_utils.description import describe
-    from ansible_collections.flaskblog.hosting.plugins.module_utils.limits import Limits, explain
+    from ansible_collections.flaskblog.hosting.plugins.module_utils.source import git
+    from ansible_collections.flaskblog.hosting.plugins.module_utils.source.refusals import SourceError
 
-    asked = params["source"]
-    access = git.Access(
-        asked["url"],
-        asked["version"],
-        asked["timeout"],
-        params["access"]["key"],
-        params["access"]["credentials"],
-        asked["known_hosts"],
-    )
-    limits = Limits.of(asked.get("limits", {}))
     try:
         with (
             # Git has the deploy key, and the account of builds: no build may run beside it.
             live.building(params["site"]["name"]),
-            tempfile.TemporaryDirectory(prefix="flask-blog-", dir="/var/tmp") as folder,
-            git.wanted(access, params["site"], keep, folder, limits) as commit,
+            git.described(params["source"], params["access"], params["site"], keep) as (found, databases),
         ):
-            found = describe(Path(folder), asked, params["site"], commit=commit)
-            databases = source.databases(found.folder, found.entries)
             questions = [{"what": "a static file", **found.sample}] if found.sample else []
-            yield {**found.release, "databases": databases}, questions
-    except git.VersionError as error:
-        raise objects.Conflict(f"flask_blog_version: {access.version!r}: {error}.") from error
-    except source.SourceError as error:
-        raise objects.Conflict(explain(access.url, error)) from error
+            yield {**found.release.to_dict(), "databases": databases}, questions
+    except SourceError as error:
+        raise objects.Conflict(error.explain(params["source"]["url"])) from error
 
 
 def has_build_account(params: dict[str, Any], keep: bool) -> bool:
@@ -287,8 +271,8 @@ def compared(
     if release is None:
         release = {"id": "unknown", "live": linked}
     else:
-        release = {**release, "live": linked}
-        differences += release_differences(site, release)
+        release, found = release_differences(site, {**release, "live": linked})
+        differences += found
         if data_is_new and params.get("initial_data"):
             differences.append({"layer": "release", "name": "the initial data", "words": ["not brought yet"]})
         differences += activation(site, release, units, questions, differences)
@@ -306,17 +290,12 @@ def compared(
     }
 
 
-def release_differences(site: dict[str, Any], release: dict[str, Any]) -> list[dict[str, Any]]:
-    """Complete a release with its virtual environment, and say how the two differ on the host."""
-    differences = []
-    venv = releases.venv_id(release["requirements"], host.python_version())
-    release["venv_path"] = f"{site['venvs']}/{venv}"
-    release["links"] = {**release["links"], release["venv_link"]: release["venv_path"]}
-    if words := releases.check_release(release["path"], release, 0, objects.group_id(site["group"])):
-        differences.append({"layer": "release", "name": release["id"], "words": words})
-    if words := releases.check_venv(release["venv_path"]):
-        differences.append({"layer": "venv", "name": venv, "words": words})
-    return differences
+def release_differences(site: dict[str, Any], release: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return a release with its virtual environment, and how the two differ on the host."""
+    wanted = check.complete(Release.from_dict(release), site["venvs"], host.python_version())
+    found = check.host_differences(wanted, objects.group_id(site["group"]))
+    differences = [{"layer": layer, "name": name, "words": reasons} for layer, name, reasons in found]
+    return {**release, **wanted.to_dict()}, differences
 
 
 def activation(

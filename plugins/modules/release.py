@@ -7,15 +7,15 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: release
-short_description: Unpack a release of a blog beside the others, or make one whole again
+short_description: Unpack a release of a blog beside the others, or repair one
 version_added: 0.1.0
 author:
   - The flaskblog.hosting maintainers (@flaskblog)
 description:
-  - Packs the source on the controller, carries it to the host and unpacks it under a name of its own. A commit comes
+  - Packs the source on the controller, copies it to the host and unpacks it into a folder of its own. A commit comes
     from the repository that the plan has fetched.
-  - A release appears whole or not at all. Files that a hand changed in it are put back one by one, atomically.
-  - The blog's initial data, where it brings any, travels along and is kept for the activation.
+  - A release appears whole or not at all. Files that were changed in it are restored one by one, atomically.
+  - The blog's initial data, if there is any, is copied along and kept for the activation.
 extends_documentation_fragment:
   - flaskblog.hosting.site
   - flaskblog.hosting.site.release
@@ -41,7 +41,7 @@ options:
 attributes:
   diff_mode:
     support: full
-    description: Says which files are not as they were unpacked.
+    description: Names the files that differ from the source.
 """
 
 EXAMPLES = r"""
@@ -54,7 +54,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 repaired:
-  description: What was not as it should be in a release that was there already.
+  description: What differed in an existing release and was repaired.
   returned: always
   type: list
   elements: str
@@ -68,16 +68,32 @@ import stat
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.flaskblog.hosting.plugins.module_utils import git, objects, releases, source, tar
+from ansible_collections.flaskblog.hosting.plugins.module_utils import objects
 from ansible_collections.flaskblog.hosting.plugins.module_utils import site as live
-from ansible_collections.flaskblog.hosting.plugins.module_utils.limits import Limits
-from ansible_collections.flaskblog.hosting.plugins.module_utils.tree_writer import writer
+from ansible_collections.flaskblog.hosting.plugins.module_utils.contract import INCOMPLETE, MANIFEST
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source import git, read, tar
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source.entry import (
+    is_below,
+    read_tree,
+    tree_digest,
+)
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source.limits import Limits
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source.release import (
+    NICENESS,
+    Release,
+    check_release,
+    make_folders,
+    manifest,
+    release_mode,
+    walk_attributes,
+)
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source.tree_writer import writer
 
 
 def unpack(archive: str, folder: str, limits: Limits) -> None:
-    """Unpack an archive that our own controller made: regular files and links, nothing else.
+    """Unpack an archive that our own controller made, with regular files and links.
 
-    :raises ValueError: for anything else in it, a path that would leave the folder, and a limit that is exceeded.
+    :raises ValueError: for any other member, a path that leaves the folder, and a limit that is exceeded.
     """
     with open(archive, "rb") as handle, writer(folder, limits) as target, tar.Tar(handle, limits) as members:
         for member in members:
@@ -91,42 +107,32 @@ def unpack(archive: str, folder: str, limits: Limits) -> None:
         target.lay_links()
 
 
-def complete(folder: str, release: dict[str, Any], gid: int) -> None:
-    """Lay the links and the manifest, and give everything its owner and mode.
+def complete(folder: str, release: Release, gid: int) -> None:
+    """Add the links and the manifest, and set owners and modes.
 
-    :raises ValueError: if the folder does not hold what was announced, or a link would lie below one of the source.
+    :raises ValueError: if the folder does not hold the announced tree, or a link would lie below one of the source.
     """
-    entries = list(releases.read_tree(folder))
-    if releases.tree_digest(entries) != release["digest"]:
-        raise ValueError("the archive does not hold the source that was announced; did it change meanwhile? Run again.")
-    tree = source.tree_of(entries)
-    for path in release["links"]:
+    entries = list(read_tree(folder))
+    if tree_digest(entries) != release.digest:
+        raise ValueError("the archive does not hold the announced source; it may have changed meanwhile. Run again.")
+    tree = read.tree_of(entries)
+    for path in release.links:
         tree.check_managed(path)
-    inside = {path: target for path, target in release["links"].items() if not target.startswith("/")}
+    inside = {path: target for path, target in release.links.items() if not target.startswith("/")}
     tree.links |= inside
-    tree.check_links(managed=release["links"].keys() - inside.keys())
+    tree.check_links(managed=release.links.keys() - inside.keys())
     with writer(folder) as target:
-        for path, place in release["links"].items():
+        for path, place in release.links.items():
             target.lay(path, place)
-        manifest = json.dumps(releases.manifest(release, entries), indent=1, sort_keys=True)
-        target.write_private(releases.MANIFEST, manifest.encode())
-    for full, relative, kind in releases.walk_attributes(folder):
+        text = json.dumps(manifest(release, entries).to_dict(), indent=1, sort_keys=True)
+        target.write_private(MANIFEST, text.encode())
+    for full, relative, kind in walk_attributes(folder):
         os.chown(full, 0, gid)
-        os.chmod(full, releases.release_mode(kind, releases.is_below(relative, release["served"])))
+        os.chmod(full, release_mode(kind, is_below(relative, release.served)))
 
 
-def make_folder(path: str) -> None:
-    """Make a folder of root's that everybody may pass through, and the one above it, whatever the umask."""
-    for folder in (os.path.dirname(path), path):
-        try:
-            os.mkdir(folder)
-        except FileExistsError:
-            continue
-        os.chmod(folder, 0o755)  # noqa: S103  (what lies in it has modes of its own)
-
-
-def mend(damaged: str, whole: str) -> None:
-    """Make a release that may be serving equal to a whole one, each file in one step."""
+def repair(damaged: str, whole: str) -> None:
+    """Make a release that may be live equal to a whole one, each file atomically."""
     for folder, directories, files in os.walk(whole):
         relative = os.path.relpath(folder, whole)
         target = os.path.normpath(os.path.join(damaged, relative))
@@ -150,41 +156,41 @@ def mend(damaged: str, whole: str) -> None:
     shutil.rmtree(whole)
 
 
-def put_release(site: dict[str, Any], release: dict[str, Any], archive: str | None, limits: Limits) -> None:
-    """Unpack aside, complete, and put in place, unless another run has done so meanwhile.
+def put_release(site: dict[str, Any], release: Release, archive: str | None, limits: Limits) -> None:
+    """Unpack, complete and rename a release, unless another run has done so meanwhile.
 
     :param archive: the packed source; None for a release from Git.
     """
     with live.building(site["name"]):
-        if releases.check_release(release["path"], release, 0, objects.group_id(site["group"])):
+        if check_release(release.path, release, 0, objects.group_id(site["group"])):
             put_release_locked(site, release, archive, limits)
 
 
-def put_release_locked(site: dict[str, Any], release: dict[str, Any], archive: str | None, limits: Limits) -> None:
-    """Unpack a release while no other run does."""
+def put_release_locked(site: dict[str, Any], release: Release, archive: str | None, limits: Limits) -> None:
+    """Unpack a release while holding the lock."""
     gid = grp.getgrnam(site["group"]).gr_gid
-    aside = f"{release['path']}.incomplete"
+    aside = f"{release.path}{INCOMPLETE}"
     shutil.rmtree(aside, ignore_errors=True)
-    releases.make_folders(os.path.dirname(release["path"]))
+    make_folders(os.path.dirname(release.path))
     os.mkdir(aside, 0o700)
     if archive is None:
-        git.take(site, release["commit"], aside, release["left_out"], limits)
+        git.take(site, release.commit or "", aside, release.left_out or (), limits)
     else:
         unpack(archive, aside, limits)
     complete(aside, release, gid)
     live.note_pending(f"{site['name']}.activate")
-    if os.path.isdir(release["path"]):
-        mend(release["path"], aside)
+    if os.path.isdir(release.path):
+        repair(release.path, aside)
     else:
-        os.rename(aside, release["path"])
+        os.rename(aside, release.path)
 
 
 def forget_repository(module: AnsibleModule, site: dict[str, Any]) -> None:
-    """Remove the repository of a blog that comes from the controller now."""
+    """Remove the repository of a blog whose source is now on the controller."""
     try:
         git.forget(site)
     except (OSError, ValueError) as problem:
-        module.warn(f"What was fetched of the repository before is still in {site['git']}: {problem}")
+        module.warn(f"The repository of earlier releases cannot be removed from {site['git']}: {problem}")
 
 
 def main() -> None:
@@ -199,27 +205,25 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    site, release = module.params["site"], module.params["release"]
-    words = releases.check_release(release["path"], release, 0, objects.group_id(site["group"]))
-    repaired = words if os.path.isdir(release["path"]) else []
-    if words and not module.check_mode:
-        os.nice(releases.YIELDING)
+    site, release = module.params["site"], Release.from_dict(module.params["release"])
+    reasons = check_release(release.path, release, 0, objects.group_id(site["group"]))
+    repaired = reasons if os.path.isdir(release.path) else []
+    if reasons and not module.check_mode:
+        os.nice(NICENESS)
         try:
             put_release(site, release, module.params["archive"], Limits.of(module.params["limits"]))
         except tar.UNREADABLE as problem:
-            shutil.rmtree(f"{release['path']}.incomplete", ignore_errors=True)
-            module.fail_json(
-                msg=f"The release {release['id']} cannot be unpacked; the live one is untouched: {problem}"
-            )
+            shutil.rmtree(f"{release.path}{INCOMPLETE}", ignore_errors=True)
+            module.fail_json(msg=f"The release {release.id} cannot be unpacked; the live one is untouched: {problem}")
         if module.params["archive"]:
             forget_repository(module, site)
     if module.params["initial_data"] and not module.check_mode:
-        releases.make_folders(os.path.dirname(site["initial_data"]))
+        make_folders(os.path.dirname(site["initial_data"]))
         shutil.move(module.params["initial_data"], site["initial_data"])
         os.chmod(site["initial_data"], 0o600)
         os.chown(site["initial_data"], 0, 0)
-    diff = {"before_header": release["path"], "after_header": release["path"], "before": "", "after": "\n".join(words)}
-    module.exit_json(changed=bool(words), repaired=repaired, diff=diff)
+    diff = {"before_header": release.path, "after_header": release.path, "before": "", "after": "\n".join(reasons)}
+    module.exit_json(changed=bool(reasons), repaired=repaired, diff=diff)
 
 
 if __name__ == "__main__":

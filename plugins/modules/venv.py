@@ -15,7 +15,7 @@ description:
   - Builds one virtual environment for each set of requirements and Python. One that is complete is reused.
   - pip runs as the build account, which no app uses, in a transient unit that sees no data and no settings of a blog,
     and that ends with every process it started. Then root takes over what was built.
-  - If the installation fails, what was built is removed and the environment in use stays in use.
+  - If the installation fails, the incomplete environment is removed and the one in use stays in use.
   - An environment that is complete, but that the app cannot enter, gets its mode back and is not rebuilt.
 extends_documentation_fragment:
   - flaskblog.hosting.site
@@ -59,24 +59,25 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.flaskblog.hosting.plugins.module_utils import (
+from ansible_collections.flaskblog.hosting.plugins.module_utils import cage, host
+from ansible_collections.flaskblog.hosting.plugins.module_utils import site as live
+from ansible_collections.flaskblog.hosting.plugins.module_utils.contract import INCOMPLETE
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source.release import NICENESS, Release
+from ansible_collections.flaskblog.hosting.plugins.module_utils.venv import (
     build,
     build_program,
-    cage,
-    host,
+    check,
+    environment,
     pip_settings,
-    releases,
     takeover,
-    venvs,
 )
-from ansible_collections.flaskblog.hosting.plugins.module_utils import site as live
 
 PYTHON = "/usr/bin/python3"
 
 #: The wheels that Debian's ensurepip installs from (packages python3-pip-whl and python3-setuptools-whl).
 WHEELS = Path("/usr/share/python-wheels")
 
-#: Where a copy of the release lies while, or as long as, pip needs one.
+#: A copy of the release in the environment, kept if pip needs it after the installation.
 SOURCE = "source"
 
 #: End of the name of the directory that pip leaves for each distribution.
@@ -94,28 +95,27 @@ class Built(NamedTuple):
 
 
 def wheels() -> list[str]:
-    """Return the wheels that a new environment is filled from; none if Debian's are missing."""
+    """Return the wheels to install into a new environment; none if Debian's are missing."""
     names = ["pip"] if sys.version_info >= (3, 12) else ["pip", "setuptools"]
     found = [str(wheel) for name in names for wheel in sorted(WHEELS.glob(f"{name}-*.whl"))[-1:]]
     return found if len(found) == len(names) else []
 
 
-def plan(site: dict[str, Any], release: dict[str, Any]) -> dict[str, Any]:
-    """Return what the program in the unit has to do (module_utils/build_program.py)."""
-    folder = release["venv_path"]
-    app_dir = os.path.relpath(release["app_path"], release["path"])
-    source = os.path.normpath(f"{folder}/{SOURCE}/{app_dir}")
+def plan(site: dict[str, Any], release: Release) -> dict[str, Any]:
+    """Return the input of the program in the unit (module_utils/venv/build_program.py)."""
+    folder = release.venv_path
+    source = os.path.normpath(f"{folder}/{SOURCE}/{release.app_dir}")
     pip = [f"{folder}/bin/python", "-m", "pip", "install"]
     fallback = None
-    if release["is_project"] and release["dependencies"] is not None:
-        # Many an application names a build system and cannot be built, as it was never meant to be a package. Its code
-        # comes from the release in any case, so what it depends on is enough.
-        fallback = [*pip, *release["dependencies"], *release["packages"]]
+    if release.is_project and release.dependencies is not None:
+        # Some apps name a build system and cannot be built, as they were never meant to be packages. Their code comes
+        # from the release anyway, so their dependencies are enough.
+        fallback = [*pip, *release.dependencies, *release.packages]
     return {
         "folder": folder,
         "wheels": wheels(),
         "source": f"{folder}/{SOURCE}",
-        "keep_source": release["keep_source"],
+        "keep_source": release.keep_source,
         "cwd": source,
         "environment": build.environment(site["cache"])
         | {
@@ -129,56 +129,56 @@ def plan(site: dict[str, Any], release: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def install_arguments(release: dict[str, Any], source: str) -> list[list[str]]:
+def install_arguments(release: Release, source: str) -> list[list[str]]:
     """Return the arguments of each call of pip.
 
-    One call resolves everything together. Requirements with hashes refuse whatever has none, so then our own
-    additions get a call of their own.
+    One call resolves everything together. With hashes in the requirements, pip refuses packages without one, so our own
+    additions get a second call.
     """
-    file = os.path.normpath(os.path.join(source, release["requirements_file"]))
-    if release["is_project"]:
+    file = os.path.normpath(os.path.join(source, release.requirements_file))
+    if release.is_project:
         wanted = [os.path.dirname(file)]
-    elif release["dependencies"] is not None:
-        wanted = release["dependencies"]
+    elif release.dependencies is not None:
+        wanted = list(release.dependencies)
     else:
         wanted = ["--requirement", file]
-    if release["hashed"]:
-        return [wanted, release["packages"]]
-    return [[*wanted, *release["packages"]]]
+    if release.hashed:
+        return [wanted, list(release.packages)]
+    return [[*wanted, *release.packages]]
 
 
 def feed(stream: IO[bytes], todo: dict[str, Any], release: str) -> None:
-    """Write the plan, and the release as a tar archive: the build account may not read the release itself."""
+    """Write the plan, and the release as a tar archive, since the build account cannot read the release."""
     stream.write(json.dumps(todo).encode() + b"\n")
     with tarfile.open(fileobj=stream, mode="w|") as tar:
         tar.add(release, arcname=".")
 
 
-def make(site: dict[str, Any], release: dict[str, Any], timeout: int) -> Built | None:
-    """Build an environment aside, take it over and put it in its place.
+def make(site: dict[str, Any], release: Release, timeout: int) -> Built | None:
+    """Build an environment beside its final path, give it to root and rename it.
 
     :returns: None if another run has built it meanwhile.
-    :raises build.BuildError, takeover.TakeoverError, OSError: after what was built has been removed.
+    :raises build.BuildError, takeover.TakeoverError, OSError: after the incomplete environment was removed.
     """
     with live.building(site["name"]):
-        if releases.check_venv(release["venv_path"]) != [releases.NOT_BUILT]:
+        if check.check_venv(release.venv_path) != [check.NOT_BUILT]:
             return None
         build.stop(site["name"])  # left by a run that was killed
-        aside = f"{release['venv_path']}{venvs.ASIDE}"
+        aside = f"{release.venv_path}{INCOMPLETE}"
         try:
             return make_locked(site, release, timeout, aside)
         finally:
             takeover.remove_tree(aside)
 
 
-def make_locked(site: dict[str, Any], release: dict[str, Any], timeout: int, aside: str) -> Built:
-    """Build an environment while no other run does.
+def make_locked(site: dict[str, Any], release: Release, timeout: int, aside: str) -> Built:
+    """Build an environment while holding the lock.
 
-    In its unit it lies at its final path, which its programs have in them. Under its own name it appears complete.
+    Its programs contain its final path, at which the unit sees it. On the host it gets this name once it is complete.
     """
     account = account_of(site)
-    venvs.prepare(aside, site["cache"], account)
-    folder, todo = release["venv_path"], plan(site, release)
+    environment.prepare(aside, site["cache"], account)
+    folder, todo = release.venv_path, plan(site, release)
     job = build.Job(
         name=site["name"],
         account=site["build_user"],
@@ -187,13 +187,13 @@ def make_locked(site: dict[str, Any], release: dict[str, Any], timeout: int, asi
         writable={aside: folder, site["cache"]: site["cache"]},
         readable=pip_settings.local_paths(),
     )
-    build.run(job, lambda stream: feed(stream, todo, release["path"]))
+    build.run(job, lambda stream: feed(stream, todo, release.path))
     host.wait_for_the_end(account.pw_uid, OTHERS_TIMEOUT)
-    taken = takeover.take_over(aside, account.pw_uid, releases.ROOT)
+    taken = takeover.take_over(aside, account.pw_uid, check.ROOT)
     built = Built(installed(taken.directories), [takeover.shown(path) for path in taken.removed])
-    venvs.mark(aside, {"packages": built.packages})
+    environment.mark(aside, {"packages": built.packages})
     live.note_pending(f"{site['name']}.activate")
-    venvs.put_in_place(aside, folder)
+    environment.put_in_place(aside, folder)
     return built
 
 
@@ -223,7 +223,7 @@ def installed(directories: Iterable[str]) -> list[str]:
 
 
 def made(built: Built | None, folder: str, warn: Callable[[str], None]) -> dict[str, Any]:
-    """Return the module's result, and warn of what the takeover removed."""
+    """Return the module's result, and warn of special files that the takeover removed."""
     if built is None:
         return {"changed": False}
     for path in built.removed:
@@ -240,15 +240,15 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    site, release = module.params["site"], module.params["release"]
-    folder = release["venv_path"]
-    wrong = releases.check_venv(folder)
+    site, release = module.params["site"], Release.from_dict(module.params["release"])
+    folder = release.venv_path
+    wrong = check.check_venv(folder)
     if not wrong or module.check_mode:
         module.exit_json(changed=bool(wrong))
-    os.nice(releases.YIELDING)
+    os.nice(NICENESS)
     try:
-        if wrong != [releases.NOT_BUILT]:
-            venvs.correct(folder)
+        if wrong != [check.NOT_BUILT]:
+            environment.correct(folder)
             module.exit_json(changed=True, corrected=wrong)
         result = made(make(site, release, module.params["timeout"]), folder, module.warn)
     except (build.BuildError, takeover.TakeoverError, OSError, KeyError) as problem:

@@ -9,8 +9,8 @@ import posixpath
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible_collections.flaskblog.hosting.plugins.module_utils.description import INSTANCE
-from ansible_collections.flaskblog.hosting.plugins.module_utils.releases import clean, is_below
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source.description import INSTANCE
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source.entry import clean, is_below
 
 #: What SQLite keeps beside a database while it is in use (https://www.sqlite.org/tempfiles.html).
 SQLITE_COMPANIONS = ("-wal", "-shm", "-journal")

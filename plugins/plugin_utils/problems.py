@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from ansible_collections.flaskblog.hosting.plugins.module_utils.releases import clean
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source.entry import clean
 
 PREFIX = "flask_blog_"
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ansible_collections.flaskblog.hosting.plugins.module_utils.releases import clean, is_below
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source.entry import clean, is_below
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.problems import Rule, between, problem, relative
 
 LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")

@@ -10,9 +10,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ansible_collections.flaskblog.hosting.plugins.module_utils.limits import size_in_bytes
-from ansible_collections.flaskblog.hosting.plugins.plugin_utils import limits, proxy_rules, repository, reserved_names
-from ansible_collections.flaskblog.hosting.plugins.plugin_utils.local_source import ARCHIVES
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source.limits import size_in_bytes
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils import limits, proxy_rules, reserved_names
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.problems import (
     CONTROL,
     HIDDEN,
@@ -22,6 +21,8 @@ from ansible_collections.flaskblog.hosting.plugins.plugin_utils.problems import 
     problem,
     relative,
 )
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source import repository
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source.archive import ARCHIVES
 
 #: Starts a unit's, an account's and a folder's name alike; an account's name has at most 32 characters
 #: (useradd(8)), and the longest of our own suffixes must still fit a unit's.

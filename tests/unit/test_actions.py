@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -9,12 +10,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible import constants
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.action import ActionBase
 from ansible.template import Templar
 from ansible_collections.flaskblog.hosting.plugins.action import apply, plan, release, validate
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils import role as role_files
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source import archive
+from releases import make_release
 
 Run = Callable[..., dict[str, Any]]
 
@@ -306,8 +310,8 @@ def test_initial_data_is_looked_at_for_a_blog_from_git_as_well(
     run: Run, host: Host, arguments: dict[str, Any], tmp_path: Path
 ) -> None:
     (tmp_path / "empty").mkdir()
-    release = {"path": "/r/abc", "app_path": "/r/abc", "links": {"database.db": "/var/lib/flask-blog/database.db"}}
-    host.answers = [{"data_is_new": True, "layers": [], "release": {"id": "abc", **release}}]
+    release = make_release(path="/r/abc", app_path="/r/abc", links={"database.db": "/var/lib/flask-blog/database.db"})
+    host.answers = [{"data_is_new": True, "layers": [], "release": release.to_dict()}]
     with pytest.raises(AnsibleActionFail, match="it holds none of the blog's databases"):
         run(plan, {**arguments, "initial_data": str(tmp_path / "empty")}, **PRIVATE)
 
@@ -336,6 +340,28 @@ def test_a_release_and_the_first_data_are_carried_over(
     assert sent["archive"] == "/tmp/remote/release.tar.gz"
     assert sent["initial_data"] == "/tmp/remote/data.tar.gz"
     assert host.archived == [["app.py", "requirements.txt", "static/blog.css"], ["static/uploads/cat.jpg"]]
+
+
+def test_a_run_unpacks_an_archive_once(
+    run: Run, host: Host, arguments: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "local").mkdir(mode=0o700)
+    monkeypatch.setattr(constants, "DEFAULT_LOCAL_TMP", str(tmp_path / "local"))
+    unpack, unpacked = archive.unpack, list[str]()
+
+    def counting(*arguments: Any) -> None:
+        unpacked.append(arguments[2])
+        unpack(*arguments)
+
+    monkeypatch.setattr(archive, "unpack", counting)
+    source = shutil.make_archive(str(tmp_path / "packed"), "gztar", tmp_path / "blog")
+    run(validate, {}, source=source)
+    run(plan, arguments, source=source)
+    described = host.modules[0][1]["release"]
+    run(release, {"site": arguments["site"], "source": arguments["source"], "release": described}, source=source)
+    assert len(unpacked) == 1
+    assert unpacked[0].startswith(str(tmp_path / "local"))
+    assert host.archived == [["app.py", "requirements.txt", "static/blog.css"]]
 
 
 def test_check_mode_carries_nothing(run: Run, host: Host, arguments: dict[str, Any]) -> None:

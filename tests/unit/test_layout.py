@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.flaskblog.hosting.plugins.filter.layout import FilterModule
-from ansible_collections.flaskblog.hosting.plugins.module_utils.releases import clean
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source.entry import clean
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.layout import layout
 
 DEFAULTS: dict[str, Any] = {

@@ -10,11 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.flaskblog.hosting.plugins.module_utils import git, host, names, probe, releases, source
+from ansible_collections.flaskblog.hosting.plugins.module_utils import host, names, probe
 from ansible_collections.flaskblog.hosting.plugins.module_utils import site as live
-from ansible_collections.flaskblog.hosting.plugins.module_utils.description import Commit
-from ansible_collections.flaskblog.hosting.plugins.module_utils.limits import Limits
+from ansible_collections.flaskblog.hosting.plugins.module_utils.contract import SQLITE_MAGIC, VENV_MARK
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source import git
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source.description import Commit
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source.git_remote import Access
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source.limits import Limits
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source.refusals import GitError, VersionError
+from ansible_collections.flaskblog.hosting.plugins.module_utils.venv import check
 from ansible_collections.flaskblog.hosting.plugins.modules import plan as module
+from releases import make_release
 
 BIND = {
     "variable": "flask_blog_bind",
@@ -79,15 +85,15 @@ def arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, me: Any) -> dict[
     monkeypatch.setattr(host, "account_differs", lambda _: False)
     active = {"ActiveState": "active", "UnitFileState": "enabled", "MainPID": "42"}
     monkeypatch.setattr(host, "show_units", lambda names: {name: dict(active) for name in names})
-    monkeypatch.setattr(releases, "ROOT", (me.uid, me.gid))
-    monkeypatch.setattr(releases, "check_release", lambda *_: [])
+    monkeypatch.setattr(check, "ROOT", (me.uid, me.gid))
+    monkeypatch.setattr(check, "check_release", lambda *_: [])
     monkeypatch.setattr(live, "reasons_to_activate", lambda *_: [])
     monkeypatch.setattr(names, "problems", lambda *_: [])
     monkeypatch.setattr(probe, "ask", lambda _: [])
-    venv = tmp_path / "venvs" / releases.venv_id("needs", host.python_version())
+    venv = tmp_path / "venvs" / check.venv_id("needs", host.python_version())
     venv.mkdir(parents=True)
     venv.chmod(0o755)
-    (venv / releases.COMPLETE).touch()
+    (venv / VENV_MARK).touch()
     (tmp_path / "link").symlink_to("/opt/blog/releases/abc")
     (tmp_path / "settings").write_text("text\n")
     (tmp_path / "settings").chmod(0o640)
@@ -123,7 +129,7 @@ def arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, me: Any) -> dict[
         "objects": [settings],
         "units": [{"name": "nginx.service", "enabled": True, "active": True}],
         "source": {},
-        "release": {"id": "abc", "path": "/r/abc", "requirements": "needs", "links": {}, "venv_link": "venv"},
+        "release": make_release(path="/r/abc", requirements="needs").to_dict(),
         "ports": [BIND, HTTP],
         "questions": [{"what": "the home page", "path": "/"}],
     }
@@ -180,7 +186,7 @@ def test_the_site_is_not_asked_while_something_else_changes_anyway(
 def test_a_missing_release_and_environment_are_layers_of_their_own(
     arguments: dict[str, Any], run_module: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(releases, "check_release", lambda *_: ["not unpacked yet"])
+    monkeypatch.setattr(check, "check_release", lambda *_: ["not unpacked yet"])
     arguments["release"]["requirements"] = "others"
     assert layers(run_module(module, **arguments)) == ["activate", "release", "venv", "verify"]
 
@@ -210,7 +216,7 @@ def test_a_missing_build_account_is_made_with_the_others(
 def test_an_environment_that_the_app_cannot_enter_or_others_can_change_is_found(
     arguments: dict[str, Any], run_module: Any, mode: int
 ) -> None:
-    venv = Path(arguments["site"]["venvs"], releases.venv_id("needs", host.python_version()))
+    venv = Path(arguments["site"]["venvs"], check.venv_id("needs", host.python_version()))
     venv.chmod(mode)
     outcome = run_module(module, **arguments)
     assert layers(outcome) == ["activate", "venv", "verify"]
@@ -331,17 +337,17 @@ def from_git(arguments: dict[str, Any], tmp_path: Path, monkeypatch: pytest.Monk
     kept, accounts = list[bool](), list[str]()
 
     @contextlib.contextmanager
-    def wanted(access: git.Access, site: dict[str, Any], keep: bool, folder: str, _: Limits) -> Iterator[Commit]:
+    def wanted(access: Access, site: dict[str, Any], keep: bool, folder: str, _: Limits) -> Iterator[Commit]:
         assert site["build_user"] == "blog-build"
         if access.version == "mian":
-            raise git.VersionError("the repository has no such branch, tag or commit. It has main")
+            raise VersionError(access.version, "the repository has no such branch, tag or commit. It has main")
         if access.key != "the key":
-            raise git.GitError("Git cannot read the repository: Permission denied. Add the key")
+            raise GitError("Git cannot read the repository: Permission denied. Add the key")
         (Path(folder) / "static").mkdir()
         (Path(folder) / "app.py").write_text("app\n")
         (Path(folder) / "requirements.txt").write_text("flask\n")
         (Path(folder) / "static" / "blog.css").write_text("body {}\n")
-        (Path(folder) / "posts.db").write_bytes(source.SQLITE_MAGIC)
+        (Path(folder) / "posts.db").write_bytes(SQLITE_MAGIC)
         yield Commit("1" * 40, "refs/heads/main", access.url)
         kept.append(keep)
 
@@ -409,7 +415,7 @@ def test_check_mode_makes_no_account_and_does_not_know_the_release_without_it(
         ({"key": "another"}, "flask_blog_source: 'https://git.test/blog': Git cannot read the repository: Perm"),
         (
             {"app_dir": "web"},
-            "flask_blog_source: 'https://git.test/blog': it has no folder 'web' (flask_blog_app_dir).",
+            "flask_blog_app_dir: 'web': the source has no such folder. Name the folder that the app lies in.",
         ),
     ],
 )

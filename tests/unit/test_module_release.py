@@ -12,11 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.flaskblog.hosting.plugins.module_utils import git, git_unit, releases, source
 from ansible_collections.flaskblog.hosting.plugins.module_utils import site as live
-from ansible_collections.flaskblog.hosting.plugins.module_utils.limits import Limits
+from ansible_collections.flaskblog.hosting.plugins.module_utils.contract import MANIFEST
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source import git, git_account, git_unit, read
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source.entry import tree_digest
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source.limits import Limits
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source.refusals import GitError
 from ansible_collections.flaskblog.hosting.plugins.modules import release as module
-from ansible_collections.flaskblog.hosting.plugins.plugin_utils import local_source
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source import local_source
+from releases import make_release
 
 
 @pytest.fixture
@@ -36,10 +40,10 @@ def arguments(tmp_path: Path, blog: Path, me: Any, monkeypatch: pytest.MonkeyPat
     """A module's arguments, as the action hands them over. Who runs the tests stands for root."""
     monkeypatch.setattr(live, "PENDING", tmp_path / "pending")
     monkeypatch.setattr(live, "LOCKS", tmp_path / "lock")
-    check, chown = releases.check_release, os.chown
-    monkeypatch.setattr(releases, "check_release", lambda path, wanted, uid, gid: check(path, wanted, me.uid, gid))
+    check, chown = module.check_release, os.chown
+    monkeypatch.setattr(module, "check_release", lambda path, wanted, uid, gid: check(path, wanted, me.uid, gid))
     monkeypatch.setattr(os, "chown", lambda path, uid, gid, **more: chown(path, me.uid, gid or me.gid, **more))
-    entries = source.read(blog)
+    entries = read.read(blog)
     local_source.pack(blog, entries, str(tmp_path / "release.tar.gz"))
     path = tmp_path / "opt" / "releases" / "abc"
     return {
@@ -50,15 +54,12 @@ def arguments(tmp_path: Path, blog: Path, me: Any, monkeypatch: pytest.MonkeyPat
             "initial_data": str(tmp_path / "opt" / "initial-data.tar.gz"),
             "git": str(tmp_path / "opt" / "git"),
         },
-        "release": {
-            "id": "abc",
-            "digest": source.identity(entries),
-            "path": str(path),
-            "app_path": str(path),
-            "source_root": "",
-            "links": {"database.db": "/var/lib/blog/database.db", "static/uploads": "/var/lib/blog/static/uploads"},
-            "served": ["static"],
-        },
+        "release": make_release(
+            digest=tree_digest(entries),
+            path=str(path),
+            app_path=str(path),
+            links={"database.db": "/var/lib/blog/database.db", "static/uploads": "/var/lib/blog/static/uploads"},
+        ).to_dict(),
         "archive": str(tmp_path / "release.tar.gz"),
     }
 
@@ -103,7 +104,7 @@ def test_the_folders_above_a_release_can_be_passed_with_every_umask(
 
 def test_a_release_says_what_it_is(arguments: dict[str, Any], run_module: Run) -> None:
     run_module(module, **arguments)
-    manifest = json.loads((Path(arguments["release"]["path"]) / releases.MANIFEST).read_text())
+    manifest = json.loads((Path(arguments["release"]["path"]) / MANIFEST).read_text())
     assert manifest["id"] == "abc"
     assert manifest["app_dir"] == "."
     assert set(manifest["files"]) == {"app.py", "main.py", "manage", "static/blog.css"}
@@ -225,7 +226,7 @@ def test_a_release_from_git_holds_what_belongs_in_it_and_says_where_it_is_from(
 ) -> None:
     assert run_module(module, **from_git).said["changed"] is True
     folder = Path(from_git["release"]["path"])
-    manifest = json.loads((folder / releases.MANIFEST).read_text())
+    manifest = json.loads((folder / MANIFEST).read_text())
     assert set(manifest["files"]) == {"app.py", "main.py", "manage", "static/blog.css"}
     assert (manifest["commit"], manifest["ref"]) == ("1" * 40, "refs/heads/main")
     assert (folder / "static" / "uploads").is_symlink()
@@ -247,9 +248,9 @@ def test_a_repository_goes_where_the_next_release_comes_from_elsewhere(
 ) -> None:
     kept = Path(arguments["site"]["git"], "repository")
     kept.mkdir(parents=True)
-    monkeypatch.setattr(git_unit, "PRIVATE", str(tmp_path / "run"))
+    monkeypatch.setattr(git_account, "PRIVATE", str(tmp_path / "run"))
     monkeypatch.setattr(git_unit, "unit_command", lambda *_: [])
-    monkeypatch.setattr(git_unit, "MAY_BE_ROOT", True)
+    monkeypatch.setattr(git_account, "MAY_BE_ROOT", True)
     run_module(module, **arguments)
     assert not kept.parent.exists()
 
@@ -258,7 +259,7 @@ def test_a_commit_that_cannot_be_written_leaves_nothing_behind(
     from_git: dict[str, Any], run_module: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def take(*_: Any) -> None:
-        raise git.GitError("the commit cannot be written on the host: No space left on device")
+        raise GitError("the commit cannot be written on the host: No space left on device")
 
     monkeypatch.setattr(git, "take", take)
     outcome = run_module(module, **from_git)
@@ -319,9 +320,9 @@ def test_no_managed_link_is_laid_through_a_link_of_the_source(
         (blog / "leak").symlink_to("database.db")
     if link == "static/uploads/deep":
         (blog / "static" / "uploads").symlink_to("../real")
-    entries = source.read(blog)
+    entries = read.read(blog)
     local_source.pack(blog, entries, arguments["archive"])
-    arguments["release"] |= {"digest": source.identity(entries), "links": {link: "/var/lib/blog/x"}}
+    arguments["release"] |= {"digest": tree_digest(entries), "links": {link: "/var/lib/blog/x"}}
     outcome = run_module(module, **arguments)
     assert outcome.failed
     assert "the blog's data or environment" in outcome.said["msg"]

@@ -15,19 +15,14 @@ from types import SimpleNamespace
 from typing import IO, Any
 
 import pytest
-from ansible_collections.flaskblog.hosting.plugins.module_utils import build, host, releases, venvs
+from ansible_collections.flaskblog.hosting.plugins.module_utils import host
 from ansible_collections.flaskblog.hosting.plugins.module_utils import site as live
+from ansible_collections.flaskblog.hosting.plugins.module_utils.contract import VENV_MARK
+from ansible_collections.flaskblog.hosting.plugins.module_utils.venv import build, check, environment
 from ansible_collections.flaskblog.hosting.plugins.modules import venv as module
+from releases import make_release
 
-RELEASE: dict[str, Any] = {
-    "requirements_file": "requirements.txt",
-    "is_project": False,
-    "dependencies": None,
-    "hashed": False,
-    "copy_source": False,
-    "keep_source": False,
-    "packages": ["gunicorn", "gunicorn<24"],
-}
+PACKAGES = ["gunicorn", "gunicorn<24"]
 
 
 @pytest.mark.parametrize(
@@ -51,7 +46,7 @@ RELEASE: dict[str, Any] = {
     ],
 )
 def test_pip_is_called_as_the_source_asks_for(release: dict[str, Any], steps: list[list[str]]) -> None:
-    assert module.install_arguments({**RELEASE, **release}, "/app") == steps
+    assert module.install_arguments(make_release(**{"packages": PACKAGES, **release}), "/app") == steps
 
 
 class FakeUnit:
@@ -105,7 +100,7 @@ def stopped(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def arguments(tmp_path: Path, me: Any, monkeypatch: pytest.MonkeyPatch, stopped: list[str]) -> dict[str, Any]:
     monkeypatch.setattr(live, "PENDING", tmp_path / "pending")
     monkeypatch.setattr(live, "LOCKS", tmp_path / "lock")
-    monkeypatch.setattr(releases, "ROOT", (me.uid, me.gid))
+    monkeypatch.setattr(check, "ROOT", (me.uid, me.gid))
     monkeypatch.setattr(host, "wait_for_the_end", lambda *_: None)
     monkeypatch.setattr(module, "account_of", lambda _: SimpleNamespace(pw_uid=me.uid, pw_gid=me.gid))
     release = tmp_path / "releases" / "abc"
@@ -119,7 +114,7 @@ def arguments(tmp_path: Path, me: Any, monkeypatch: pytest.MonkeyPatch, stopped:
         "build_user": "blog-build",
         "cache": str(tmp_path / "cache" / "blog"),
     }
-    return {"site": site, "release": {**RELEASE, **paths}}
+    return {"site": site, "release": make_release(packages=PACKAGES, **paths).to_dict()}
 
 
 def folder_of(arguments: dict[str, Any]) -> Path:
@@ -133,7 +128,7 @@ def test_an_environment_is_built_marked_complete_and_reused(
     assert outcome.said["changed"] is True
     assert outcome.said["packages"] == ["Flask-3.1.3"]
     folder = folder_of(arguments)
-    assert json.loads((folder / releases.COMPLETE).read_text()) == {"packages": ["Flask-3.1.3"]}
+    assert json.loads((folder / VENV_MARK).read_text()) == {"packages": ["Flask-3.1.3"]}
     assert os.listdir(folder.parent) == ["def"]
     assert live.is_pending("blog.activate")
     assert run_module(module, **arguments).said["changed"] is False
@@ -189,7 +184,7 @@ def test_pip_is_unpacked_from_the_newest_of_debians_wheels(monkeypatch: pytest.M
 def test_what_the_build_left_is_roots_before_it_gets_its_name(
     arguments: dict[str, Any], run_module: Any, unit: FakeUnit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mark = venvs.mark
+    mark = environment.mark
 
     def marked(folder: str, content: dict[str, Any]) -> None:
         assert Path(folder, "bin", "gunicorn").stat().st_mode & 0o7777 == 0o755, "no longer writable for everybody"
@@ -201,7 +196,7 @@ def test_what_the_build_left_is_roots_before_it_gets_its_name(
         os.mkfifo(folder / "bin" / "fifo")
 
     unit.leave = leave
-    monkeypatch.setattr(venvs, "mark", marked)
+    monkeypatch.setattr(environment, "mark", marked)
     assert run_module(module, **arguments).said["changed"] is True
     assert not (folder_of(arguments) / "bin" / "fifo").exists()
 
@@ -275,13 +270,13 @@ def test_a_mark_that_a_build_made_itself_counts_for_nothing(
 ) -> None:
     folder = folder_of(arguments)
     folder.mkdir(parents=True)
-    (folder / releases.COMPLETE).write_text("{}")
+    (folder / VENV_MARK).write_text("{}")
     (folder / "planted.pth").touch()
     real = os.lstat
 
     def foreign(path: str, *rest: Any, **options: Any) -> Any:
         found = real(path, *rest, **options)
-        if (folder / "planted.pth").exists() and str(path).endswith(releases.COMPLETE):
+        if (folder / "planted.pth").exists() and str(path).endswith(VENV_MARK):
             return SimpleNamespace(st_mode=found.st_mode, st_uid=me.uid + 1)
         return found
 
@@ -330,7 +325,7 @@ def test_an_environment_that_another_run_has_built_meanwhile_is_used(
     def waited(_: str) -> Iterator[int]:
         folder_of(arguments).mkdir(mode=0o755, parents=True)
         folder_of(arguments).chmod(0o755)
-        (folder_of(arguments) / releases.COMPLETE).write_text("{}")
+        (folder_of(arguments) / VENV_MARK).write_text("{}")
         yield 0
 
     monkeypatch.setattr(live, "building", waited)

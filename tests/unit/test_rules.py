@@ -7,7 +7,8 @@ import re
 from typing import Any
 
 import pytest
-from ansible_collections.flaskblog.hosting.plugins.plugin_utils import repository, rules
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils import rules
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source import repository
 
 GOOD: dict[str, Any] = {
     "name": "flask-blog",

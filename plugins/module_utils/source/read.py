@@ -1,0 +1,175 @@
+# Copyright (c) the flaskblog.hosting maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Read a blog's source from a folder: the files that belong in a release, its databases, where the app lies.
+
+The controller reads folders and archives with it, the host what Git has fetched.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from ansible_collections.flaskblog.hosting.plugins.module_utils.contract import SQLITE_MAGIC
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source.entry import (
+    Entry,
+    file_digest,
+    is_below,
+)
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source.limits import Limits, Meter
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source.refusals import special_file
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source.tree import DEEPEST, Tree, check_path
+
+#: Names that never belong in a release, wherever they stand.
+NEVER = frozenset(
+    {
+        ".git",
+        ".hg",
+        ".svn",
+        ".DS_Store",
+        ".venv",
+        ".tox",
+        ".nox",
+        ".mypy_cache",
+        ".pytest_cache",
+        ".ruff_cache",
+        "__MACOSX",
+        "__pycache__",
+        "node_modules",
+    }
+)
+
+#: Takes a path relative to the source, and whether it is a folder; says whether the release leaves it out.
+LeavesOut = Callable[[str, bool], bool]
+
+
+def read(
+    source: Path,
+    left_out: Sequence[str] = (),
+    leaves_out: LeavesOut = lambda *_: False,
+    limits: Limits | None = None,
+) -> list[Entry]:
+    """List the files and links that belong in a release, with their identities.
+
+    :param left_out: relative paths that a link of the role replaces.
+    :param leaves_out: the folder's own rules (C(.gitignore)).
+    :param limits: how much the release may hold.
+    :raises SourceError: for a link that leaves the source, a special file, or a limit that is exceeded.
+    """
+    entries: list[Entry] = []
+    meter = Meter(limits or Limits())
+    for folder, directories, files in os.walk(source):
+        relative = os.path.relpath(folder, source)
+        prefix = "" if relative == "." else f"{relative}/"
+        if relative.count("/") > DEEPEST:  # empty folders are in no release, and os.walk() recurses
+            check_path(relative)
+        below = []
+        for name in sorted([*directories, *files]):
+            path, full = f"{prefix}{name}", Path(folder, name)
+            mode = full.lstat().st_mode
+            if _is_left_out(full, path, left_out) or leaves_out(path, stat.S_ISDIR(mode)):
+                continue
+            if stat.S_ISDIR(mode):
+                below.append(name)
+            else:
+                entries.append(_entry(full, path, meter))
+        directories[:] = below
+    tree_of(entries).check_links()
+    return sorted(entries)
+
+
+def _entry(full: Path, path: str, meter: Meter) -> Entry:
+    """Read a file or a link, and count it.
+
+    :raises SourceError: if it is neither, or exceeds a limit.
+    """
+    found = full.lstat()
+    meter.add_entry(path)
+    if stat.S_ISLNK(found.st_mode):
+        return Entry(path, "link", os.readlink(full))
+    if not stat.S_ISREG(found.st_mode):
+        raise special_file(path)
+    meter.check_file(path, found.st_size)
+    meter.add_bytes(found.st_size)
+    return Entry(path, "program" if found.st_mode & stat.S_IXUSR else "file", file_digest(str(full)))
+
+
+def tree_of(entries: Iterable[Entry]) -> Tree:
+    """Return the described tree of some entries.
+
+    :raises SourceError: for paths that are refused or contradict each other.
+    """
+    tree = Tree()
+    for entry in entries:
+        if entry.kind == "link":
+            tree.add_link(entry.path, entry.identity)
+        else:
+            tree.add_file(entry.path)
+    return tree
+
+
+def is_never_part(name: str) -> bool:
+    """Say whether a file or folder of this name never belongs in a release, wherever it stands."""
+    return name in NEVER or name.endswith((".pyc", ".egg-info"))
+
+
+#: Is at the top of each virtual environment (https://docs.python.org/3/library/venv.html).
+PYVENV = "pyvenv.cfg"
+
+
+def belonging(paths: Iterable[str], left_out: Sequence[str] = ()) -> list[str]:
+    """Return the paths of a tree that belong in a release, by the same rules as P(read)."""
+    paths = list(paths)
+    venvs = {path.rpartition("/")[0] for path in paths if path.rpartition("/")[2] == PYVENV} - {""}
+
+    def belongs(path: str) -> bool:
+        names = path.split("/")
+        above = ("/".join(names[: depth + 1]) for depth in range(len(names) - 1))
+        return not (any(map(is_never_part, names)) or is_below(path, left_out) or any(one in venvs for one in above))
+
+    return [path for path in paths if belongs(path)]
+
+
+def _is_left_out(full: Path, path: str, left_out: Sequence[str]) -> bool:
+    return is_never_part(full.name) or is_below(path, left_out) or (full / PYVENV).is_file()
+
+
+def is_sqlite(path: Path) -> bool:
+    """Say whether a file is a SQLite database, by its first bytes."""
+    with path.open("rb") as handle:
+        return handle.read(len(SQLITE_MAGIC)) == SQLITE_MAGIC
+
+
+def databases(source: Path, entries: Sequence[Entry]) -> list[str]:
+    """Return the SQLite databases among the entries: in a release, the app can read them and not write."""
+    return [entry.path for entry in entries if entry.kind != "link" and is_sqlite(source / entry.path)]
+
+
+def source_root(source: Path, app_dir: str, wsgi: str) -> str | None:
+    """Return the folder that the app is imported from, relative to the app's folder: C(""), C("src"), or None.
+
+    None means that nothing in the source has the module's name: an installed package does.
+    """
+    package = wsgi.partition(":")[0].partition(".")[0]
+    for root in ("", "src"):
+        folder = source / app_dir / root
+        if (folder / f"{package}.py").is_file() or (folder / package).is_dir():
+            return root
+    return None
+
+
+def sample(entries: Sequence[Entry], folders: Mapping[str, str]) -> dict[str, str] | None:
+    """Choose a static file to request from the running site: its URL path and the sha256 of its content.
+
+    :param folders: URL prefix to served folder, relative to the source.
+    """
+    for prefix, folder in folders.items():
+        for entry in entries:
+            plain = re.fullmatch(r"[\w./-]+", entry.path) and "/." not in entry.path
+            if entry.kind == "file" and is_below(entry.path, [folder]) and plain:
+                return {"path": f"{prefix}{os.path.relpath(entry.path, folder)}", "sha256": entry.identity}
+    return None

@@ -1,0 +1,208 @@
+# Copyright (c) the flaskblog.hosting maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""A release: what the controller and the modules tell each other about it, and what it looks like on disk."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import stat
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.flaskblog.hosting.plugins.module_utils.contract import MANIFEST, Manifest
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source.entry import (
+    Entry,
+    is_below,
+    read_tree,
+    tree_digest,
+)
+
+#: Mode of the folders above releases and environments, whatever the umask is.
+FOLDER_MODE = 0o755
+
+#: Unpacking and pip run at this lower CPU priority (nice(2)), as the live release needs the CPU meanwhile.
+NICENESS = 10
+
+
+@dataclass(frozen=True)
+class Release:
+    """A release, described before the host has it. It travels as a dictionary (P(to_dict))."""
+
+    #: made from everything below that changes the release on disk
+    id: str
+    #: sha256 of the tree
+    digest: str
+    #: on the host
+    path: str
+    #: the app's folder in it, to which the blog's link leads
+    app_path: str
+    #: where the app is imported from, relative to its folder
+    source_root: str
+    #: relative path to target of each link that the role adds
+    links: Mapping[str, str]
+    #: folders that nginx serves
+    served: Sequence[str]
+    #: where the link to the virtual environment lies
+    venv_link: str
+    #: identifies what the environment is built from
+    requirements: str
+    #: as in P(requirements.Requirements)
+    requirements_file: str
+    is_project: bool
+    hashed: bool
+    #: pip needs the source as long as the environment is used
+    keep_source: bool
+    #: what is installed beside the requirements
+    packages: Sequence[str]
+    dependencies: Sequence[str] | None = None
+    #: of a release from Git: 40 hexadecimal digits
+    commit: str | None = None
+    ref: str | None = None
+    repository: str | None = None
+    #: of a release from Git: paths of the commit that do not belong in the release
+    left_out: Sequence[str] | None = None
+    #: the virtual environment on the host; empty until the host's Python is known (P(venv.check.complete))
+    venv_path: str = ""
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> Release:
+        """Read a release; other keys, which the plan adds for the role, are ignored.
+
+        :raises ValueError: naming the keys that are missing.
+        """
+        fields = dataclasses.fields(cls)
+        required = [field.name for field in fields if field.default is dataclasses.MISSING]
+        if missing := [name for name in required if name not in found]:
+            raise ValueError(f"the release lacks {', '.join(missing)}")
+        return cls(**{field.name: found[field.name] for field in fields if field.name in found})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the release as JSON can hold it; unknown values are left out."""
+        found = dataclasses.asdict(self) | {"live_path": self.live_path}
+        return {key: value for key, value in found.items() if value is not None}
+
+    @property
+    def live_path(self) -> str:
+        """Return where the blog's link leads while this release is live."""
+        return self.app_path
+
+    @property
+    def app_dir(self) -> str:
+        """Return the app's folder, relative to the release."""
+        return os.path.relpath(self.app_path, self.path)
+
+
+def release_mode(kind: str, served: bool) -> int:
+    """Return the mode of something in a release: read-only for the app, readable for nginx if it is served.
+
+    The owner is root and the group is the app's, so the app reads its code and cannot change it; others pass
+    through a directory, without seeing what is in it.
+    """
+    if kind == "directory":
+        return 0o755 if served else 0o751
+    if kind == "program":
+        return 0o755 if served else 0o750
+    return 0o644 if served else 0o640
+
+
+def file_differences(expected: Mapping[str, str], actual: Mapping[str, str]) -> list[str]:
+    """Name the files that somebody changed, added or removed; both map a path to its identity."""
+    reasons = [f"{path}: missing" for path in expected.keys() - actual.keys()]
+    reasons += [f"{path}: added" for path in actual.keys() - expected.keys()]
+    reasons += [f"{path}: changed" for path in expected.keys() & actual.keys() if expected[path] != actual[path]]
+    return sorted(reasons)
+
+
+def check_release(path: str, wanted: Release, uid: int, gid: int | None) -> list[str]:
+    """Return how a release on disk differs from what is wanted; an empty list means that it is whole.
+
+    :param path: the release's folder.
+    :param uid: of the owner, root.
+    :param gid: of the app's group, or None if it does not exist yet.
+    """
+    if not os.path.isdir(path):
+        return ["not unpacked yet"]
+    actual = list(read_tree(path, leave_out=[*wanted.links, MANIFEST]))
+    kept = _read_manifest(path)
+    expected = manifest(wanted, actual).to_dict()
+    reasons = []
+    if tree_digest(actual) != wanted.digest:
+        reasons = file_differences(kept.get("files", {}), expected["files"])
+    # Another branch, or another address of the repository, may lead to the same commit: still the same release.
+    same = {key: kept[key] for key in ("ref", "repository") if key in kept and wanted.commit is not None}
+    if not reasons and kept != {**expected, **same}:
+        reasons = [f"{MANIFEST}: missing or changed"]
+    for relative, target in wanted.links.items():
+        full = os.path.join(path, relative)
+        if not os.path.islink(full) or os.readlink(full) != target:
+            reasons.append(f"{relative}: not a link to {target}")
+    return reasons + list(_wrong_attributes(path, wanted, uid, gid))
+
+
+def manifest(release: Release, entries: Iterable[Entry]) -> Manifest:
+    """Return what a release says of itself."""
+    return Manifest(
+        id=release.id,
+        digest=release.digest,
+        app_dir=release.app_dir,
+        source_root=release.source_root,
+        files={entry.path: f"{entry.kind} {entry.identity}" for entry in entries},
+        commit=release.commit,
+        ref=release.ref,
+        repository=release.repository,
+    )
+
+
+def _read_manifest(path: str) -> dict[str, Any]:
+    """Return a manifest as it is on disk, even if somebody changed it; nothing if it is unreadable."""
+    try:
+        with open(os.path.join(path, MANIFEST), encoding="utf-8") as handle:
+            return dict(json.load(handle))
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
+def _wrong_attributes(path: str, wanted: Release, uid: int, gid: int | None) -> Iterator[str]:
+    for full, relative, kind in walk_attributes(path):
+        found = os.lstat(full)
+        mode = release_mode(kind, is_below(relative, wanted.served))
+        if (found.st_uid, found.st_gid) != (uid, gid) or stat.S_IMODE(found.st_mode) != mode:
+            yield f"{relative or '.'}: owner, group or mode {stat.S_IMODE(found.st_mode):04o} -> {mode:04o}"
+
+
+def make_folders(path: str) -> None:
+    """Make a folder of root's, and those above it that are missing, with mode 0755 even if the umask is stricter.
+
+    :param path: in a folder that only root can write.
+    """
+    missing = []
+    while not os.path.isdir(path):
+        missing.append(path)
+        path = os.path.dirname(path)
+    for folder in reversed(missing):
+        try:
+            os.mkdir(folder)
+        except FileExistsError:
+            continue  # another run was faster
+        os.chmod(folder, FOLDER_MODE)
+
+
+def walk_attributes(path: str) -> Iterator[tuple[str, str, str]]:
+    """Yield the full path, relative path and kind of each directory and file below a release, links left out."""
+    yield path, "", "directory"
+    for folder, directories, files in os.walk(path):
+        relative = os.path.relpath(folder, path)
+        prefix = "" if relative == "." else f"{relative}/"
+        for name in directories:
+            full = os.path.join(folder, name)
+            if not os.path.islink(full):
+                yield full, f"{prefix}{name}", "directory"
+        for name in files:
+            full = os.path.join(folder, name)
+            if not os.path.islink(full):
+                kind = "program" if os.lstat(full).st_mode & stat.S_IXUSR else "file"
+                yield full, f"{prefix}{name}", kind

@@ -1,0 +1,105 @@
+# Copyright (c) the flaskblog.hosting maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Folders of virtual environments: made for the build account, marked complete by root, renamed in one step."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import secrets
+import stat
+import subprocess
+from typing import Any
+
+from ansible_collections.flaskblog.hosting.plugins.module_utils.contract import INCOMPLETE, REMOVED, VENV_MARK
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source.release import FOLDER_MODE, make_folders
+from ansible_collections.flaskblog.hosting.plugins.module_utils.venv import check, takeover
+
+#: Only the build account reads the cache.
+CACHE_MODE = 0o700
+
+
+def prepare(aside: str, cache: str, account: pwd.struct_passwd) -> None:
+    """Make an empty folder to build in, and the cache, for the build account. Leftovers of killed runs are removed.
+
+    The folders above them are root's, so no other account can replace them.
+
+    :param aside: the folder to build in, whose name ends in C(INCOMPLETE). No other build may run.
+    """
+    for path in (aside, cache):
+        make_folders(os.path.dirname(path))
+    folder = os.path.dirname(aside)
+    for name in os.listdir(folder):
+        if name.endswith(INCOMPLETE):  # of a run that was killed, perhaps for other requirements
+            takeover.remove_tree(f"{folder}/{name}")
+    _give(aside, account, FOLDER_MODE)
+    if not _is_folder_of(account.pw_uid, cache):
+        takeover.remove_tree(cache)  # an older account of this name may have left anything in it
+        _give(cache, account, CACHE_MODE)
+    os.chmod(cache, CACHE_MODE)
+
+
+def _is_folder_of(uid: int, path: str) -> bool:
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == uid
+
+
+def _give(path: str, account: pwd.struct_passwd, mode: int) -> None:
+    os.mkdir(path, 0o700)
+    os.chmod(path, mode)
+    os.chown(path, account.pw_uid, account.pw_gid)
+
+
+def mark(folder: str, content: dict[str, Any]) -> None:
+    """Mark an environment of root's complete, once all of it is on disk. A mark that the build made is removed.
+
+    :param content: of the mark, as JSON.
+    """
+    takeover.remove_tree(f"{folder}/{VENV_MARK}")
+    # A power cut must not leave a mark and empty files. syncfs(2) is faster than a call for each file.
+    subprocess.run(["sync", "--file-system", folder], check=True)
+    temporary = f"{folder}/{VENV_MARK}.{secrets.token_hex(8)}"
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
+        json.dump(content, handle, indent=1)
+        os.fchmod(descriptor, 0o644)
+        handle.flush()
+        os.fsync(descriptor)
+    os.rename(temporary, f"{folder}/{VENV_MARK}")
+    _to_disk(folder)
+
+
+def put_in_place(aside: str, folder: str) -> None:
+    """Give a complete environment its name. An existing one without a valid mark is removed."""
+    if os.path.lexists(folder):
+        replaced = f"{folder}{REMOVED}"
+        takeover.remove_tree(replaced)
+        os.rename(folder, replaced)
+        os.rename(aside, folder)
+        takeover.remove_tree(replaced)
+    else:
+        os.rename(aside, folder)
+    _to_disk(os.path.dirname(folder))
+
+
+def correct(folder: str) -> None:
+    """Give the folder of a complete environment the owner, group and mode that let the app enter it."""
+    descriptor = os.open(folder, takeover.DIRECTORY)
+    try:
+        os.fchown(descriptor, *check.ROOT)
+        os.fchmod(descriptor, FOLDER_MODE)
+    finally:
+        os.close(descriptor)
+
+
+def _to_disk(folder: str) -> None:
+    descriptor = os.open(folder, takeover.DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,145 @@
+# Copyright (c) the flaskblog.hosting maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""A source on the controller: a folder or an archive, opened, described, and packed for the transfer to the host."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import tarfile
+import tempfile
+import urllib.parse
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.flaskblog.hosting.plugins.module_utils.contract import SQLITE_COMPANIONS
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source import refusals
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source.description import Description, describe
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source.entry import Entry
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source.limits import Limits
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source.read import NEVER, is_sqlite
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source.archive import ARCHIVES as ARCHIVES
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source.gitignore import Ignored
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source.unpacked import unpacked
+
+
+@contextlib.contextmanager
+def described(
+    path: str, wanted: Mapping[str, Any], site: Mapping[str, Any], shared: Path | None = None
+) -> Iterator[Description]:
+    """Read a source and describe the release that it makes.
+
+    :param path: the folder or archive on the controller.
+    :param wanted: what P(describe) takes, and C(checksum) of an archive and C(include) of a folder.
+    :param site: C(releases) and C(data).
+    :param shared: as P(opened) takes it.
+    :raises SourceError: if the source cannot become a release.
+    """
+    with opened(path, wanted.get("checksum", ""), Limits.of(wanted.get("limits", {})), shared) as folder:
+        # An archive was packed on purpose. Only a folder also holds files that a .gitignore leaves out.
+        if Path(path).is_dir():
+            yield describe(folder, wanted, site, Ignored(folder, wanted.get("include", ())).leaves_out)
+        else:
+            yield describe(folder, wanted, site)
+
+
+@contextlib.contextmanager
+def opened(path: str, checksum: str = "", limits: Limits | None = None, shared: Path | None = None) -> Iterator[Path]:
+    """Yield the source as a folder; an archive is unpacked.
+
+    :param checksum: C(sha256:) and the hexadecimal digits that an archive must have, or nothing.
+    :param limits: how much an archive may unpack to.
+    :param shared: the folder in which an unpacked archive is kept for the other tasks of the run; None to remove it at
+        the end of the context.
+    :raises SourceError: if it is missing, is of another kind or content, would write outside its folder, or exceeds a
+        limit.
+    """
+    source = Path(path)
+    if source.is_dir():
+        yield source
+    elif not source.exists():
+        raise refusals.absent()
+    elif not source.name.endswith(ARCHIVES):
+        raise refusals.no_archive(ARCHIVES)
+    else:
+        with unpacked(source, checksum, limits or Limits(), shared) as folder:
+            yield _only_folder(folder)
+
+
+def check_included(folder: Path, include: Sequence[str]) -> None:
+    """Check that a source holds the files and folders that its release is to include.
+
+    :raises SourceError: for the first that is missing.
+    """
+    for path in include:
+        if not (folder / path).exists():
+            raise refusals.not_included(path)
+
+
+def _only_folder(folder: Path) -> Path:
+    """Return the one folder that archives of a repository usually have at the top, or the folder itself."""
+    entries = [entry for entry in folder.iterdir() if entry.name not in NEVER]
+    return entries[0] if len(entries) == 1 and entries[0].is_dir() and not entries[0].is_symlink() else folder
+
+
+def pack(source: Path, entries: Sequence[Entry], archive: str) -> None:
+    """Write the entries into a tar archive, compressed lightly, as the network is seldom the bottleneck."""
+    with tarfile.open(archive, "w:gz", compresslevel=1) as tar:
+        for entry in entries:
+            tar.add(source / entry.path, arcname=entry.path, recursive=False)
+
+
+def pack_data(source: Path, places: Mapping[str, str], archive: str) -> list[str]:
+    """Write a blog's databases and writable folders into a tar archive; return the paths taken.
+
+    SQLite itself copies a database, so that the copy includes its write-ahead log.
+
+    :param places: files and folders of the source, and where each lies in the data folder.
+    :raises SourceError: for a database that cannot be read.
+    """
+    taken: list[str] = []
+    with tarfile.open(archive, "w:gz", compresslevel=1) as tar, tempfile.TemporaryDirectory() as temporary:
+        for path, place in _data_files(source, places):
+            full = source / path
+            if place in taken or not full.is_file() or path.endswith(SQLITE_COMPANIONS):
+                continue
+            if is_sqlite(full):
+                copy = Path(temporary, "copy.db")
+                copy.unlink(missing_ok=True)
+                try:
+                    _copy_database(full, copy)
+                except sqlite3.Error as error:
+                    raise refusals.SourceError(f"the database {path} cannot be read: {error}") from error
+                full = copy
+            tar.add(full, arcname=place, recursive=False)
+            taken.append(place)
+    return taken
+
+
+def holds_data(source: Path, places: Mapping[str, str]) -> bool:
+    """Say whether there is any file of data."""
+    return any((source / path).is_file() for path, _ in _data_files(source, places))
+
+
+def _data_files(source: Path, places: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for path, place in sorted(places.items()):
+        if not (source / path).is_dir():
+            yield path, place
+        for parent, directories, names in os.walk(source / path):
+            directories.sort()
+            for name in sorted(names):
+                full = Path(parent, name)
+                if not full.is_symlink():
+                    relative = full.relative_to(source / path)
+                    yield os.path.normpath(f"{path}/{relative}"), os.path.normpath(f"{place}/{relative}")
+
+
+def _copy_database(source: Path, target: Path) -> None:
+    with (
+        contextlib.closing(sqlite3.connect(f"file:{urllib.parse.quote(str(source))}?mode=ro", uri=True)) as original,
+        contextlib.closing(sqlite3.connect(target)) as copy,
+    ):
+        original.backup(copy)
