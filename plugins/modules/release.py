@@ -68,9 +68,9 @@ import stat
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.flaskblog.hosting.plugins.module_utils import git, objects, releases, source, tar
-from ansible_collections.flaskblog.hosting.plugins.module_utils import site as live
+from ansible_collections.flaskblog.hosting.plugins.module_utils import contract, git, live, releases, source, tar
 from ansible_collections.flaskblog.hosting.plugins.module_utils.limits import Limits
+from ansible_collections.flaskblog.hosting.plugins.module_utils.resources.difference import group_id, lstat
 from ansible_collections.flaskblog.hosting.plugins.module_utils.tree_writer import writer
 
 
@@ -130,7 +130,7 @@ def mend(damaged: str, whole: str) -> None:
     for folder, directories, files in os.walk(whole):
         relative = os.path.relpath(folder, whole)
         target = os.path.normpath(os.path.join(damaged, relative))
-        if objects.lstat(target) is not None and not stat.S_ISDIR(os.lstat(target).st_mode):
+        if lstat(target) is not None and not stat.S_ISDIR(os.lstat(target).st_mode):
             os.unlink(target)
         os.makedirs(target, exist_ok=True)
         shutil.copystat(folder, target)
@@ -156,7 +156,7 @@ def put_release(site: dict[str, Any], release: dict[str, Any], archive: str | No
     :param archive: the packed source; None for a release from Git.
     """
     with live.building(site["name"]):
-        if releases.check_release(release["path"], release, 0, objects.group_id(site["group"])):
+        if releases.check_release(release["path"], release, 0, group_id(site["group"])):
             put_release_locked(site, release, archive, limits)
 
 
@@ -172,7 +172,7 @@ def put_release_locked(site: dict[str, Any], release: dict[str, Any], archive: s
     else:
         unpack(archive, aside, limits)
     complete(aside, release, gid)
-    live.note_pending(f"{site['name']}.activate")
+    live.note(contract.pending_path(site["name"], "activate"))
     if os.path.isdir(release["path"]):
         mend(release["path"], aside)
     else:
@@ -200,7 +200,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     site, release = module.params["site"], module.params["release"]
-    words = releases.check_release(release["path"], release, 0, objects.group_id(site["group"]))
+    words = releases.check_release(release["path"], release, 0, group_id(site["group"]))
     repaired = words if os.path.isdir(release["path"]) else []
     if words and not module.check_mode:
         os.nice(releases.YIELDING)

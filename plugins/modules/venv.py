@@ -63,13 +63,14 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils import (
     build,
     build_program,
     cage,
+    contract,
     host,
+    live,
     pip_settings,
     releases,
     takeover,
     venvs,
 )
-from ansible_collections.flaskblog.hosting.plugins.module_utils import site as live
 
 PYTHON = "/usr/bin/python3"
 
@@ -192,7 +193,7 @@ def make_locked(site: dict[str, Any], release: dict[str, Any], timeout: int, asi
     taken = takeover.take_over(aside, account.pw_uid, releases.ROOT)
     built = Built(installed(taken.directories), [takeover.shown(path) for path in taken.removed])
     venvs.mark(aside, {"packages": built.packages})
-    live.note_pending(f"{site['name']}.activate")
+    live.note(contract.pending_path(site["name"], "activate"))
     venvs.put_in_place(aside, folder)
     return built
 
