@@ -10,7 +10,7 @@ from ansible_collections.flaskblog.hosting.plugins.plugin_utils import role
 
 
 class ActionModule(ActionBase):
-    """Render the managed files here and put them right there, in one round trip."""
+    """Render the managed files here and apply them there, in one round trip."""
 
     TRANSFERS_FILES = False
 

@@ -72,6 +72,22 @@ def make_directory(root: str, relative: str, uid: int, gid: int, mode: int) -> i
     return _descend(root, relative, lambda descriptor: set_attributes(descriptor, uid, gid, mode))
 
 
+def remove_directory(root: str, relative: str) -> bool:
+    """Remove C(root), or a directory below it, if it is empty; return whether it was removed."""
+    *parents, name = components(relative) or [""]
+    with contextlib.suppress(OSError, Blocked):
+        if not name:
+            os.rmdir(root)
+            return True
+        directory = open_directory(root, "/".join(parents))
+        try:
+            os.rmdir(name, dir_fd=directory)
+        finally:
+            os.close(directory)
+        return True
+    return False
+
+
 def _descend(root: str, relative: str, complete: Callable[[int], None] | None) -> int:
     """Open a directory; make missing ones if C(complete) says how they are completed."""
     names, path = components(relative), root

@@ -21,6 +21,11 @@ from typing import Any
 
 #: Version of this contract, in C(site.json) and in the tool. A change that an older role or tool cannot read adds one.
 INTERFACE = 1
+#: The oldest version of this contract that the tool supports: a site that an older collection deployed goes on.
+OLDEST_INTERFACE = 1
+
+#: Says which version of the tool a host has: JSON with C(version), C(interface) and C(oldest_interface).
+TOOL_VERSION = "/usr/local/lib/flask-blog-hosting/version.json"
 
 # -- root's directory in /run: locks, and notes of changes that no running process has loaded --
 

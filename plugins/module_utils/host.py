@@ -1,7 +1,7 @@
 # Copyright (c) the flaskblog.hosting maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""What a host says of itself: platform, packages, accounts, units, listeners. P(ensure_account) alone changes it."""
+"""What a host says of itself: platform, packages, accounts, listeners. P(ensure_account) alone changes it."""
 
 from __future__ import annotations
 
@@ -174,42 +174,6 @@ def _uids(pid: str) -> set[int]:
     except OSError:
         return set()  # it has ended
     return {int(word) for word in line.split()[1:]}
-
-
-def parse_units(text: str) -> dict[str, dict[str, str]]:
-    """Parse C(systemctl show) of several units: blocks of C(Key=value), one blank line between two units."""
-    units = {}
-    for block in text.split("\n\n"):
-        # No splitlines(): a unit's status text is the app's, and may hold other characters that end a line.
-        properties = dict(line.split("=", 1) for line in block.split("\n") if "=" in line)
-        if "Id" in properties:
-            units[properties["Id"]] = properties
-    return units
-
-
-def show_units(names: Iterable[str]) -> dict[str, dict[str, str]]:
-    """Ask systemd for the state of some units in one call; an unknown unit has C(LoadState=not-found)."""
-    names = list(names)
-    if not names:
-        return {}
-    properties = "Id,LoadState,ActiveState,UnitFileState,NeedDaemonReload,MainPID,StatusText,FragmentPath"
-    result = subprocess.run(["systemctl", "show", f"--property={properties}", *names], capture_output=True, check=False)
-    # As bytes: reading text would turn a carriage return, which the app may send, into the end of a line.
-    return parse_units(result.stdout.decode("utf-8", "replace"))
-
-
-def unit_words(wanted: Mapping[str, Any], found: Mapping[str, str]) -> list[str]:
-    """Say in words how a unit differs from C(enabled) and C(active)."""
-    words = []
-    enabled = found.get("UnitFileState") == "enabled"
-    active = found.get("ActiveState") in ("active", "activating", "reloading")
-    if "enabled" in wanted and enabled != wanted["enabled"]:
-        words.append("not enabled" if wanted["enabled"] else "enabled")
-    if "active" in wanted and active != wanted["active"]:
-        words.append("not running" if wanted["active"] else "running")
-    if found.get("NeedDaemonReload") == "yes":
-        words.append("changed on disk since systemd read it")
-    return words
 
 
 def listening_inodes(table: str, port: int) -> set[str]:

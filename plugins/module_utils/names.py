@@ -3,22 +3,23 @@
 
 """Whether a site's name, and what is derived from it, is free on a host: directories, accounts, units, other sites.
 
-The role takes over everything that bears the site's name. So it refuses a name that something else bears already,
-before anything is touched. A first run that was interrupted is recognised by what it has made, and is completed.
+The role takes over everything that has the site's name. So it refuses a name that something else has already, before
+anything is changed. A first run that was interrupted is recognised by what it has made, and is completed.
 """
 
 from __future__ import annotations
 
 import contextlib
 import glob
-import grp
 import json
 import os
 import pwd
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ansible_collections.flaskblog.hosting.plugins.module_utils import beneath, host
+from ansible_collections.flaskblog.hosting.plugins.module_utils import beneath
+from ansible_collections.flaskblog.hosting.plugins.module_utils.resources import unit
+from ansible_collections.flaskblog.hosting.plugins.module_utils.resources.difference import group_id
 
 #: What follows a site's name in the names of its units, accounts and directories (blogctl's host/units.py).
 SUFFIXES = ("-next", "-recovery", "-backup", "-command", "-rehearsal", "-run", "-build", "-data", "-hold")
@@ -26,13 +27,17 @@ SUFFIXES = ("-next", "-recovery", "-backup", "-command", "-rehearsal", "-run", "
 #: Each site has /etc/NAME/site.json.
 CONFIGURATION = "/etc"
 UNITS = "/etc/systemd/system"
+#: Each service has its own directory here, which belongs to the app.
+RUN = "/run"
 DPKG_LISTS = "/var/lib/dpkg/info/*.list"
 
 #: A line of each of our units.
 UNIT_MARK = b"Documentation=https://github.com/flaskblog/hosting"
 
-#: What blogctl makes in the site's root, beside the directories that the role manages.
-OWN_IN_ROOT = frozenset({"assets", "maintenance", "operations.jsonl"})
+#: Groups whose members can become root, or read every file.
+PRIVILEGED_GROUPS = frozenset(
+    {"adm", "disk", "docker", "incus-admin", "kmem", "libvirt", "lxd", "root", "shadow", "sudo"}
+)
 
 #: The most bytes of a file of settings, or of a unit, that are read.
 READ_LIMIT = 2**20
@@ -47,7 +52,7 @@ NAMED = 3
 
 
 def problems(site: Mapping[str, Any], account: Mapping[str, Any], objects: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return every reason for which the site's name is not free on this host.
+    """Return all reasons why the site's name is not free on this host.
 
     :param account: the account of the app: C(name), C(home), C(shell), C(dedicated).
     :param objects: the managed objects, which say what is ours.
@@ -62,6 +67,20 @@ def problems(site: Mapping[str, Any], account: Mapping[str, Any], objects: Itera
         reasons += [*_directories(site, managed), *_packages(site), *_accounts(site, account, ()), *_units(managed)]
     remedy = "Choose another flask_blog_name, or remove what stands there"
     return [f"flask_blog_name: {site['name']!r}: {reason}. {remedy}." for reason in reasons]
+
+
+def group_problems(site: Mapping[str, Any]) -> Iterator[str]:
+    """Refuse a group that the host does not have, or whose members can get root's rights."""
+    group = site["group"]
+    if group == site["user"]:
+        return  # the account's own
+    if group in PRIVILEGED_GROUPS:
+        yield (
+            f"flask_blog_group: {group!r}: its members can get root's rights, or read what only root may read. Choose"
+            " another group for the blog, or leave it out."
+        )
+    elif group_id(group) is None:
+        yield f"flask_blog_group: {group!r}: the host has no such group. Leave it out, or make the group first."
 
 
 def is_ours(site: Mapping[str, Any]) -> bool:
@@ -125,10 +144,8 @@ def _other_sites(name: str) -> Iterator[dict[str, Any]]:
 
 def _directories(site: Mapping[str, Any], objects: list[Mapping[str, Any]]) -> Iterator[str]:
     paths = [str(item["path"]) for item in objects] + [str(value) for value in site.values()]
-    for folder, more in ((site["config"], frozenset[str]()), (site["root"], OWN_IN_ROOT)):
-        known = more | {
-            os.path.relpath(path, folder).partition("/")[0] for path in paths if path.startswith(f"{folder}/")
-        }
+    for folder in (site["config"], site["root"]):
+        known = {os.path.relpath(path, folder).partition("/")[0] for path in paths if path.startswith(f"{folder}/")}
         strange = [name for name in _entries(folder) if not _is_known(name, known)]
         if strange:
             shown = ", ".join(strange[:NAMED]) + (" ..." if len(strange) > NAMED else "")
@@ -140,7 +157,7 @@ def _directories(site: Mapping[str, Any], objects: list[Mapping[str, Any]]) -> I
         mine = {ROOT, *filter(None, (_uid(site["user"]), _uid(str(site.get("build_user")))))}
         if folder and _entries(folder) and _owner(folder) not in mine:
             yield f"{folder} is there and belongs to another account"
-    folder = site.get("run_directory") or f"/run/{site['name']}"
+    folder = f"{RUN}/{site['name']}"
     if _owner(folder) not in (None, _uid(site["user"])):
         yield f"{folder} is there and belongs to something that runs"
 
@@ -202,7 +219,7 @@ def _accounts(site: Mapping[str, Any], account: Mapping[str, Any], known: Iterab
         try:
             found = pwd.getpwnam(name)
         except KeyError:
-            if _has_group(name):
+            if group_id(name) is not None:
                 yield f"the host has a group {name} without an account of that name; the app would become its member"
             continue
         is_system = found.pw_uid < FIRST_PERSON and found.pw_shell in NO_LOGIN
@@ -214,21 +231,13 @@ def _accounts(site: Mapping[str, Any], account: Mapping[str, Any], known: Iterab
             )
 
 
-def _has_group(name: str) -> bool:
-    try:
-        grp.getgrnam(name)
-    except KeyError:
-        return False
-    return True
-
-
 def _units(objects: list[Mapping[str, Any]]) -> Iterator[str]:
     """Refuse units that somebody else has under a name of ours, an alias such as C(sshd.service) included."""
     wanted = [os.path.basename(item["path"]) for item in objects if os.path.dirname(item["path"]) == UNITS]
-    for unit in host.show_units(wanted).values():
-        path = unit.get("FragmentPath", "")
+    for found in unit.show_units(wanted).values():
+        path = found.get("FragmentPath", "")
         if path and not _is_our_unit(path):
-            yield f"the host has a unit {unit['Id']} that is not this role's ({path})"
+            yield f"the host has a unit {found['Id']} that is not this role's ({path})"
 
 
 def _is_our_unit(path: str) -> bool:

@@ -12,7 +12,7 @@ version_added: 0.1.0
 author:
   - The flaskblog.hosting maintainers (@flaskblog)
 description:
-  - Reads the whole state that the role manages and says what differs, and which layers of the role have to run.
+  - Reads the whole state that the role manages and returns what differs, and which layers of the role have to run.
   - Changes nothing that serves. It refuses a host on which the role cannot do its work, before anything is touched.
   - Renders templates and names the release on the controller; only the comparison runs on the host.
   - A Git repository is asked and fetched on the host, and the release named there. What was fetched is kept for the
@@ -107,7 +107,7 @@ data_is_new:
   returned: always
   type: bool
 notes:
-  description: What was found in the data folder and is left alone, and why. Each is a warning, too.
+  description: What is left as it is, and why, such as a newer tool or files in the data folder. Each is a warning, too.
   returned: always
   type: list
   elements: str
@@ -130,55 +130,15 @@ needed_first:
 """
 
 import contextlib
-import os
 from collections.abc import Iterator
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.flaskblog.hosting.plugins.module_utils import host, names, objects, probe
-from ansible_collections.flaskblog.hosting.plugins.module_utils import site as live
+from ansible_collections.flaskblog.hosting.plugins.module_utils import comparison, host, live, reloads, tool
+from ansible_collections.flaskblog.hosting.plugins.module_utils.resources import registry, unit
+from ansible_collections.flaskblog.hosting.plugins.module_utils.resources.difference import Conflict, group_id
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.release import Release
 from ansible_collections.flaskblog.hosting.plugins.module_utils.venv import check
-
-
-def refusals(params: dict[str, Any], platform: str) -> list[str]:
-    """Return every reason for which this host cannot be worked on."""
-    if refusal := host.refusal(platform, os.geteuid(), params["platforms"]):
-        return [refusal]
-    problems = [problem for problem in map(host.port_conflict, params["ports"]) if problem]
-    site = params["site"]
-    if site["group"] != site["user"] and objects.group_id(site["group"]) is None:
-        problems.append(
-            f"flask_blog_group: {site['group']!r}: the host has no such group. Leave it out, or make the group first."
-        )
-    return problems + names.problems(site, params["account"], params["objects"])
-
-
-def managed(params: dict[str, Any], platform: str, notes: list[str]) -> list[dict[str, Any]]:
-    """Compare the managed objects.
-
-    :param notes: takes a sentence about each thing that is left alone.
-    :raises objects.Conflict: with all reasons for which the host is refused.
-    """
-    problems, differences = refusals(params, platform), []
-    for wanted in params["objects"]:
-        try:
-            difference = objects.compare(wanted, notes)
-        except objects.Conflict as conflict:
-            problems.append(str(conflict))
-            continue
-        if difference:
-            differences.append({"layer": "state", "name": difference.path, "words": difference.words})
-    link = params["site"]["link"]
-    if os.path.lexists(link) and not os.path.islink(link):
-        problems.append(
-            f"{link} should be a link to the live release, but a real directory stands there. Move it away"
-            f" (mv {link} {link}.before) and run again; to take its database and uploads over, copy"
-            " them to the controller and name their folder in flask_blog_initial_data."
-        )
-    if problems:
-        raise objects.Conflict("\n".join(problems))
-    return differences
 
 
 @contextlib.contextmanager
@@ -186,7 +146,7 @@ def wanted_release(params: dict[str, Any], keep: bool) -> Iterator[tuple[dict[st
     """Yield the release, and the questions that it answers; None where the host cannot know it yet.
 
     :param keep: whether to keep what Git fetches, once all is well.
-    :raises objects.Conflict: for a repository that does not give what is wanted.
+    :raises Conflict: for a repository that does not give what is wanted.
     """
     if params["release"] is not None or needed_first(params) or not has_build_account(params, keep):
         yield params["release"], []
@@ -204,22 +164,20 @@ def wanted_release(params: dict[str, Any], keep: bool) -> Iterator[tuple[dict[st
             questions = [{"what": "a static file", **found.sample}] if found.sample else []
             yield {**found.release.to_dict(), "databases": databases}, questions
     except SourceError as error:
-        raise objects.Conflict(error.explain(params["source"]["url"])) from error
+        raise Conflict(error.explain(params["source"]["url"])) from error
 
 
 def has_build_account(params: dict[str, Any], keep: bool) -> bool:
     """Make the account that runs Git, but for check mode; say whether the host has it.
 
-    :raises objects.Conflict: if it cannot be made.
+    :raises Conflict: if it cannot be made.
     """
     name = params["site"]["build_user"]
     try:
         if keep:
             host.ensure_account(name)
     except OSError as error:
-        raise objects.Conflict(
-            f"{error}. It runs Git for the blog; make it, or free its name, and run again."
-        ) from error
+        raise Conflict(f"{error}. It runs Git for the blog; make it, or free its name, and run again.") from error
     return host.has_account(name)
 
 
@@ -232,42 +190,42 @@ def plan(params: dict[str, Any], keep: bool = False) -> dict[str, Any]:
     """Compare everything and name the layers to run.
 
     :param keep: whether to keep what Git fetches.
-    :raises objects.Conflict: with all reasons for which the host is refused.
+    :raises Conflict: with all reasons why the host is refused.
     """
     platform = host.platform()
+    comparison.refuse_host(platform, params["platforms"])
     notes: list[str] = []
-    differences = managed(params, platform, notes)
+    objects = tool.select(registry.with_secrets(params["objects"], params["secrets"]), notes)
+    differences = comparison.managed(params, objects, notes)
     with wanted_release(params, keep) as (release, questions):
-        found = compared(params, platform, differences, release, [*params["questions"], *questions])
-        return {**found, "notes": notes}
+        found = compared(params, objects, differences, release, [*params["questions"], *questions])
+        return {**found, "platform": platform, "notes": notes}
 
 
 def compared(
     params: dict[str, Any],
-    platform: str,
-    differences: list[dict[str, Any]],
+    objects: comparison.Objects,
+    differences: comparison.Differences,
     release: dict[str, Any] | None,
     questions: list[dict[str, Any]],
 ) -> dict[str, Any]:
-    """Compare packages, account, units and the release, and name the layers to run.
+    """Compare packages, accounts, units and the release, and name the layers to run.
 
     :param differences: of the managed objects.
-    :param release: the wanted one; None where it is not known yet, and is left out.
+    :param release: the wanted one; None if it is not known yet, and is left out.
     """
     site = params["site"]
     missing = host.missing_packages([*params["packages"], *params["source"].get("packages_first", [])])
-    differences += [{"layer": "packages", "name": name, "words": ["not installed"]} for name in missing]
-    for account in (params["account"], host.build_account(site["build_user"])):
-        if host.account_differs(account):
-            differences.append({"layer": "account", "name": account["name"], "words": ["missing or changed"]})
-    units = host.show_units({unit["name"] for unit in params["units"]} | {site["socket_unit"], site["service_unit"]})
-    for unit in params["units"]:
-        if words := host.unit_words(unit, units.get(unit["name"], {})):
-            differences.append({"layer": "state", "name": unit["name"], "words": words})
-    if live.is_pending("nginx.reload"):
-        differences.append({"layer": "state", "name": "nginx", "words": ["not reloaded since its files changed"]})
+    units = unit.show_units(
+        {wanted["name"] for wanted in params["units"]} | {site["socket_unit"], site["service_unit"]}
+    )
+    differences += [
+        *({"layer": "packages", "name": name, "words": ["not installed"]} for name in missing),
+        *comparison.account_differences(params),
+        *comparison.unit_differences(params, units),
+    ]
     data_is_new = live.is_new(site)
-    linked = os.readlink(site["link"]) if os.path.islink(site["link"]) else None
+    linked = live.link_target(site)
     if release is None:
         release = {"id": "unknown", "live": linked}
     else:
@@ -275,7 +233,8 @@ def compared(
         differences += found
         if data_is_new and params.get("initial_data"):
             differences.append({"layer": "release", "name": "the initial data", "words": ["not brought yet"]})
-        differences += activation(site, release, units, questions, differences)
+        loaded = {item["path"] for item in objects if reloads.is_loaded_by_activation(item)}
+        differences += comparison.activation(site, release, units, questions, differences, loaded)
 
     layers = sorted({difference["layer"] for difference in differences})
     return {
@@ -284,7 +243,6 @@ def compared(
         "missing_packages": missing,
         "data_is_new": data_is_new,
         "release": release,
-        "platform": platform,
         "questions": questions,
         "needed_first": needed_first(params),
     }
@@ -293,29 +251,9 @@ def compared(
 def release_differences(site: dict[str, Any], release: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Return a release with its virtual environment, and how the two differ on the host."""
     wanted = check.complete(Release.from_dict(release), site["venvs"], host.python_version())
-    found = check.host_differences(wanted, objects.group_id(site["group"]))
+    found = check.host_differences(wanted, group_id(site["group"]))
     differences = [{"layer": layer, "name": name, "words": reasons} for layer, name, reasons in found]
     return {**release, **wanted.to_dict()}, differences
-
-
-def activation(
-    site: dict[str, Any],
-    release: dict[str, Any],
-    units: dict[str, dict[str, str]],
-    questions: list[dict[str, Any]],
-    differences: list[dict[str, Any]],
-) -> list[dict[str, Any]]:
-    """Say why the release has to be (re)activated; the site is asked only where nothing else will change."""
-    reasons = live.reasons_to_activate(site, release, units)
-    loaded = {*site["settings_files"], f"{names.UNITS}/{site['socket_unit']}"}
-    reasons += [
-        f"{difference['name']} changes"
-        for difference in differences
-        if difference["layer"] in ("release", "venv") or difference["name"] in loaded
-    ]
-    if not reasons and not differences:
-        reasons = probe.ask({"host": site["host"], "port": site["port"], "questions": questions})
-    return [{"layer": "activate", "name": site["name"], "words": reasons}] if reasons else []
 
 
 def main() -> None:
@@ -338,14 +276,9 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
-    for wanted in params["objects"]:
-        if wanted["path"] in params["secrets"]:
-            wanted["content"] = params["secrets"][wanted["path"]]
-        for warning in objects.setting_warnings(wanted):
-            module.warn(warning)
     try:
         result = plan(params, keep=not module.check_mode)
-    except objects.Conflict as conflict:
+    except Conflict as conflict:
         module.fail_json(msg=str(conflict))
     for note in result["notes"]:
         module.warn(note)

@@ -68,9 +68,9 @@ import stat
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.flaskblog.hosting.plugins.module_utils import objects
-from ansible_collections.flaskblog.hosting.plugins.module_utils import site as live
-from ansible_collections.flaskblog.hosting.plugins.module_utils.contract import INCOMPLETE, MANIFEST
+from ansible_collections.flaskblog.hosting.plugins.module_utils import live
+from ansible_collections.flaskblog.hosting.plugins.module_utils.contract import INCOMPLETE, MANIFEST, pending_path
+from ansible_collections.flaskblog.hosting.plugins.module_utils.resources.difference import group_id, lstat
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source import git, read, tar
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.entry import (
     is_below,
@@ -136,7 +136,7 @@ def repair(damaged: str, whole: str) -> None:
     for folder, directories, files in os.walk(whole):
         relative = os.path.relpath(folder, whole)
         target = os.path.normpath(os.path.join(damaged, relative))
-        if objects.lstat(target) is not None and not stat.S_ISDIR(os.lstat(target).st_mode):
+        if lstat(target) is not None and not stat.S_ISDIR(os.lstat(target).st_mode):
             os.unlink(target)
         os.makedirs(target, exist_ok=True)
         shutil.copystat(folder, target)
@@ -162,7 +162,7 @@ def put_release(site: dict[str, Any], release: Release, archive: str | None, lim
     :param archive: the packed source; None for a release from Git.
     """
     with live.building(site["name"]):
-        if check_release(release.path, release, 0, objects.group_id(site["group"])):
+        if check_release(release.path, release, 0, group_id(site["group"])):
             put_release_locked(site, release, archive, limits)
 
 
@@ -178,7 +178,7 @@ def put_release_locked(site: dict[str, Any], release: Release, archive: str | No
     else:
         unpack(archive, aside, limits)
     complete(aside, release, gid)
-    live.note_pending(f"{site['name']}.activate")
+    live.note(pending_path(site["name"], "activate"))
     if os.path.isdir(release.path):
         repair(release.path, aside)
     else:
@@ -206,7 +206,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     site, release = module.params["site"], Release.from_dict(module.params["release"])
-    reasons = check_release(release.path, release, 0, objects.group_id(site["group"]))
+    reasons = check_release(release.path, release, 0, group_id(site["group"]))
     repaired = reasons if os.path.isdir(release.path) else []
     if reasons and not module.check_mode:
         os.nice(NICENESS)

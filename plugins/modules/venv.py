@@ -59,9 +59,8 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.flaskblog.hosting.plugins.module_utils import cage, host
-from ansible_collections.flaskblog.hosting.plugins.module_utils import site as live
-from ansible_collections.flaskblog.hosting.plugins.module_utils.contract import INCOMPLETE
+from ansible_collections.flaskblog.hosting.plugins.module_utils import cage, host, live
+from ansible_collections.flaskblog.hosting.plugins.module_utils.contract import INCOMPLETE, pending_path
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.release import NICENESS, Release
 from ansible_collections.flaskblog.hosting.plugins.module_utils.venv import (
     build,
@@ -192,7 +191,7 @@ def make_locked(site: dict[str, Any], release: Release, timeout: int, aside: str
     taken = takeover.take_over(aside, account.pw_uid, check.ROOT)
     built = Built(installed(taken.directories), [takeover.shown(path) for path in taken.removed])
     environment.mark(aside, {"packages": built.packages})
-    live.note_pending(f"{site['name']}.activate")
+    live.note(pending_path(site["name"], "activate"))
     environment.put_in_place(aside, folder)
     return built
 

@@ -9,11 +9,9 @@ import posixpath
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ansible_collections.flaskblog.hosting.plugins.module_utils.contract import SQLITE_COMPANIONS
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.description import INSTANCE
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.entry import clean, is_below
-
-#: What SQLite keeps beside a database while it is in use (https://www.sqlite.org/tempfiles.html).
-SQLITE_COMPANIONS = ("-wal", "-shm", "-journal")
 
 
 def layout(
@@ -101,7 +99,7 @@ def _data_objects(
         shared = below_served or on_the_way
         objects.append(
             {
-                "layer": "data",
+                "scope": "site",
                 "kind": "directory",
                 "path": f"{data}/{path}" if path else data,
                 # The app may exchange a directory in its data folder for a link at any moment.
@@ -113,7 +111,7 @@ def _data_objects(
         )
     objects.append(
         {
-            "layer": "data",
+            "scope": "site",
             "kind": "tree",
             "path": data,
             "owner": user,

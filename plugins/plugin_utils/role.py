@@ -90,7 +90,8 @@ def _files(source: Path, wanted: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield {**root, "path": wanted["path"] if folder == "." else f"{wanted['path']}/{folder}"}
     for name in names:
         yield {**wanted, "path": f"{wanted['path']}/{name}", "content": (source / name).read_text(encoding="utf-8")}
-    yield {"layer": wanted["layer"], "kind": "contents", "path": wanted["path"], "names": names}
+    shared = {key: wanted[key] for key in ("scope", "reload") if key in wanted}
+    yield {**shared, "kind": "contents", "path": wanted["path"], "names": names}
 
 
 def without_secrets(objects: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], dict[str, str]]:

@@ -28,7 +28,7 @@ from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source.archive i
 #: (useradd(8)), and the longest of our own suffixes must still fit a unit's.
 NAME = re.compile(r"[a-z][a-z0-9-]{0,30}[a-z0-9]|[a-z]")
 ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
-#: Names of accounts that build environments (C(build_user) in the role's C(vars/main.yml)).
+#: Names of accounts that build environments (C(build_user) in the role's C(vars/main/paths.yml)).
 BUILD_ACCOUNT = re.compile(r".*-build|build-[0-9a-f]{16}")
 #: C(module:callable), where the callable may be an attribute of an attribute, or a factory with its arguments.
 WSGI = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(\(.*\))?")

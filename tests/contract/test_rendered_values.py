@@ -21,10 +21,12 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils import role as role_files
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils import rules
+from role_variables import role_variables as declared_by_role
+from role_variables import vars_text
 
 ROLE = Path(__file__).parents[2] / "roles" / "flask_blog"
 SPECS = yaml.safe_load((ROLE / "meta" / "argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
-VARS = (ROLE / "vars" / "main.yml").read_text()
+VARS = vars_text(ROLE)
 
 #: A value for each variable whose default shows nothing of its shape.
 EXAMPLES: dict[str, Any] = {
@@ -134,9 +136,7 @@ def role_variables() -> tuple[DataLoader, dict[str, Any]]:
     """What the role declares, read once."""
     loader = DataLoader()
     variables: dict[str, Any] = {"inventory_hostname": "blog.test", "role_path": str(ROLE), "ansible_managed": "x"}
-    for file in ("defaults/main.yml", "vars/main.yml"):
-        variables |= loader.load_from_file(str(ROLE / file), trusted_as_template=True)
-    return loader, variables
+    return loader, variables | declared_by_role(loader, ROLE)
 
 
 def render(values: dict[str, Any], changed: str = "") -> dict[str, str]:

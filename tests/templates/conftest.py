@@ -12,6 +12,7 @@ import pytest
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils import role as role_files
+from role_variables import role_variables
 
 
 @dataclass
@@ -49,8 +50,7 @@ def render() -> Render:
     def render_anew(**chosen: Any) -> Rendered:
         loader = DataLoader()
         variables: dict[str, Any] = {"inventory_hostname": "blog.test", "role_path": str(role)}
-        for file in ("defaults/main.yml", "vars/main.yml"):
-            variables |= loader.load_from_file(str(role / file), trusted_as_template=True)
+        variables |= role_variables(loader, role)
         variables |= {"flask_blog_source": "/home/ada/blog"}
         variables |= {f"flask_blog_{name}": value for name, value in chosen.items()}
         templar = Templar(loader=loader, variables=variables)

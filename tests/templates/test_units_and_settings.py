@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.flaskblog.hosting.plugins.module_utils import names
+import yaml
+from ansible_collections.flaskblog.hosting.plugins.module_utils import contract, names, reloads
+from ansible_collections.flaskblog.hosting.plugins.module_utils.resources import registry
 
 UNITS = (
     "flask-blog.service",
@@ -395,7 +397,7 @@ def test_blogctl_finds_everything_it_needs_in_its_settings(render: Any, role: Pa
 
 def test_two_blogs_keep_apart_what_is_theirs(render: Any) -> None:
     one, two = (json.loads(render(name=name).text(f"/etc/{name}/site.json")) for name in ("one", "two"))
-    for key in ("data", "config", "backups", "link", "root", "cache", "socket_unit", "user", "run_directory"):
+    for key in ("data", "config", "backups", "link", "root", "cache", "socket_unit", "user", "next"):
         assert one[key] != two[key], key
 
 
@@ -456,3 +458,56 @@ def test_secrets_are_shown_only_where_that_is_asked_for(render: Any, hide: bool 
     # Nobody has a use for the key that nginx and gunicorn share.
     assert hidden - {"/etc/flask-blog/proxy-key.conf"} == (SECRETS if expected else set())
     assert "/etc/flask-blog/proxy-key.conf" in hidden
+
+
+def test_each_object_says_whose_it_is_and_what_loads_it(render: Any) -> None:
+    for variant in VARIANTS.values():
+        for item in render(**variant).objects:
+            assert item["scope"] in ("site", "host"), item
+            assert item["kind"] in registry.KINDS, item
+            assert set(reloads.of(item)) <= set(reloads.RELOADS), item
+            assert "layer" not in item, item
+
+
+def test_what_the_activation_loads_is_what_it_restores(render: Any) -> None:
+    rendered = render()
+    told = [item["path"] for item in rendered.objects if "app" in reloads.of(item)]
+    assert sorted(told) == sorted(rendered.variables["__flask_blog_site"]["settings_files"])
+
+
+def test_what_the_blogs_of_a_host_share_is_the_same_for_each(render: Any) -> None:
+    one, two = ({item["path"]: item for item in render(name=name).objects} for name in ("one", "two"))
+    shared = {path for path in one if path in two}
+    assert {path for path in shared if one[path]["scope"] != "host"} == set()
+    assert {path: one[path] for path in shared} == {path: two[path] for path in shared}
+    assert [path for path, item in one.items() if item["scope"] == "host" and path not in shared] == []
+
+
+def test_the_version_of_the_tool_is_written_beside_it(render: Any, root: Path) -> None:
+    rendered = render()
+    found = json.loads(rendered.text(contract.TOOL_VERSION))
+    assert found["version"] == yaml.safe_load((root / "galaxy.yml").read_text())["version"]
+    assert rendered.text(contract.TOOL_VERSION).endswith("}\n")
+    site = json.loads(rendered.text("/etc/flask-blog/site.json"))
+    assert (site["interface"], site["scheme"]) == (found["interface"], "http") == (contract.INTERFACE, "http")
+
+
+def test_the_paths_of_a_site_are_those_that_blogctl_computes(render: Any) -> None:
+    """Each is declared once, in the role's variables."""
+    site = json.loads(render(name="blog").text("/etc/blog/site.json"))
+    expected = {
+        "next": "/opt/blog/next",
+        "assets": "/opt/blog/assets",
+        "maintenance": "/opt/blog/maintenance",
+        "operations": "/opt/blog/operations.jsonl",
+        "transaction": "/opt/blog/transaction.json",
+        "snapshots": "/var/backups/blog/snapshots",
+        "rehearsal": "/var/backups/blog/rehearsal",
+        "environment": "/etc/blog/environment",
+        "rehearsal_environment": "/etc/blog/rehearsal-environment",
+        "next_unit": "blog-next.service",
+        "recovery_unit": "blog-recovery.service",
+        "backup_unit": "blog-backup.service",
+        "backup_timer": "blog-backup.timer",
+    }
+    assert {key: site[key] for key in expected} == expected

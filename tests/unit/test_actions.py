@@ -19,6 +19,7 @@ from ansible_collections.flaskblog.hosting.plugins.action import apply, plan, re
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils import role as role_files
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source import archive
 from releases import make_release
+from role_variables import role_variables
 
 Run = Callable[..., dict[str, Any]]
 
@@ -33,8 +34,7 @@ def variables(role: Path, tmp_path: Path) -> dict[str, Any]:
     (blog / "static" / "blog.css").write_text("body {}\n")
     loader = DataLoader()
     found: dict[str, Any] = {"inventory_hostname": "blog.test", "role_path": str(role)}
-    for file in ("defaults/main.yml", "vars/main.yml"):
-        found |= loader.load_from_file(str(role / file), trusted_as_template=True)
+    found |= role_variables(loader, role)
     return {**found, "flask_blog_source": str(blog)}
 
 
@@ -403,7 +403,7 @@ def test_a_folder_stands_for_its_modules_the_folders_below_it_and_nothing_else(t
         (tmp_path / "files" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "files" / name).write_text("x = 1\n")
     action = SimpleNamespace(_loader=DataLoader(), _templar=Templar(loader=DataLoader(), variables={}))
-    wanted = {"layer": "tool", "kind": "file", "path": "/x", "file": "tool", "mode": "0644"}
+    wanted = {"scope": "host", "kind": "file", "path": "/x", "file": "tool", "mode": "0644"}
     found = role_files.rendered(action, {"role_path": str(tmp_path)}, [wanted])
     assert [(item["kind"], item["path"], item.get("mode")) for item in found] == [
         ("directory", "/x", "0755"),
@@ -419,7 +419,7 @@ def test_a_folder_stands_for_its_modules_the_folders_below_it_and_nothing_else(t
 
 def test_blogctl_is_installed_with_the_files_that_it_shares_with_the_modules(role: Path) -> None:
     action = SimpleNamespace(_loader=DataLoader(), _templar=Templar(loader=DataLoader(), variables={}))
-    wanted = {"layer": "tool", "kind": "file", "path": "/x", "file": "blogctl"}
+    wanted = {"scope": "host", "kind": "file", "path": "/x", "file": "blogctl"}
     texts = {
         item["path"]: item.get("content") for item in role_files.rendered(action, {"role_path": str(role)}, [wanted])
     }

@@ -19,7 +19,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.flaskblog.hosting.plugins.module_utils import site as live
+from ansible_collections.flaskblog.hosting.plugins.module_utils import contract
 from blogctl.host import health
 from blogctl.release import rehearsal
 from blogctl.site import Site
@@ -81,7 +81,7 @@ def test_the_revision_is_the_one_that_the_roles_modules_compute(tmp_path: Path, 
     (tmp_path / "environment").write_bytes(b"A=\xff\n")
     (tmp_path / "empty").touch()
     files = [str(tmp_path / name) for name in ("environment", "empty", "missing")]
-    assert load(tmp_path).settings_revision(files) == live.settings_revision(files)
+    assert load(tmp_path).settings_revision(files) == contract.settings_revision(files)
 
 
 def test_a_process_reads_its_revision_when_it_starts(
@@ -91,9 +91,9 @@ def test_a_process_reads_its_revision_when_it_starts(
     files = [str(tmp_path / "environment"), str(tmp_path / "unit")]
     monkeypatch.setenv("FLASK_BLOG_SETTINGS", ":".join(files))
     settings = load(tmp_path)
-    before = live.settings_revision(files)
+    before = contract.settings_revision(files)
     (tmp_path / "environment").write_text("A=2\n")
-    assert settings.revision == before != live.settings_revision(files)
+    assert settings.revision == before != contract.settings_revision(files)
 
 
 @pytest.fixture
@@ -132,8 +132,8 @@ def test_blogctl_and_the_roles_modules_read_what_a_ready_process_says(
     shown = {"MainPID": str(os.getpid()), "StatusText": status}
     monkeypatch.setattr(health, "properties_of", lambda unit, *_: shown if unit == "blog.service" else {})
     assert health.served_release(site) == "abc"
-    note = live.served(shown)
-    assert (note["release"], note["venv"], note["revision"]) == (
+    note = contract.Served.of(shown)
+    assert (note.release, note.venv, note.revision) == (
         "abc",
         os.path.realpath(sys.prefix),
         settings.revision,

@@ -131,7 +131,7 @@ def test_a_peer_of_a_unix_socket_has_this_hosts_address(serve: Serve) -> None:
 
 
 def test_gunicorn_removes_every_header_that_nginx_removes(load: Callable[[], Any], role: Path) -> None:
-    headers = yaml.safe_load((role / "vars" / "main.yml").read_text())["__flask_blog_forwarding_headers"]
+    headers = yaml.safe_load((role / "vars" / "main" / "headers.yml").read_text())["__flask_blog_forwarding_headers"]
     pattern = load().FORWARDING
     left = [name for name in headers if not pattern.fullmatch("HTTP_" + name.upper().replace("-", "_"))]
     assert left == []
@@ -140,7 +140,8 @@ def test_gunicorn_removes_every_header_that_nginx_removes(load: Callable[[], Any
 
 
 def test_the_key_is_for_root_and_the_apps_group(role: Path) -> None:
-    objects = yaml.safe_load((role / "vars" / "main.yml").read_text())["__flask_blog_fixed_objects"]
+    settings = yaml.safe_load((role / "vars" / "main" / "resources" / "settings.yml").read_text())
+    objects = settings["__flask_blog_settings_objects"]
     (key,) = [item for item in objects if isinstance(item, dict) and "proxy_key" in item["path"]]
     assert int(key["mode"], 8) & stat.S_IRWXO == 0
     assert (key["owner"], key["group"]) == ("root", "{{ flask_blog_group }}")

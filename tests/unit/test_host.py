@@ -37,16 +37,6 @@ Package: nginx-common
 Status: install ok half-configured
 """
 
-UNITS = """\
-Id=nginx.service
-ActiveState=active
-UnitFileState=enabled
-NeedDaemonReload=no
-
-Id=blog.socket
-ActiveState=inactive
-UnitFileState=
-"""
 
 # Columns: sl local rem st tx:rx tr:when retrnsmt uid timeout inode
 TCP = """\
@@ -88,64 +78,6 @@ def test_only_a_package_that_is_fully_installed_counts(tmp_path: Path, monkeypat
     (tmp_path / "status").write_text(DPKG)
     monkeypatch.setattr(host, "DPKG_STATUS", str(tmp_path / "status"))
     assert host.missing_packages(names) == ["nginx-common", "python3-venv", "unheard-of"]
-
-
-def test_units_are_told_apart() -> None:
-    units = host.parse_units(UNITS)
-    assert units["nginx.service"]["ActiveState"] == "active"
-    assert units["blog.socket"] == {"Id": "blog.socket", "ActiveState": "inactive", "UnitFileState": ""}
-
-
-def test_the_app_cannot_forge_properties_with_its_status_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    """systemd passes all characters on but line feed and carriage return, some of which end a line for Python."""
-    forged = "x\x0bMainPID=7\x1cMainPID=7\x85MainPID=7\u2028MainPID=7\u2028\u2028Id=nginx.service\rMainPID=7\r\rId=a"
-    text = f"Id=blog.service\nMainPID=42\nStatusText={forged}\n".encode() + b"FragmentPath=/x\xff\n"
-    result = subprocess.CompletedProcess([], 0, stdout=text)
-    monkeypatch.setattr(subprocess, "run", lambda *_, **__: result)
-    units = host.show_units(["blog.service"])
-    assert units == {
-        "blog.service": {
-            "Id": "blog.service",
-            "MainPID": "42",
-            "StatusText": forged,
-            "FragmentPath": "/x\N{REPLACEMENT CHARACTER}",
-        }
-    }
-
-
-def test_no_units_are_no_question(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("systemctl was called"))
-    assert host.show_units([]) == {}
-
-
-def test_all_units_are_asked_for_in_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[list[str]] = []
-
-    def run(command: list[str], **_: Any) -> subprocess.CompletedProcess[bytes]:
-        calls.append(command)
-        return subprocess.CompletedProcess(command, 0, stdout=UNITS.encode())
-
-    monkeypatch.setattr(subprocess, "run", run)
-    assert set(host.show_units(["nginx.service", "blog.socket"])) == {"nginx.service", "blog.socket"}
-    assert len(calls) == 1
-    assert calls[0][-2:] == ["nginx.service", "blog.socket"]
-
-
-@pytest.mark.parametrize(
-    ("wanted", "found", "words"),
-    [
-        ({"enabled": True, "active": True}, {"UnitFileState": "enabled", "ActiveState": "active"}, []),
-        ({"enabled": True}, {"UnitFileState": "disabled"}, ["not enabled"]),
-        ({"enabled": False}, {"UnitFileState": "enabled"}, ["enabled"]),
-        ({"active": True}, {"ActiveState": "failed"}, ["not running"]),
-        ({"active": True}, {}, ["not running"]),
-        ({"active": False}, {"ActiveState": "active"}, ["running"]),
-        ({"active": True}, {"ActiveState": "reloading"}, []),
-        ({}, {"NeedDaemonReload": "yes"}, ["changed on disk since systemd read it"]),
-    ],
-)
-def test_a_units_difference_is_said_in_words(wanted: dict[str, Any], found: dict[str, str], words: list[str]) -> None:
-    assert host.unit_words(wanted, found) == words
 
 
 def test_only_listeners_of_the_port_count() -> None:

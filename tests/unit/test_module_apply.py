@@ -1,4 +1,4 @@
-"""Putting the managed state right: nginx's files as one step, tested or taken back; services load what changed."""
+"""Applying the managed state: nginx's files in one step, tested or undone; services load what changed."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.flaskblog.hosting.plugins.module_utils import hold, host
-from ansible_collections.flaskblog.hosting.plugins.module_utils import site as live
+from ansible_collections.flaskblog.hosting.plugins.module_utils import contract, hold, live, reloads
+from ansible_collections.flaskblog.hosting.plugins.module_utils.resources import registry, unit
+from ansible_collections.flaskblog.hosting.plugins.module_utils.resources.difference import Difference
 from ansible_collections.flaskblog.hosting.plugins.modules import apply as module
+from wanted_objects import is_pending, keep_notes_in
 
 
 class Machine(module.Host):
@@ -30,61 +32,70 @@ class Machine(module.Host):
 def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("nginx", "systemd", "etc"):
         (tmp_path / name).mkdir()
-    monkeypatch.setattr(live, "PENDING", tmp_path / "pending")
-    monkeypatch.setattr(module, "NGINX", f"{tmp_path}/nginx/")
-    monkeypatch.setattr(module, "SYSTEMD", f"{tmp_path}/systemd/")
+    keep_notes_in(tmp_path / "pending", monkeypatch)
     good = {"UnitFileState": "enabled", "ActiveState": "active"}
-    monkeypatch.setattr(host, "show_units", lambda names: {name: dict(good) for name in names})
+    monkeypatch.setattr(unit, "show_units", lambda names: {name: dict(good) for name in names})
     monkeypatch.setattr(hold, "start", lambda *_: None)
 
 
 @pytest.fixture
 def wanted(tmp_path: Path, me: Any) -> Callable[..., dict[str, Any]]:
     def make(path: str, content: str = "new\n", **more: Any) -> dict[str, Any]:
-        place = {"layer": "x", "kind": "file", "path": str(tmp_path / path), "owner": me.user, "group": me.group}
-        return {**place, "mode": "0644", "content": content, **more}
+        place = {"scope": "site", "kind": "file", "path": str(tmp_path / path), "owner": me.user, "group": me.group}
+        loads = {"nginx": "nginx", "systemd": "systemd"}.get(path.partition("/")[0])
+        return {**place, "mode": "0644", "content": content, **({"reload": loads} if loads else {}), **more}
 
     return make
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> dict[str, Any]:
-    files = [str(tmp_path / "etc" / name) for name in ("environment", "proxy-key.conf")]
-    return {"name": "blog", "settings_files": files, "proxy_key": files[1], "socket_unit": "blog.socket"}
+def site() -> dict[str, Any]:
+    return {"name": "blog"}
 
 
 Wanted = Callable[..., dict[str, Any]]
 
 
-def test_nginx_files_that_pass_the_test_stay(tmp_path: Path, wanted: Wanted) -> None:
-    machine = Machine()
-    module.put_nginx([wanted("nginx/a.conf"), wanted("nginx/b.conf")], machine)
+def apply(site: dict[str, Any], wanted: list[dict[str, Any]], machine: Machine | None = None) -> Machine:
+    """Compare objects, and apply those that differ."""
+    machine = machine or Machine()
+    changed = [item for item, _ in module.changed_objects(wanted)]
+    module.apply_objects(site, wanted, changed, machine)
+    return machine
+
+
+def test_nginx_files_that_pass_the_test_stay(tmp_path: Path, wanted: Wanted, site: dict[str, Any]) -> None:
+    machine = apply(site, [wanted("nginx/a.conf"), wanted("nginx/b.conf")])
     assert machine.commands == ["nginx -t"]
     assert (tmp_path / "nginx" / "b.conf").read_text() == "new\n"
-    assert live.is_pending("nginx.reload")
+    assert is_pending("nginx.reload")
 
 
-def test_where_nginx_refuses_its_configuration_every_file_and_link_is_as_before(tmp_path: Path, wanted: Wanted) -> None:
+def test_if_nginx_refuses_its_configuration_every_file_and_link_is_as_before(
+    tmp_path: Path, wanted: Wanted, site: dict[str, Any]
+) -> None:
     (tmp_path / "nginx" / "old.conf").write_text("old\n")
     (tmp_path / "nginx" / "default").symlink_to("/etc/nginx/sites-available/default")
     items = [
         wanted("nginx/old.conf"),
         wanted("nginx/new.conf"),
-        {"kind": "link", "layer": "x", "path": f"{tmp_path}/nginx/enabled", "target": "new.conf"},
-        {"kind": "absent", "layer": "x", "path": f"{tmp_path}/nginx/default"},
+        {"kind": "link", "reload": "nginx", "path": f"{tmp_path}/nginx/enabled", "target": "new.conf"},
+        {"kind": "absent", "reload": "nginx", "path": f"{tmp_path}/nginx/default"},
     ]
     with pytest.raises(module.Failure, match=r"the old one was put back and still serves:\n.*unknown directive"):
-        module.put_nginx(items, Machine(failing="nginx -t"))
+        apply(site, items, Machine(failing="nginx -t"))
     assert sorted(path.name for path in (tmp_path / "nginx").iterdir()) == ["default", "old.conf"]
     assert (tmp_path / "nginx" / "old.conf").read_text() == "old\n"
     assert os.readlink(tmp_path / "nginx" / "default") == "/etc/nginx/sites-available/default"
 
 
-def test_a_write_that_fails_half_way_takes_the_first_half_back(tmp_path: Path, wanted: Wanted) -> None:
+def test_a_write_that_fails_half_way_takes_the_first_half_back(
+    tmp_path: Path, wanted: Wanted, site: dict[str, Any]
+) -> None:
     (tmp_path / "nginx" / "old.conf").write_text("old\n")
     broken = wanted("nginx/missing-folder/b.conf")
     with pytest.raises(FileNotFoundError):
-        module.put_nginx([wanted("nginx/old.conf"), broken], Machine())
+        apply(site, [wanted("nginx/old.conf"), broken])
     assert (tmp_path / "nginx" / "old.conf").read_text() == "old\n"
 
 
@@ -92,17 +103,16 @@ def test_settings_of_the_running_process_are_kept_before_they_change(
     tmp_path: Path, wanted: Wanted, site: dict[str, Any]
 ) -> None:
     (tmp_path / "etc" / "environment").write_text("served\n")
-    item = wanted("etc/environment")
-    module.put_objects(site, module.changed_objects([item]), Machine())
+    apply(site, [wanted("etc/environment", reload="app")])
     (copy,) = (tmp_path / "pending" / "blog.previous").iterdir()
     assert copy.read_text() == "served\n"
-    assert live.is_pending("blog.activate")
+    assert is_pending("blog.activate")
 
 
 def test_a_moved_socket_is_noted_for_the_activation(tmp_path: Path, wanted: Wanted, site: dict[str, Any]) -> None:
-    module.put_objects(site, module.changed_objects([wanted("systemd/blog.socket")]), Machine())
-    assert live.is_pending("blog.socket")
-    assert not live.is_pending("blog.activate")
+    apply(site, [wanted("systemd/blog.socket", reload=["systemd", "socket"])])
+    assert is_pending("blog.socket")
+    assert not is_pending("blog.activate")
 
 
 def test_the_addresses_are_kept_before_anything_is_changed(
@@ -115,9 +125,9 @@ def test_the_addresses_are_kept_before_anything_is_changed(
         raise hold.HoldError("port 8000 is taken by nc")
 
     monkeypatch.setattr(hold, "start", keep)
-    changes = module.changed_objects([wanted("etc/environment.d"), wanted("systemd/blog.socket", "[Socket]\n")])
+    socket = wanted("systemd/blog.socket", "[Socket]\n", reload=["systemd", "socket"])
     with pytest.raises(hold.HoldError, match="taken by nc"):
-        module.put_objects(site, changes, Machine())
+        apply(site, [wanted("etc/environment.d", reload="app"), socket])
     assert there == [(("blog", f"{tmp_path}/systemd/blog.socket", "[Socket]\n"), [])]
     assert not (tmp_path / "pending").exists()
 
@@ -126,81 +136,52 @@ def test_no_address_is_kept_for_a_socket_that_stays(
     wanted: Wanted, site: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hold, "start", lambda *_: pytest.fail("nothing moves"))
-    module.put_objects(site, module.changed_objects([wanted("systemd/blog.service")]), Machine())
+    apply(site, [wanted("systemd/blog.service", reload=["systemd", "app"])])
 
 
 def test_a_file_that_no_process_reads_leaves_no_note(wanted: Wanted, site: dict[str, Any]) -> None:
-    module.put_objects(site, module.changed_objects([wanted("etc/other")]), Machine())
-    assert not live.is_pending("blog.activate")
-    assert not live.is_pending("nginx.reload")
+    apply(site, [wanted("etc/other")])
+    assert not is_pending("blog.activate")
+    assert not is_pending("nginx.reload")
 
 
 def test_a_folder_is_made_before_the_file_in_it(tmp_path: Path, wanted: Wanted, me: Any, site: dict[str, Any]) -> None:
-    folder = {"kind": "directory", "layer": "x", "path": f"{tmp_path}/a", "owner": me.user, "group": me.group}
+    folder = {"kind": "directory", "scope": "site", "path": f"{tmp_path}/a", "owner": me.user, "group": me.group}
     items = [wanted("a/file"), {**folder, "mode": "0750"}]
     changes = module.changed_objects(items)
     assert [item["kind"] for item, _ in changes] == ["directory", "file"]
-    module.put_objects(site, changes, Machine())
+    apply(site, items)
     assert (tmp_path / "a" / "file").is_file()
 
 
-@pytest.mark.parametrize(
-    ("unit", "found", "rewritten", "commands"),
-    [
-        ({"enabled": True, "active": True}, {"UnitFileState": "enabled", "ActiveState": "active"}, False, []),
-        ({"enabled": False}, {"UnitFileState": "enabled"}, False, ["systemctl disable x.timer"]),
-        ({"active": True}, {"ActiveState": "inactive"}, False, ["systemctl start x.timer"]),
-        ({"active": False}, {"ActiveState": "active"}, False, ["systemctl stop x.timer"]),
-        ({"active": True}, {"ActiveState": "active"}, True, ["systemctl restart x.timer"]),
-        ({"enabled": True}, {"UnitFileState": "enabled", "ActiveState": "active"}, True, []),
-    ],
-)
-def test_a_unit_is_started_or_stopped_as_wanted(
-    unit: dict[str, Any], found: dict[str, str], rewritten: bool, commands: list[str]
-) -> None:
-    machine = Machine()
-    module.put_unit({"name": "x.timer", **unit}, found, rewritten, machine)
-    assert machine.commands == commands
-
-
-def test_units_are_enabled_in_one_call_and_only_where_they_are_not() -> None:
-    machine = Machine()
-    units = [{"name": name, "enabled": name != "d.timer"} for name in ("a.timer", "b.timer", "c.timer", "d.timer")]
-    found = {"a.timer": {"UnitFileState": "enabled"}, "b.timer": {"UnitFileState": "disabled"}}
-    module.enable(units, found, machine)
-    assert machine.commands == ["systemctl enable b.timer c.timer"]
-    module.enable(units[:1], found, machine)
-    assert len(machine.commands) == 1
-
-
 def test_nginx_is_reloaded_only_after_another_test_and_then_forgotten(tmp_path: Path, site: dict[str, Any]) -> None:
-    live.note_pending("nginx.reload")
+    live.note(contract.NGINX_RELOAD)
     machine = Machine()
     module.load(site, [], [], machine)
     assert machine.commands == ["nginx -t", "systemctl reload-or-restart nginx.service"]
-    assert not live.is_pending("nginx.reload")
+    assert not is_pending("nginx.reload")
 
 
 def test_a_reload_that_fails_is_tried_again_by_the_next_run(site: dict[str, Any]) -> None:
-    live.note_pending("nginx.reload")
+    live.note(contract.NGINX_RELOAD)
     with pytest.raises(module.Failure, match=r"'nginx -t' failed"):
         module.load(site, [], [], Machine(failing="nginx -t"))
-    assert live.is_pending("nginx.reload")
+    assert is_pending("nginx.reload")
 
 
 def test_systemd_reads_units_anew_before_any_is_started(
-    tmp_path: Path, site: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    wanted: Wanted, site: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(host, "show_units", lambda names: {})
+    monkeypatch.setattr(unit, "show_units", lambda names: {})
     machine = Machine()
-    module.load(site, [{"name": "x.timer", "active": True}], [f"{tmp_path}/systemd/x.timer"], machine)
+    module.load(site, [{"name": "x.timer", "active": True}], [wanted("systemd/x.timer")], machine)
     assert machine.commands == ["systemctl daemon-reload", "systemctl start x.timer"]
 
 
 def test_a_unit_that_systemd_has_not_read_again_is_reason_enough(
     site: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(host, "show_units", lambda names: {"x": {"NeedDaemonReload": "yes"}})
+    monkeypatch.setattr(unit, "show_units", lambda names: {"x": {"NeedDaemonReload": "yes"}})
     machine = Machine()
     module.load(site, [{"name": "x"}], [], machine)
     assert machine.commands == ["systemctl daemon-reload"]
@@ -214,7 +195,7 @@ def test_check_mode_names_what_differs_and_touches_nothing(
     assert outcome.said["applied"] == [f"{tmp_path}/etc/file: missing"]
     assert outcome.said["diff"][0]["after"] == "new\n"
     assert not (tmp_path / "etc" / "file").exists()
-    assert not live.PENDING.exists()
+    assert not (tmp_path / "pending").exists()
 
 
 def test_a_second_run_changes_nothing(wanted: Wanted, site: dict[str, Any], run_module: Any) -> None:
@@ -244,7 +225,7 @@ def test_a_conflict_is_a_failure_in_words(
 
 
 def test_a_unit_that_differs_is_named(site: dict[str, Any], run_module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host, "show_units", lambda names: {})
+    monkeypatch.setattr(unit, "show_units", lambda names: {})
     outcome = run_module(module, check_mode=True, site=site, units=[{"name": "x.timer", "active": True}])
     assert outcome.said["applied"] == ["x.timer: not running"]
 
@@ -256,3 +237,92 @@ def test_a_command_of_the_host_says_what_went_wrong() -> None:
 
     with pytest.raises(module.Failure, match="'nginx -t' failed: out cannot nginx"):
         module.Host(Ansible()).must("nginx", "-t")
+
+
+# -- nginx's key ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def key(wanted: Wanted) -> dict[str, Any]:
+    line = 'proxy_set_header {name} "{value}";'
+    more = {"secret": True, "generated": ["X-Flask-Blog-Key"], "generated_line": line}
+    return wanted("etc/proxy-key.conf", "# made once\n", reload=["app", "nginx"], mode="0640", **more)
+
+
+def test_the_key_is_written_with_nginxs_files_and_undone_with_them(key: dict[str, Any], site: dict[str, Any]) -> None:
+    with pytest.raises(module.Failure, match="the old one was put back"):
+        apply(site, [key], Machine(failing="nginx -t"))
+    assert not Path(key["path"]).exists()
+    apply(site, [key])
+    assert is_pending("nginx.reload"), "nginx sends the new key"
+    assert is_pending("blog.activate"), "gunicorn reads it"
+
+
+def test_a_failed_activation_does_not_bring_back_an_older_key_than_nginx_sends(
+    key: dict[str, Any], wanted: Wanted, site: dict[str, Any], tmp_path: Path
+) -> None:
+    Path(key["path"]).write_text("damaged\n")
+    (tmp_path / "etc" / "environment").write_text("A=1\n")
+    apply(site, [wanted("etc/environment", reload="app"), key])
+    kept = [path.read_text() for path in (tmp_path / "pending" / "blog.previous").iterdir()]
+    assert kept == ["A=1\n"]
+
+
+# -- new kinds need no branch -----------------------------------------------------------------------------------------
+
+
+class Rule:
+    """A kind of object that this collection does not have: a line in the firewall of a test."""
+
+    def __init__(self) -> None:
+        self.rules: list[str] = []
+
+    def compare(self, wanted: Any, notes: list[str]) -> Difference | None:
+        return None if wanted["path"] in self.rules else Difference(wanted["path"], ["missing"])
+
+    def apply(self, wanted: Any) -> Callable[[], None]:
+        self.rules.append(wanted["path"])
+        return lambda: self.rules.remove(wanted["path"])
+
+    def remove(self, wanted: Any) -> bool:
+        return False
+
+
+@pytest.fixture
+def firewall(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rule:
+    rule = Rule()
+    monkeypatch.setitem(registry.KINDS, "rule", rule)
+    reload = reloads.Reload(
+        check=("nft", "-c"), load=("nft", "-f", "rules"), note=lambda _: str(tmp_path / "pending" / "firewall")
+    )
+    monkeypatch.setitem(reloads.RELOADS, "firewall", reload)
+    return rule
+
+
+RULE = {"scope": "host", "kind": "rule", "reload": "firewall", "path": "allow http"}
+
+
+def test_a_new_kind_with_a_new_reload_is_applied_checked_and_loaded(
+    firewall: Rule, site: dict[str, Any], run_module: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Machine()
+    monkeypatch.setattr(module, "Host", lambda _: machine)
+    said = run_module(module, site=site, objects=[RULE]).said
+    assert said["applied"] == ["allow http: missing"]
+    assert firewall.rules == ["allow http"]
+    assert machine.commands == ["nft -c", "nft -c", "nft -f rules"]
+    assert not is_pending("firewall")
+    assert run_module(module, site=site, objects=[RULE]).said["applied"] == []
+
+
+def test_a_new_kind_whose_check_fails_is_undone(firewall: Rule, site: dict[str, Any]) -> None:
+    with pytest.raises(module.Failure, match="firewall refuses the new configuration, so the old one was put back"):
+        apply(site, [RULE], Machine(failing="nft -c"))
+    assert firewall.rules == []
+
+
+def test_a_new_reload_that_an_earlier_run_left_is_loaded(firewall: Rule, site: dict[str, Any], tmp_path: Path) -> None:
+    live.note(str(tmp_path / "pending" / "firewall"))
+    machine = Machine()
+    module.load(site, [], [], machine)
+    assert machine.commands == ["nft -c", "nft -f rules"]

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.flaskblog.hosting.plugins.module_utils import host, names, probe
-from ansible_collections.flaskblog.hosting.plugins.module_utils import site as live
+from ansible_collections.flaskblog.hosting.plugins.module_utils import contract, host, live, names, probe
 from ansible_collections.flaskblog.hosting.plugins.module_utils.contract import SQLITE_MAGIC, VENV_MARK
+from ansible_collections.flaskblog.hosting.plugins.module_utils.resources import unit
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source import git
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.description import Commit
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.git_remote import Access
@@ -21,6 +21,7 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils.source.refusals 
 from ansible_collections.flaskblog.hosting.plugins.module_utils.venv import check
 from ansible_collections.flaskblog.hosting.plugins.modules import plan as module
 from releases import make_release
+from wanted_objects import keep_notes_in
 
 BIND = {
     "variable": "flask_blog_bind",
@@ -77,14 +78,14 @@ def test_a_port_of_somebody_else_is_a_conflict_that_names_holder_and_variable(
 @pytest.fixture
 def arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, me: Any) -> dict[str, Any]:
     """A module's arguments for a host that a run has brought up to date."""
-    monkeypatch.setattr(live, "PENDING", tmp_path / "pending")
+    keep_notes_in(tmp_path / "pending", monkeypatch)
     monkeypatch.setattr(host, "platform", lambda: "Debian_13")
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(host, "listeners", lambda _: [])
     monkeypatch.setattr(host, "missing_packages", lambda names: [])
     monkeypatch.setattr(host, "account_differs", lambda _: False)
     active = {"ActiveState": "active", "UnitFileState": "enabled", "MainPID": "42"}
-    monkeypatch.setattr(host, "show_units", lambda names: {name: dict(active) for name in names})
+    monkeypatch.setattr(unit, "show_units", lambda names: {name: dict(active) for name in names})
     monkeypatch.setattr(check, "ROOT", (me.uid, me.gid))
     monkeypatch.setattr(check, "check_release", lambda *_: [])
     monkeypatch.setattr(live, "reasons_to_activate", lambda *_: [])
@@ -113,7 +114,8 @@ def arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, me: Any) -> dict[
         "settings_files": [str(tmp_path / "settings")],
     }
     settings = {
-        "layer": "settings",
+        "scope": "site",
+        "reload": "app",
         "kind": "file",
         "path": str(tmp_path / "settings"),
         "owner": me.user,
@@ -168,7 +170,7 @@ def test_a_changed_setting_is_put_right_and_loaded(arguments: dict[str, Any], ru
 
 
 def test_a_changed_file_that_no_process_reads_needs_no_activation(arguments: dict[str, Any], run_module: Any) -> None:
-    arguments["site"]["settings_files"] = []
+    del arguments["objects"][0]["reload"]
     Path(arguments["objects"][0]["path"]).write_text("by hand\n")
     assert layers(run_module(module, **arguments)) == ["state", "verify"]
 
@@ -195,8 +197,8 @@ def test_a_missing_account_a_stopped_unit_and_a_waiting_reload_are_found(
     arguments: dict[str, Any], run_module: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(host, "account_differs", lambda _: True)
-    monkeypatch.setattr(host, "show_units", lambda names: {})
-    live.note_pending("nginx.reload")
+    monkeypatch.setattr(unit, "show_units", lambda names: {})
+    live.note(contract.NGINX_RELOAD)
     outcome = run_module(module, **arguments)
     assert {"account", "state"} <= set(layers(outcome))
     assert "not running" in words(outcome)
@@ -224,11 +226,10 @@ def test_an_environment_that_the_app_cannot_enter_or_others_can_change_is_found(
 
 
 def test_a_socket_whose_unit_changes_is_started_anew_by_the_same_run(
-    arguments: dict[str, Any], run_module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    arguments: dict[str, Any], run_module: Any, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(names, "UNITS", str(tmp_path))
-    unit = {**arguments["objects"][0], "path": str(tmp_path / "blog.socket"), "content": "ReusePort=yes\n"}
-    arguments["objects"].append(unit)
+    socket = {**arguments["objects"][0], "reload": ["systemd", "socket"], "content": "ReusePort=yes\n"}
+    arguments["objects"].append({**socket, "path": str(tmp_path / "blog.socket")})
     outcome = run_module(module, **arguments)
     assert "activate" in layers(outcome)
     assert "blog.socket changes" in words(outcome)
@@ -282,7 +283,7 @@ def test_what_is_left_alone_in_the_data_folder_is_a_warning(
 ) -> None:
     deep = tmp_path / "data" / "/".join(["d"] * 66)
     deep.mkdir(parents=True)
-    tree = {"layer": "data", "kind": "tree", "path": str(tmp_path / "data"), "owner": me.user, "group": me.group}
+    tree = {"scope": "site", "kind": "tree", "path": str(tmp_path / "data"), "owner": me.user, "group": me.group}
     arguments["objects"].append(tree)
     said = run_module(module, **arguments).said
     assert said["layers"] == []

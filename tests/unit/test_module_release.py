@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.flaskblog.hosting.plugins.module_utils import site as live
 from ansible_collections.flaskblog.hosting.plugins.module_utils.contract import MANIFEST
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source import git, git_account, git_unit, read
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.entry import tree_digest
@@ -21,6 +20,7 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils.source.refusals 
 from ansible_collections.flaskblog.hosting.plugins.modules import release as module
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source import local_source
 from releases import make_release
+from wanted_objects import is_pending, keep_notes_in
 
 
 @pytest.fixture
@@ -38,8 +38,7 @@ def blog(tmp_path: Path) -> Path:
 @pytest.fixture
 def arguments(tmp_path: Path, blog: Path, me: Any, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """A module's arguments, as the action hands them over. Who runs the tests stands for root."""
-    monkeypatch.setattr(live, "PENDING", tmp_path / "pending")
-    monkeypatch.setattr(live, "LOCKS", tmp_path / "lock")
+    keep_notes_in(tmp_path / "pending", monkeypatch)
     check, chown = module.check_release, os.chown
     monkeypatch.setattr(module, "check_release", lambda path, wanted, uid, gid: check(path, wanted, me.uid, gid))
     monkeypatch.setattr(os, "chown", lambda path, uid, gid, **more: chown(path, me.uid, gid or me.gid, **more))
@@ -78,7 +77,7 @@ def test_a_release_is_unpacked_whole_and_a_second_run_changes_nothing(
     assert os.readlink(folder / "main.py") == "app.py"
     assert os.readlink(folder / "static" / "uploads") == "/var/lib/blog/static/uploads"
     assert run_module(module, **arguments).said["changed"] is False
-    assert live.is_pending("blog.activate")
+    assert is_pending("blog.activate")
 
 
 def test_the_app_can_read_its_release_and_nginx_what_is_served(arguments: dict[str, Any], run_module: Run) -> None:

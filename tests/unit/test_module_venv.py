@@ -15,12 +15,12 @@ from types import SimpleNamespace
 from typing import IO, Any
 
 import pytest
-from ansible_collections.flaskblog.hosting.plugins.module_utils import host
-from ansible_collections.flaskblog.hosting.plugins.module_utils import site as live
+from ansible_collections.flaskblog.hosting.plugins.module_utils import host, live
 from ansible_collections.flaskblog.hosting.plugins.module_utils.contract import VENV_MARK
 from ansible_collections.flaskblog.hosting.plugins.module_utils.venv import build, check, environment
 from ansible_collections.flaskblog.hosting.plugins.modules import venv as module
 from releases import make_release
+from wanted_objects import is_pending, keep_notes_in
 
 PACKAGES = ["gunicorn", "gunicorn<24"]
 
@@ -98,8 +98,7 @@ def stopped(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def arguments(tmp_path: Path, me: Any, monkeypatch: pytest.MonkeyPatch, stopped: list[str]) -> dict[str, Any]:
-    monkeypatch.setattr(live, "PENDING", tmp_path / "pending")
-    monkeypatch.setattr(live, "LOCKS", tmp_path / "lock")
+    keep_notes_in(tmp_path / "pending", monkeypatch)
     monkeypatch.setattr(check, "ROOT", (me.uid, me.gid))
     monkeypatch.setattr(host, "wait_for_the_end", lambda *_: None)
     monkeypatch.setattr(module, "account_of", lambda _: SimpleNamespace(pw_uid=me.uid, pw_gid=me.gid))
@@ -130,7 +129,7 @@ def test_an_environment_is_built_marked_complete_and_reused(
     folder = folder_of(arguments)
     assert json.loads((folder / VENV_MARK).read_text()) == {"packages": ["Flask-3.1.3"]}
     assert os.listdir(folder.parent) == ["def"]
-    assert live.is_pending("blog.activate")
+    assert is_pending("blog.activate")
     assert run_module(module, **arguments).said["changed"] is False
     assert len(unit.jobs) == 1
 
@@ -232,7 +231,7 @@ def test_an_environment_that_cannot_be_built_is_removed_with_the_last_words(
     assert "the one in use stays in use" in outcome.said["msg"]
     assert outcome.said["msg"].endswith(failure)
     assert os.listdir(folder_of(arguments).parent) == []
-    assert not live.is_pending("blog.activate")
+    assert not is_pending("blog.activate")
 
 
 def test_a_result_that_cannot_be_taken_over_is_removed_however_deep_it_is(

@@ -12,7 +12,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.flaskblog.hosting.plugins.module_utils import host, names
+from ansible_collections.flaskblog.hosting.plugins.module_utils import names
+from ansible_collections.flaskblog.hosting.plugins.module_utils.resources import unit
 
 OURS = f"[Unit]\n{names.UNIT_MARK.decode()}\n"
 
@@ -21,7 +22,7 @@ OURS = f"[Unit]\n{names.UNIT_MARK.decode()}\n"
 def units(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, str]]:
     """What systemd says of the units that it is asked for; empty to begin with."""
     found: dict[str, dict[str, str]] = {}
-    monkeypatch.setattr(host, "show_units", lambda asked: {name: found[name] for name in asked if name in found})
+    monkeypatch.setattr(unit, "show_units", lambda asked: {name: found[name] for name in asked if name in found})
     return found
 
 
@@ -56,6 +57,7 @@ def make_site(
     monkeypatch.setattr(names, "CONFIGURATION", str(tmp_path / "etc"))
     monkeypatch.setattr(names, "UNITS", str(tmp_path / "units"))
     monkeypatch.setattr(names, "DPKG_LISTS", str(tmp_path / "dpkg" / "*.list"))
+    monkeypatch.setattr(names, "RUN", str(tmp_path / "run"))
     monkeypatch.setattr(names, "ROOT", os.getuid())
 
     def make(name: str = "blog", **more: Any) -> dict[str, Any]:
@@ -75,7 +77,9 @@ def make_site(
             "config": str(tmp_path / "etc" / name),
             "data": str(tmp_path / "var/lib" / name),
             "cache": str(tmp_path / "var/cache" / name),
-            "run_directory": str(tmp_path / "run" / name),
+            "assets": str(root / "assets"),
+            "maintenance": str(root / "maintenance"),
+            "operations": str(root / "operations.jsonl"),
             "settings_files": [],
             **more,
         }
@@ -207,8 +211,9 @@ def test_directories_of_another_account_are_refused(make_site: Make, monkeypatch
 def test_a_directory_in_run_belongs_to_what_runs(make_site: Make) -> None:
     """systemd would give /run/lock to the app of a blog called "lock"."""
     site = make_site("lock")
-    Path(site["run_directory"]).mkdir()
-    assert f"{site['run_directory']} is there and belongs to something that runs" in found(site)[0]
+    folder = Path(names.RUN, site["name"])
+    folder.mkdir()
+    assert f"{folder} is there and belongs to something that runs" in found(site)[0]
 
 
 def test_a_directory_of_a_package_is_refused_even_if_it_is_empty(make_site: Make, tmp_path: Path) -> None:
@@ -332,3 +337,19 @@ def test_settings_of_another_program_are_no_site(make_site: Make, tmp_path: Path
     else:
         place.write_text({"text": "{", "list": "[]", "number": '{"name": 1}', "nested": "[" * 9999}[kind])
     assert found(make_site()) == []
+
+
+# -- the group ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("group", ["docker", "disk", "shadow", "root", "adm", "sudo"])
+def test_a_group_with_roots_rights_is_refused_with_the_remedy(make_site: Make, group: str) -> None:
+    (message,) = names.group_problems(make_site(group=group))
+    assert message.startswith(f"flask_blog_group: {group!r}: its members can get root's rights")
+    assert message.endswith("Choose another group for the blog, or leave it out.")
+
+
+def test_a_group_that_the_host_does_not_have_is_refused_and_the_apps_own_is_made(make_site: Make) -> None:
+    (message,) = names.group_problems(make_site(group="writers"))
+    assert "the host has no such group" in message
+    assert list(names.group_problems(make_site())) == []

@@ -13,7 +13,7 @@ from app_paths import Code, read
 
 ROOT = Path(__file__).parents[2]
 
-PLUGINS = ("plugins/modules/*.py", "plugins/module_utils/*.py")
+PLUGINS = ("plugins/modules/*.py", "plugins/module_utils/**/*.py")
 BLOGCTL = ("roles/flask_blog/files/blogctl/**/*.py",)
 
 #: The process that has the app's uid.
@@ -40,7 +40,7 @@ ALLOWED_PLUGINS = {
 ALLOWED_BLOGCTL: dict[str, str] = {}
 
 #: Files in which every path lies in the app's folder, also those that come in objects.
-ONLY_DESCRIPTORS = ("plugins/module_utils/app_data.py",)
+ONLY_DESCRIPTORS = tuple(f"plugins/module_utils/resources/{name}.py" for name in ("data_directory", "tree"))
 
 #: What such a file may call of os: descriptors, and computing with paths.
 BY_DESCRIPTOR = {"close", "fstat", "path"}

@@ -74,7 +74,7 @@ os.environ["FLASK_BLOG_RELEASE"] = release
 def settings_revision(paths: list[str]) -> str:
     """Return the sha256 over the files that this process was started with.
 
-    The role's modules compute the same (module_utils/site.py); a test compares the two.
+    The role's modules compute the same (module_utils/contract.py); a test compares the two.
     """
     total = hashlib.sha256()
     for path in paths:
@@ -239,7 +239,7 @@ KEY_HEADER = "HTTP_X_FLASK_BLOG_KEY"
 KEY_LINE = re.compile(r'^proxy_set_header X-Flask-Blog-Key "([0-9a-f]{64})";$', re.MULTILINE)
 
 #: By these, apps and their libraries learn who asks, over what, for which host or path, as which user. The role has the
-#: same headers for nginx (vars/main.yml: __flask_blog_forwarding_headers); a test compares the two.
+#: same headers for nginx (vars/main/headers.yml: __flask_blog_forwarding_headers); a test compares the two.
 FORWARDING = re.compile(
     r"HTTP_(FORWARDED|X_FORWARDED|X_ORIGINAL|X_REWRITE|X_REAL|X_REMOTE|REMOTE|X_AUTH_REQUEST|X_AZURE|FASTLY|CF)(_.*)?"
     r"|HTTP_(\w+_)?CLIENT_?IP|HTTP_(FRONT_END_HTTPS|PROXY|SCRIPT_NAME|PATH_INFO|X_APPENGINE_USER_IP|X_HOST)"

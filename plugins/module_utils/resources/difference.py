@@ -1,7 +1,7 @@
 # Copyright (c) the flaskblog.hosting maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""How a managed object differs from the host, and what all kinds of objects need to find that out."""
+"""How a resource differs from the host, and what all kinds of resources need to find that out."""
 
 from __future__ import annotations
 
@@ -9,22 +9,24 @@ import grp
 import os
 import pwd
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+#: Restores what was there before a resource was applied.
+Undo = Callable[[], None]
+
 
 class Conflict(Exception):
-    """Something stands where a managed object belongs, and replacing it could lose what somebody wrote."""
+    """Something else stands in a resource's place, and replacing it could lose what somebody wrote."""
 
 
 @dataclass
 class Difference:
-    """How one object differs: C(words) for people, C(before) and C(after) for C(--diff)."""
+    """How one resource differs: C(reasons) for people, C(before) and C(after) for C(--diff)."""
 
-    layer: str
     path: str
-    words: list[str] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
     before: str = ""
     after: str = ""
 
@@ -74,29 +76,28 @@ def name_of(what: str, number: int) -> str:
 
 
 def wrong_attributes(found: os.stat_result, wanted: Mapping[str, Any]) -> list[str]:
-    """Say in words which of owner, group and mode differ."""
-    words = []
+    """Return which of owner, group and mode differ."""
+    reasons = []
     for what, actual, expected in (
         ("owner", found.st_uid, user_id(wanted["owner"])),
         ("group", found.st_gid, group_id(wanted["group"])),
     ):
         if actual != expected:
-            words.append(f"{what} {name_of(what, actual)} -> {wanted[what]}")
+            reasons.append(f"{what} {name_of(what, actual)} -> {wanted[what]}")
     mode = stat.S_IMODE(found.st_mode)
     if mode != int(wanted["mode"], 8):
-        words.append(f"mode {mode:04o} -> {int(wanted['mode'], 8):04o}")
-    return words
+        reasons.append(f"mode {mode:04o} -> {int(wanted['mode'], 8):04o}")
+    return reasons
 
 
 def describe_attributes(difference: Difference) -> None:
     """Show attributes in C(--diff) if the content has nothing to show."""
-    changes = [word for word in difference.words if " -> " in word]
-    difference.before = "".join(f"{word.rpartition(' -> ')[0]}\n" for word in changes) or difference.before
+    changes = [reason.rpartition(" -> ") for reason in difference.reasons if " -> " in reason]
+    difference.before = "".join(f"{before}\n" for before, _, _ in changes) or difference.before
     difference.after = (
-        "".join(f"{word.rpartition(' -> ')[0].rpartition(' ')[0]} {word.rpartition(' -> ')[2]}\n" for word in changes)
-        or difference.after
+        "".join(f"{before.rpartition(' ')[0]} {after}\n" for before, _, after in changes) or difference.after
     )
 
 
 def nothing_to_undo() -> None:
-    """Undo for what needs no undoing: attributes and new directories."""
+    """Undo nothing: attributes and new directories stay."""

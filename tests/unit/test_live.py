@@ -1,4 +1,4 @@
-"""What is live on a host, and which changes still wait."""
+"""What a site serves, and which changes still wait."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.flaskblog.hosting.plugins.module_utils import site as live
+from ansible_collections.flaskblog.hosting.plugins.module_utils import contract, live
+from wanted_objects import keep_notes_in
+
+#: Before a test changes it.
+DEFAULT_RUNTIME = contract.RUNTIME
 
 
 @pytest.fixture(autouse=True)
 def pending(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "pending"
-    monkeypatch.setattr(live, "PENDING", folder)
-    return folder
+    return keep_notes_in(tmp_path / "pending", monkeypatch)
 
 
 @pytest.fixture
@@ -26,7 +28,7 @@ def served_site(tmp_path: Path) -> tuple[dict[str, Any], dict[str, Any], dict[st
     environment.write_text("A=1\n")
     link = tmp_path / "link"
     link.symlink_to("/opt/blog/releases/abc")
-    revision = live.settings_revision([str(environment)])
+    revision = contract.settings_revision([str(environment)])
     note = {"pid": 42, "release": "abc", "venv": "/opt/blog/venvs/def", "revision": revision}
     site = {
         "name": "blog",
@@ -47,22 +49,24 @@ Served = tuple[dict[str, Any], dict[str, Any], dict[str, Any]]
 def test_the_revision_follows_content_name_and_presence(tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     one.write_text("a")
-    seen = {live.settings_revision([str(one)])}
+    seen = {contract.settings_revision([str(one)])}
     one.write_text("b")
-    seen.add(live.settings_revision([str(one)]))
-    seen.add(live.settings_revision([str(two)]))
+    seen.add(contract.settings_revision([str(one)]))
+    seen.add(contract.settings_revision([str(two)]))
     two.write_text("b")
-    seen.add(live.settings_revision([str(two)]))
+    seen.add(contract.settings_revision([str(two)]))
     two.write_text("missing")
-    seen.add(live.settings_revision([str(one), str(two)]))
+    seen.add(contract.settings_revision([str(one), str(two)]))
     assert len(seen) == 5
 
 
 def test_what_the_main_process_says_it_serves_is_taken_from_its_status() -> None:
     unit = {"MainPID": "42", "StatusText": '{"pid": 42, "release": "abc"}'}
-    assert live.served(unit)["release"] == "abc"
-    assert live.served({**unit, "MainPID": "43"}) == {}, "another process said so"
-    assert live.served({"MainPID": "0", "StatusText": '{"pid": 0, "release": "abc"}'}) == {}, "no process said so"
+    assert contract.Served.of(unit).release == "abc"
+    assert contract.Served.of({**unit, "MainPID": "43"}) == contract.Served(), "another process said so"
+    assert contract.Served.of({"MainPID": "0", "StatusText": '{"pid": 0, "release": "abc"}'}) == contract.Served(), (
+        "no process said so"
+    )
 
 
 @pytest.mark.parametrize(
@@ -88,7 +92,7 @@ def test_what_the_main_process_says_it_serves_is_taken_from_its_status() -> None
     ],
 )
 def test_a_status_that_is_no_note_counts_as_unknown(text: str) -> None:
-    assert live.served({"MainPID": "42", "StatusText": text}) == {}
+    assert contract.Served.of({"MainPID": "42", "StatusText": text}) == contract.Served()
 
 
 def test_a_service_without_a_status_serves_what_is_unknown(served_site: Served) -> None:
@@ -114,8 +118,8 @@ def test_a_fifo_in_the_apps_run_directory_holds_nobody_up(served_site: Served, t
 def test_locks_lie_in_a_directory_of_roots_whatever_the_umask_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, umask: int
 ) -> None:
-    assert str(live.LOCKS) == "/run/flask-blog-hosting"
-    monkeypatch.setattr(live, "LOCKS", tmp_path / "locks")
+    assert DEFAULT_RUNTIME == "/run/flask-blog-hosting"
+    monkeypatch.setattr(contract, "RUNTIME", str(tmp_path / "locks"))
     before = os.umask(umask)
     try:
         with live.building("blog"):
@@ -127,13 +131,13 @@ def test_locks_lie_in_a_directory_of_roots_whatever_the_umask_is(
 
 
 def test_a_note_waits_until_it_is_cleared() -> None:
-    assert not live.is_pending("nginx.reload")
-    live.note_pending("nginx.reload")
-    live.note_pending("nginx.reload")
-    assert live.is_pending("nginx.reload")
-    live.clear_pending("nginx.reload")
-    live.clear_pending("nginx.reload")
-    assert not live.is_pending("nginx.reload")
+    assert not live.is_noted(contract.NGINX_RELOAD)
+    live.note(contract.NGINX_RELOAD)
+    live.note(contract.NGINX_RELOAD)
+    assert live.is_noted(contract.NGINX_RELOAD)
+    live.clear(contract.NGINX_RELOAD)
+    live.clear(contract.NGINX_RELOAD)
+    assert not live.is_noted(contract.NGINX_RELOAD)
 
 
 def test_the_settings_of_the_running_process_are_kept_with_their_mode(tmp_path: Path, pending: Path) -> None:
@@ -151,7 +155,7 @@ def test_an_interrupted_runs_copies_are_the_older_ones_and_stay(tmp_path: Path, 
     environment = tmp_path / "environment"
     environment.write_text("SERVED=1\n")
     live.keep_previous("blog", [str(environment)])
-    live.note_pending("blog.activate")
+    live.note(contract.pending_path("blog", "activate"))
     environment.write_text("HALF=1\n")
     live.keep_previous("blog", [str(environment)])
     (copy,) = (pending / "blog.previous").iterdir()
@@ -253,9 +257,9 @@ def test_each_reason_to_activate_is_said_in_words(served_site: Served, change: s
     elif change == "service down":
         units["blog.service"]["ActiveState"] = "failed"
     elif change == "interrupted":
-        live.note_pending("blog.activate")
+        live.note(contract.pending_path("blog", "activate"))
     elif change == "socket moved":
-        live.note_pending("blog.socket")
+        live.note(contract.pending_path("blog", "socket"))
     elif change == "settings changed":
         Path(site["settings_files"][0]).write_text("A=2\n")
     else:
@@ -265,6 +269,6 @@ def test_each_reason_to_activate_is_said_in_words(served_site: Served, change: s
 
 
 def test_another_sites_interrupted_run_is_not_ours(served_site: Served) -> None:
-    live.note_pending("other.activate")
+    live.note(contract.pending_path("other", "activate"))
     assert live.reasons_to_activate(*served_site) == []
-    assert os.path.isdir(live.PENDING)
+    assert os.path.isdir(contract.RUNTIME)

@@ -8,25 +8,29 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ansible_collections.flaskblog.hosting.plugins.module_utils.difference import Difference, nothing_to_undo
+from ansible_collections.flaskblog.hosting.plugins.module_utils.resources.difference import (
+    Difference,
+    Undo,
+    nothing_to_undo,
+)
 
 #: Python writes compiled modules here, beside the modules. A directory that holds nothing else is removed with it.
 CACHE = "__pycache__"
 
 
-def compare(wanted: Mapping[str, Any]) -> Difference | None:
+def compare(wanted: Mapping[str, Any], notes: list[str]) -> Difference | None:
     """Name what does not belong in C(path): everything but C(names), relative paths of files."""
     found = sorted(_others(wanted["path"], set(wanted["names"])))
     if not found:
         return None
     before = "".join(f"{path}\n" for path in found)
-    return Difference(wanted["layer"], wanted["path"], [f"{path}: does not belong here" for path in found], before)
+    return Difference(wanted["path"], [f"{path}: does not belong here" for path in found], before)
 
 
-def apply(wanted: Mapping[str, Any]) -> Callable[[], None]:
+def apply(wanted: Mapping[str, Any]) -> Undo:
     """Remove what does not belong in C(path)."""
     for path in _others(wanted["path"], set(wanted["names"])):
         full = os.path.join(wanted["path"], path)
@@ -38,9 +42,23 @@ def apply(wanted: Mapping[str, Any]) -> Callable[[], None]:
     return nothing_to_undo
 
 
-def _others(root: str, names: set[str]) -> Iterator[str]:
+def remove(wanted: Mapping[str, Any]) -> bool:
+    """Remove the compiled forms of the files, so that nothing but them is left; return whether there were any."""
+    caches = [os.path.join(wanted["path"], folder, CACHE) for folder in ("", *sorted(_folders(wanted["names"])))]
+    found = [cache for cache in caches if os.path.isdir(cache) and not os.path.islink(cache)]
+    for cache in found:
+        shutil.rmtree(cache)
+    return bool(found)
+
+
+def _folders(names: Iterable[str]) -> set[str]:
+    """Return the directories that some files lie in, relative paths, and those above them."""
     folders = {name[: name.rindex("/")] for name in names if "/" in name}
-    folders |= {folder.rsplit("/", depth)[0] for folder in folders for depth in range(folder.count("/") + 1)}
+    return folders | {folder.rsplit("/", depth)[0] for folder in folders for depth in range(folder.count("/") + 1)}
+
+
+def _others(root: str, names: set[str]) -> Iterator[str]:
+    folders = _folders(names)
     for folder, directories, files in os.walk(root):
         relative = os.path.relpath(folder, root)
         prefix = "" if relative == "." else f"{relative}/"

@@ -1,0 +1,120 @@
+"""Two blogs of one host, deployed by two versions of the collection. The tests continue each other."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from molecule.conftest import Operator, Run, Visitor
+
+ROOT = Path(__file__).parents[2]
+PARTS = ("galaxy.yml", "meta", "plugins", "roles")
+TOOL = "/usr/local/lib/flask-blog-hosting"
+
+
+def make_collection(folder: Path, version: str, interface: int) -> Path:
+    """Copy this collection as another version, whose tool differs; return the path of collections that it is in."""
+    collection = folder / "ansible_collections" / "flaskblog" / "hosting"
+    collection.mkdir(parents=True)
+    for part in PARTS:
+        if (ROOT / part).is_dir():
+            shutil.copytree(ROOT / part, collection / part, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / part, collection / part)
+    changes = {
+        "galaxy.yml": ("version: 0.1.0", f"version: {version}"),
+        "plugins/module_utils/contract.py": ("INTERFACE = 1\n", f"INTERFACE = {interface}\n"),
+        "roles/flask_blog/files/blogctl/__init__.py": ('"""', f'# {version}\n"""'),
+    }
+    for name, (before, after) in changes.items():
+        text = (collection / name).read_text()
+        assert before in text, f"{name} has no {before!r}"
+        times = 1 if name.endswith("__init__.py") else -1
+        (collection / name).write_text(text.replace(before, after, times))
+    return folder
+
+
+Play = Callable[..., "Run"]
+
+
+@pytest.fixture(scope="module")
+def play(operator: Operator, tmp_path_factory: pytest.TempPathFactory) -> Play:
+    """Deploy a blog with a version of the collection: 0.1.0 is this one."""
+    paths = {"0.1.0": ROOT / "collections"}
+    for version, interface in (("0.2.0", 1), ("1.0.0", 2)):
+        paths[version] = make_collection(tmp_path_factory.mktemp(f"version-{version}"), version, interface)
+
+    def run(version: str, blog: str, *arguments: str) -> Run:
+        variables = {"blog": blog, "checkout": str(ROOT)}
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(os.environ, "ANSIBLE_COLLECTIONS_PATH", str(paths[version]))
+            return operator.play("--extra-vars", json.dumps(variables), *arguments)
+
+    return run
+
+
+def said(run: Run) -> str:
+    """What a run printed, without its line breaks."""
+    return " ".join(run.output.split())
+
+
+def installed(host: Any) -> tuple[str, str]:
+    """The version that the tool says of itself, and the first line of its code, which each version has of its own."""
+    version = json.loads(host.check_output(f"cat {TOOL}/version.json"))["version"]
+    return version, host.check_output(f"head -n 1 {TOOL}/blogctl/__init__.py")
+
+
+def word(visit: Callable[..., Visitor], blog: str) -> str:
+    answer = visit(f"{blog}.example.com").ask("/")
+    assert answer.status == 200
+    return str(answer.json()["told"]["MIRROR_WORD"])
+
+
+def test_a_newer_run_upgrades_the_tool_and_the_other_blog_goes_on(
+    host: Any, play: Play, visit: Callable[..., Visitor]
+) -> None:
+    assert installed(host)[0] == "0.1.0"
+    assert play("0.2.0", "newer").changed > 0
+    assert installed(host) == ("0.2.0", "# 0.2.0")
+    assert (word(visit, "older"), word(visit, "newer")) == ("first", "first")
+    assert play("0.2.0", "newer").changed == 0
+
+
+def test_an_older_run_leaves_the_newer_tool_and_reports_no_drift(host: Any, play: Play) -> None:
+    run = play("0.1.0", "older")
+    assert run.changed == 0
+    assert "This host has blogctl of flaskblog.hosting 0.2.0, and this run has 0.1.0" in said(run)
+    assert installed(host) == ("0.2.0", "# 0.2.0")
+    assert play("0.2.0", "newer").changed == 0, "the two do not fight"
+
+
+def test_an_older_run_deploys_its_blog_with_the_newer_tool(
+    host: Any, play: Play, visit: Callable[..., Visitor]
+) -> None:
+    assert play("0.1.0", "older", "--extra-vars", "word=second").changed > 0
+    assert (word(visit, "older"), word(visit, "newer")) == ("second", "first")
+    assert installed(host) == ("0.2.0", "# 0.2.0")
+    assert "answered 200" in host.check_output("blogctl --site older status")
+
+
+def test_an_older_run_that_the_tool_does_not_support_is_refused_before_anything_is_changed(
+    host: Any, play: Play, visit: Callable[..., Visitor]
+) -> None:
+    assert play("1.0.0", "newer").changed > 0
+    before = host.check_output("find /etc /opt /usr/local -newermt '-1 hour' -type f -exec sha256sum {} + | sort")
+    run = play("0.1.0", "older", "--extra-vars", "word=third")
+    assert run.returncode != 0
+    assert "This host has blogctl of flaskblog.hosting 1.0.0, which does not support sites of version 0.1.0" in said(
+        run
+    )
+    assert "Update the collection on the controller to 1.0.0 or later." in said(run)
+    after = host.check_output("find /etc /opt /usr/local -newermt '-1 hour' -type f -exec sha256sum {} + | sort")
+    assert after == before
+    assert (word(visit, "older"), word(visit, "newer")) == ("second", "first")

@@ -1,0 +1,105 @@
+# Copyright (c) the flaskblog.hosting maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""How a host differs from what a site's role declares, and why it is refused."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from ansible_collections.flaskblog.hosting.plugins.module_utils import host, live, names, probe, reloads
+from ansible_collections.flaskblog.hosting.plugins.module_utils.resources import registry, unit
+from ansible_collections.flaskblog.hosting.plugins.module_utils.resources.difference import Conflict
+
+Objects = list[dict[str, Any]]
+Differences = list[dict[str, Any]]
+
+
+def refusals(params: dict[str, Any], objects: Objects) -> list[str]:
+    """Return all reasons why the site cannot be set up on this host."""
+    site = params["site"]
+    return [
+        *(problem for problem in map(host.port_conflict, params["ports"]) if problem),
+        *names.group_problems(site),
+        *names.problems(site, params["account"], objects),
+    ]
+
+
+def refuse_host(platform: str, platforms: list[str]) -> None:
+    """Refuse a host that the role cannot work on at all.
+
+    :raises Conflict: with the one reason; nothing else is compared.
+    """
+    if refusal := host.refusal(platform, os.geteuid(), platforms):
+        raise Conflict(refusal)
+
+
+def managed(params: dict[str, Any], objects: Objects, notes: list[str]) -> Differences:
+    """Compare the managed objects.
+
+    :param objects: those that this run manages.
+    :param notes: takes a sentence about each thing that is left as it is.
+    :raises Conflict: with all reasons why the host is refused.
+    """
+    problems, differences = refusals(params, objects), []
+    for wanted in objects:
+        try:
+            difference = registry.compare(wanted, notes)
+        except Conflict as conflict:
+            problems.append(str(conflict))
+            continue
+        if difference:
+            differences.append({"layer": "state", "name": difference.path, "words": difference.reasons})
+    link = params["site"]["link"]
+    if os.path.lexists(link) and not os.path.islink(link):
+        problems.append(
+            f"{link} should be a link to the live release, but a real directory stands there. Move it away"
+            f" (mv {link} {link}.before) and run again; to take its database and uploads over, copy"
+            " them to the controller and name their folder in flask_blog_initial_data."
+        )
+    if problems:
+        raise Conflict("\n".join(problems))
+    return differences
+
+
+def account_differences(params: dict[str, Any]) -> Differences:
+    """Return which of the site's accounts are missing or changed."""
+    accounts = (params["account"], host.build_account(params["site"]["build_user"]))
+    return [
+        {"layer": "account", "name": account["name"], "words": ["missing or changed"]}
+        for account in accounts
+        if host.account_differs(account)
+    ]
+
+
+def unit_differences(params: dict[str, Any], units: dict[str, dict[str, str]]) -> Differences:
+    """Return how units differ, and what an interrupted run has left to load."""
+    compared = (unit.compare(wanted, units.get(wanted["name"], {})) for wanted in params["units"])
+    return [
+        *({"layer": "state", "name": found.path, "words": found.reasons} for found in compared if found),
+        *({"layer": "state", "name": name, "words": [reloads.NOT_LOADED]} for name in reloads.pending(params["site"])),
+    ]
+
+
+def activation(
+    site: dict[str, Any],
+    release: dict[str, Any],
+    units: dict[str, dict[str, str]],
+    questions: list[dict[str, Any]],
+    differences: Differences,
+    loaded: set[str],
+) -> Differences:
+    """Return why the release has to be (re)activated; the site is asked only if nothing else will change.
+
+    :param loaded: paths of the objects whose changes an activation loads.
+    """
+    reasons = live.reasons_to_activate(site, release, units)
+    reasons += [
+        f"{difference['name']} changes"
+        for difference in differences
+        if difference["layer"] in ("release", "venv") or difference["name"] in loaded
+    ]
+    if not reasons and not differences:
+        reasons = probe.ask({"host": site["host"], "port": site["port"], "questions": questions})
+    return [{"layer": "activate", "name": site["name"], "words": reasons}] if reasons else []

@@ -1,0 +1,132 @@
+# Copyright (c) the flaskblog.hosting maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""How the running services load changed objects: one entry for each value of an object's C(reload).
+
+A new kind of reload is an entry in C(RELOADS); the modules need no branch for it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.flaskblog.hosting.plugins.module_utils import contract, live
+
+Object = Mapping[str, Any]
+
+#: Why a reload is due although nothing differs.
+NOT_LOADED = "not reloaded since its files changed"
+
+
+@dataclass(frozen=True)
+class Reload:
+    """How something loads changed objects."""
+
+    #: command that must accept the changed objects; if it fails, all of them are undone
+    check: tuple[str, ...] = ()
+    #: command that loads them; without one, C(blogctl activate) does
+    load: tuple[str, ...] = ()
+    #: whether they are loaded before units are enabled and started
+    before_units: bool = False
+    #: path of the note, by the site's name, that exists from before a change until it is loaded
+    note: Callable[[str], str] | None = None
+    #: called before anything is changed: with the site, all objects, and the changed ones of this reload
+    prepare: Callable[[Object, Sequence[Object], Sequence[Object]], None] | None = None
+    #: whether something must be loaded, by the properties of the site's units
+    is_stale: Callable[[Iterable[Mapping[str, str]]], bool] | None = None
+
+    def is_pending(self, site: Object) -> bool:
+        """Return whether an earlier run has changed something that is not loaded yet."""
+        return self.note is not None and live.is_noted(self.note(site["name"]))
+
+
+def hold_addresses(site: Object, _: Sequence[Object], changed: Sequence[Object]) -> None:
+    """Keep the old and the new address of the socket, so that no other account takes one meanwhile.
+
+    :raises hold.HoldError: if another program has the new address.
+    """
+    # Not above: a module is compiled anew in each run, and most runs move no socket.
+    from ansible_collections.flaskblog.hosting.plugins.module_utils import hold
+
+    for item in changed:
+        hold.start(site["name"], item["path"], item["content"])
+
+
+def keep_settings(site: Object, wanted: Sequence[Object], _: Sequence[Object]) -> None:
+    """Copy the settings of the running process, which a failed activation restores.
+
+    Not those that something else loads, too: nginx has loaded the new key by then, and gunicorn must read the same.
+    """
+    live.keep_previous(site["name"], [item["path"] for item in wanted if "app" in of(item) and not checked_by(item)])
+
+
+def units_are_stale(units: Iterable[Mapping[str, str]]) -> bool:
+    """Return whether a unit file has changed since systemd read it."""
+    return any(unit.get("NeedDaemonReload") == "yes" for unit in units)
+
+
+#: In the order in which they are prepared, noted and loaded.
+RELOADS: dict[str, Reload] = {
+    "socket": Reload(note=lambda site: contract.pending_path(site, "socket"), prepare=hold_addresses),
+    "app": Reload(note=lambda site: contract.pending_path(site, "activate"), prepare=keep_settings),
+    "systemd": Reload(load=("systemctl", "daemon-reload"), before_units=True, is_stale=units_are_stale),
+    "nginx": Reload(
+        check=("nginx", "-t"),
+        load=("systemctl", "reload-or-restart", "nginx.service"),
+        note=lambda _: contract.NGINX_RELOAD,
+    ),
+}
+
+
+def of(item: Object) -> list[str]:
+    """Return the reloads of an object: none, one, or several."""
+    found = item.get("reload") or []
+    return [found] if isinstance(found, str) else list(found)
+
+
+def used_by(items: Sequence[Object]) -> dict[str, list[Object]]:
+    """Return the reloads that some objects need, in their order, each with its objects."""
+    needed = {name: [item for item in items if name in of(item)] for name in RELOADS}
+    return {name: objects for name, objects in needed.items() if objects}
+
+
+def checked_by(item: Object) -> str | None:
+    """Return the reload that must accept an object before it is loaded; None if there is none."""
+    return next((name for name in of(item) if RELOADS[name].check), None)
+
+
+def is_loaded_by_activation(item: Object) -> bool:
+    """Return whether a change of an object takes effect with the next activation of a release."""
+    return any(not RELOADS[name].load for name in of(item))
+
+
+def to_load(
+    site: Object, changed: Sequence[Object], units: Iterable[Mapping[str, str]], *, before_units: bool
+) -> list[str]:
+    """Return the reloads whose command has to run now, in their order.
+
+    :param changed: the objects that this run has changed.
+    :param units: properties of the site's units from before (P(unit.show_units)).
+    :param before_units: whether those before, or those after the units are enabled and started.
+    """
+    used, states = used_by(changed), list(units)
+    return [
+        name
+        for name, reload in RELOADS.items()
+        if reload.load
+        and reload.before_units is before_units
+        and (name in used or reload.is_pending(site) or (reload.is_stale and reload.is_stale(states)))
+    ]
+
+
+def unit_files(changed: Iterable[Object]) -> set[str]:
+    """Return the names of the units among changed objects."""
+    return {os.path.basename(item["path"]) for item in changed if "systemd" in of(item)}
+
+
+def pending(site: Object) -> list[str]:
+    """Return the reloads with a command of their own that an earlier run noted and did not finish."""
+    return [name for name, reload in RELOADS.items() if reload.load and reload.is_pending(site)]
