@@ -59,8 +59,8 @@ class ActionModule(ActionBase):
         if repository.is_git(wanted["path"]):
             arguments |= self._repository(wanted, access)
         else:
-            arguments["release"], questions = self._describe(arguments["site"], wanted)
-            arguments["questions"] = [*arguments.get("questions", []), *questions]
+            arguments["release"], probes = self._describe(arguments["site"], wanted)
+            arguments["probes"] = [*arguments.get("probes", []), *probes]
         initial = arguments.pop("initial_data", "")
         arguments["initial_data"] = bool(initial)
         arguments["objects"], arguments["secrets"] = role.without_secrets(
@@ -93,7 +93,7 @@ class ActionModule(ActionBase):
         if initial and not release and found.get("data_is_new") and "links" in found["release"]:
             self._check_initial_data(initial, data_places(found["release"], arguments["site"]))
         self._warn_of_databases(found.get("release", {}).pop("databases", []))
-        found.setdefault("questions", arguments["questions"])
+        found.setdefault("probes", arguments["probes"])
         result.update(found)
         return result
 
@@ -115,7 +115,7 @@ class ActionModule(ActionBase):
             )
 
     def _describe(self, site: dict[str, Any], wanted: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        """Name the release, and the question that a static file of it answers."""
+        """Name the release, and the probe that a static file of it answers."""
         try:
             with described(str(self._loader.path_dwim(wanted["path"])), wanted, site) as description:
                 self._warn_of_databases(databases(description.folder, description.entries))

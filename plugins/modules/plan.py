@@ -62,7 +62,7 @@ options:
     type: list
     elements: dict
     default: []
-  questions:
+  probes:
     description: What the running site is asked through its proxy.
     type: list
     elements: dict
@@ -92,7 +92,7 @@ layers:
   description: The layers of the role that have something to do, in any order.
   returned: always
   type: list
-  sample: [release, activate, verify]
+  sample: [unpack, activate, verify]
 differences:
   description: What differs, by layer.
   returned: always
@@ -117,7 +117,7 @@ release:
       C(repository) too.
   returned: always
   type: dict
-questions:
+probes:
   description: What the running site is asked, a static file of the release included.
   returned: always
   type: list
@@ -183,7 +183,7 @@ def managed(params: dict[str, Any], platform: str, notes: list[str]) -> list[dic
 
 @contextlib.contextmanager
 def wanted_release(params: dict[str, Any], keep: bool) -> Iterator[tuple[dict[str, Any] | None, list[dict[str, Any]]]]:
-    """Yield the release, and the questions that it answers; None where the host cannot know it yet.
+    """Yield the release, and the probes that it answers; None where the host cannot know it yet.
 
     :param keep: whether to keep what Git fetches, once all is well.
     :raises objects.Conflict: for a repository that does not give what is wanted.
@@ -215,8 +215,8 @@ def wanted_release(params: dict[str, Any], keep: bool) -> Iterator[tuple[dict[st
         ):
             found = describe(Path(folder), asked, params["site"], commit=commit)
             databases = source.databases(found.folder, found.entries)
-            questions = [{"what": "a static file", **found.sample}] if found.sample else []
-            yield {**found.release, "databases": databases}, questions
+            probes = [{"what": "a static file", **found.sample}] if found.sample else []
+            yield {**found.release, "databases": databases}, probes
     except git.VersionError as error:
         raise objects.Conflict(f"flask_blog_version: {access.version!r}: {error}.") from error
     except source.SourceError as error:
@@ -253,8 +253,8 @@ def plan(params: dict[str, Any], keep: bool = False) -> dict[str, Any]:
     platform = host.platform()
     notes: list[str] = []
     differences = managed(params, platform, notes)
-    with wanted_release(params, keep) as (release, questions):
-        found = compared(params, platform, differences, release, [*params["questions"], *questions])
+    with wanted_release(params, keep) as (release, probes):
+        found = compared(params, platform, differences, release, [*params["probes"], *probes])
         return {**found, "notes": notes}
 
 
@@ -263,7 +263,7 @@ def compared(
     platform: str,
     differences: list[dict[str, Any]],
     release: dict[str, Any] | None,
-    questions: list[dict[str, Any]],
+    probes: list[dict[str, Any]],
 ) -> dict[str, Any]:
     """Compare packages, account, units and the release, and name the layers to run.
 
@@ -290,8 +290,8 @@ def compared(
         release = {**release, "live": linked}
         differences += release_differences(site, release)
         if data_is_new and params.get("initial_data"):
-            differences.append({"layer": "release", "name": "the initial data", "words": ["not brought yet"]})
-        differences += activation(site, release, units, questions, differences)
+            differences.append({"layer": "unpack", "name": "the initial data", "words": ["not brought yet"]})
+        differences += activation(site, release, units, probes, differences)
 
     layers = sorted({difference["layer"] for difference in differences})
     return {
@@ -301,7 +301,7 @@ def compared(
         "data_is_new": data_is_new,
         "release": release,
         "platform": platform,
-        "questions": questions,
+        "probes": probes,
         "needed_first": needed_first(params),
     }
 
@@ -313,7 +313,7 @@ def release_differences(site: dict[str, Any], release: dict[str, Any]) -> list[d
     release["venv_path"] = f"{site['venvs']}/{venv}"
     release["links"] = {**release["links"], release["venv_link"]: release["venv_path"]}
     if words := releases.check_release(release["path"], release, 0, objects.group_id(site["group"])):
-        differences.append({"layer": "release", "name": release["id"], "words": words})
+        differences.append({"layer": "unpack", "name": release["id"], "words": words})
     if words := releases.check_venv(release["venv_path"]):
         differences.append({"layer": "venv", "name": venv, "words": words})
     return differences
@@ -323,7 +323,7 @@ def activation(
     site: dict[str, Any],
     release: dict[str, Any],
     units: dict[str, dict[str, str]],
-    questions: list[dict[str, Any]],
+    probes: list[dict[str, Any]],
     differences: list[dict[str, Any]],
 ) -> list[dict[str, Any]]:
     """Say why the release has to be (re)activated; the site is asked only where nothing else will change."""
@@ -332,10 +332,12 @@ def activation(
     reasons += [
         f"{difference['name']} changes"
         for difference in differences
-        if difference["layer"] in ("release", "venv") or difference["name"] in loaded
+        if difference["layer"] in ("unpack", "venv") or difference["name"] in loaded
     ]
     if not reasons and not differences:
-        reasons = probe.ask({"host": site["host"], "port": site["port"], "questions": questions})
+        reasons = probe.ask(
+            {"host": site["host"], "port": site["port"], "schemes": site["public_schemes"], "probes": probes}
+        )
     return [{"layer": "activate", "name": site["name"], "words": reasons}] if reasons else []
 
 
@@ -354,7 +356,7 @@ def main() -> None:
             "release": {"type": "dict"},
             "ports": {"type": "list", "elements": "dict", "default": []},
             "initial_data": {"type": "raw"},
-            "questions": {"type": "list", "elements": "dict", "default": []},
+            "probes": {"type": "list", "elements": "dict", "default": []},
         },
         supports_check_mode=True,
     )

@@ -82,6 +82,8 @@ class Server:
     port: int
     answers: dict[str, tuple[int, bytes]] = field(default_factory=dict)
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    #: where a redirect leads
+    location: str = ""
 
 
 @pytest.fixture
@@ -95,6 +97,8 @@ def server() -> Iterator[Server]:
             status, body = held[0].answers.get(self.path, (404, b"no such page"))
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
+            if held[0].location:
+                self.send_header("Location", held[0].location)
             self.end_headers()
             self.wfile.write(body)
 
