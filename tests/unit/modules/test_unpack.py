@@ -15,7 +15,7 @@ import pytest
 from ansible_collections.flaskblog.hosting.plugins.module_utils import git, git_unit, releases, source
 from ansible_collections.flaskblog.hosting.plugins.module_utils import site as live
 from ansible_collections.flaskblog.hosting.plugins.module_utils.limits import Limits
-from ansible_collections.flaskblog.hosting.plugins.modules import release as module
+from ansible_collections.flaskblog.hosting.plugins.modules import unpack as module
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils import local_source
 
 
