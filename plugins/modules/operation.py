@@ -53,7 +53,7 @@ options:
     description: Whether visitors get the maintenance page. Required for C(maintenance).
     type: bool
   reasons:
-    description: Why the operation is needed. They are part of the result; in check mode of the message, too.
+    description: Why the operation is needed. They become part of the result.
     type: list
     elements: str
     default: []
@@ -237,9 +237,9 @@ def outcome(params: Mapping[str, Any], status: int, stdout: str, stderr: str) ->
 
 def announcement(params: Mapping[str, Any]) -> str:
     """Return the message of check mode about an operation without a dry run."""
-    if params["operation"] == "backup":
-        return f"would back up {params['site']}"
-    return "\n- ".join([f"would activate {params['release']}", *params["reasons"]])
+    return (
+        f"would back up {params['site']}" if params["operation"] == "backup" else f"would activate {params['release']}"
+    )
 
 
 def main() -> None:
