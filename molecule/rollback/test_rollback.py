@@ -48,7 +48,7 @@ def test_going_back_without_a_change_of_the_schema_loses_no_request_and_no_entry
 
     planned = go_back(operator, "--check")
     assert planned.changed == 1
-    assert f"would go back from {after} to {before}" in planned.output
+    assert f"would roll back from {after} to {before}" in planned.output
     assert served(visit) == after, "check mode changes nothing"
 
     with visitors(operator) as load:

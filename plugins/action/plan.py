@@ -62,8 +62,8 @@ class ActionModule(ActionBase):
         if repository.is_git(wanted["path"]):
             arguments |= self._repository(wanted, access)
         else:
-            arguments["release"], questions = self._describe(arguments["site"], wanted)
-            arguments["questions"] = [*arguments.get("questions", []), *questions]
+            arguments["release"], probes = self._describe(arguments["site"], wanted)
+            arguments["probes"] = [*arguments.get("probes", []), *probes]
         initial = arguments.pop("initial_data", "")
         arguments["initial_data"] = bool(initial)
         arguments["objects"], arguments["secrets"] = role.without_secrets(
@@ -96,7 +96,7 @@ class ActionModule(ActionBase):
         if initial and not release and found.get("data_is_new") and "links" in found["release"]:
             self._check_initial_data(initial, found["release"], arguments["site"])
         self._warn_of_databases(found.get("release", {}).pop("databases", []))
-        found.setdefault("questions", arguments["questions"])
+        found.setdefault("probes", arguments["probes"])
         result.update(found)
         return result
 
@@ -118,7 +118,7 @@ class ActionModule(ActionBase):
             )
 
     def _describe(self, site: dict[str, Any], wanted: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        """Describe the release, and the request for one of its static files."""
+        """Describe the release, and the probe for one of its static files."""
         try:
             with described(str(self._loader.path_dwim(wanted["path"])), wanted, site, run_folder()) as description:
                 self._warn_of_databases(databases(description.folder, description.entries))

@@ -12,7 +12,9 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils.source.descripti
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.entry import clean
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.limits import Limits
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.refusals import SourceError
-from ansible_collections.flaskblog.hosting.plugins.plugin_utils import role, rules
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils import role
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules import checks
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules.problem import PREFIX, problem
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source import local_source, repository, unpacked
 
 
@@ -25,21 +27,19 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
         task_vars = task_vars or {}
-        options = role.options(role.role_path(task_vars))
-        problems = rules.unknown_names(task_vars, role.known_names(role.role_path(task_vars)))
+        entry_point = str(self._task.args.get("entry_point", "main"))
+        options = role.options(role.role_path(task_vars), entry_point)
         values = role.variables(self, task_vars, list(options))
-        wrong = [name for name, value in values.items() if self._is_text_for_a_list(options, name, value)]
+        problems = checks.unknown_names(task_vars, role.known_names(role.role_path(task_vars)))
         problems += [
-            rules.problem(name, values[name], "it is text where a list belongs", f"Write it as ['{values[name]}']")
-            for name in wrong
+            found
+            for name, value in values.items()
+            for found in self._type_problems(options[f"{PREFIX}{name}"]["type"], name, value)
         ]
-        for name, value in values.items():
-            if options[f"{rules.PREFIX}{name}"]["type"] == "int":
-                problems += rules.not_a_number(name, value)
         if not problems:
             values = {name: self._as_declared(options, name, value) for name, value in values.items()}
-            problems = rules.check(values)
-        if not problems:
+            problems = checks.check(values, entry_point)
+        if not problems and "source" in values:
             problems = self._source_problems(values)
         if problems:
             result["failed"] = True
@@ -48,13 +48,16 @@ class ActionModule(ActionBase):
         return result
 
     @staticmethod
-    def _is_text_for_a_list(options: dict[str, Any], name: str, value: Any) -> bool:
-        return options[f"{rules.PREFIX}{name}"]["type"] == "list" and isinstance(value, str)
+    def _type_problems(kind: str, name: str, value: Any) -> list[str]:
+        """Check what Ansible converts silently."""
+        if kind == "list" and isinstance(value, str):
+            return [problem(name, value, "it is text where a list belongs", f"Write it as ['{value}']")]
+        return list(checks.not_a_number(name, value)) if kind == "int" else []
 
     @staticmethod
     def _as_declared(options: dict[str, Any], name: str, value: Any) -> Any:
-        """Take a number that came as text, as from C(-e), for the number that the specification has accepted."""
-        kind = options[f"{rules.PREFIX}{name}"]["type"]
+        """Convert a value to the type that the specification declares, such as text from C(-e) to a number."""
+        kind = options[f"{PREFIX}{name}"]["type"]
         if kind == "int":
             return int(value)
         if kind in ("str", "path"):
@@ -66,26 +69,26 @@ class ActionModule(ActionBase):
         return value
 
     def _source_problems(self, values: dict[str, Any]) -> list[str]:
-        """Look into the source: does it hold the app's folder, its requirements, and its initial data?
+        """Look for the app's folder, its requirements and its initial data.
 
-        What a repository holds is known on the host.
+        A repository is not checked here: the host fetches it.
         """
-        problems = []
+        problems: list[str] = []
         if not repository.is_git(values["source"]):
             problems += self._local_problems(values)
         initial = values.get("initial_data")
         if initial and not Path(self._absolute(initial)).is_dir():
             problems.append(
-                rules.problem("initial_data", initial, "there is no such folder on the controller", "Name the folder")
+                problem("initial_data", initial, "there is no such folder on the controller", "Name the folder")
             )
         return problems
 
     def _local_problems(self, values: dict[str, Any]) -> list[str]:
         wanted, checksum = values["source"], values["source_checksum"]
         if checksum and Path(self._absolute(wanted)).is_dir():
-            return [rules.problem("source_checksum", checksum, "a folder has no checksum", "Leave it out")]
+            return [problem("source_checksum", checksum, "a folder has no checksum", "Leave it out")]
         if values["include"] and Path(self._absolute(wanted)).is_file():
-            return [rules.problem("include", values["include"], "an archive is taken whole", "Leave it out")]
+            return [problem("include", values["include"], "an archive is taken whole", "Leave it out")]
         try:
             shared = unpacked.run_folder()
             with local_source.opened(self._absolute(wanted), checksum, self._limits(values), shared) as folder:
@@ -94,7 +97,7 @@ class ActionModule(ActionBase):
         except SourceError as error:
             return [error.explain(wanted)]
         except AnsibleError as error:
-            return [rules.problem("source", wanted, str(error), "Name a folder or an archive that holds the blog")]
+            return [problem("source", wanted, str(error), "Name a folder or an archive that holds the blog")]
         return []
 
     @staticmethod
@@ -102,5 +105,5 @@ class ActionModule(ActionBase):
         return Limits(values["source_max_size"], values["source_max_file_size"], values["source_max_files"])
 
     def _absolute(self, path: str) -> str:
-        """Read a path as the controller's user meant it: C(~), and relative to the playbook."""
+        """Resolve a path of the controller: C(~), and relative to the playbook."""
         return str(self._loader.path_dwim(path))

@@ -86,7 +86,7 @@ def activation(
     site: dict[str, Any],
     release: dict[str, Any],
     units: dict[str, dict[str, str]],
-    questions: list[dict[str, Any]],
+    probes: list[dict[str, Any]],
     differences: Differences,
     loaded: set[str],
 ) -> Differences:
@@ -98,8 +98,9 @@ def activation(
     reasons += [
         f"{difference['name']} changes"
         for difference in differences
-        if difference["layer"] in ("release", "venv") or difference["name"] in loaded
+        if difference["layer"] in ("unpack", "venv") or difference["name"] in loaded
     ]
     if not reasons and not differences:
-        reasons = probe.ask({"host": site["host"], "port": site["port"], "questions": questions})
+        asked = {"host": site["host"], "port": site["port"], "schemes": site["public_schemes"], "probes": probes}
+        reasons = probe.ask(asked)
     return [{"layer": "activate", "name": site["name"], "words": reasons}] if reasons else []

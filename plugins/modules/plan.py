@@ -62,7 +62,7 @@ options:
     type: list
     elements: dict
     default: []
-  questions:
+  probes:
     description: What the running site is asked through its proxy.
     type: list
     elements: dict
@@ -92,7 +92,7 @@ layers:
   description: The layers of the role that have something to do, in any order.
   returned: always
   type: list
-  sample: [release, activate, verify]
+  sample: [unpack, activate, verify]
 differences:
   description: What differs, by layer.
   returned: always
@@ -117,7 +117,7 @@ release:
       C(repository) too.
   returned: always
   type: dict
-questions:
+probes:
   description: What the running site is asked, a static file of the release included.
   returned: always
   type: list
@@ -143,7 +143,7 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils.venv import chec
 
 @contextlib.contextmanager
 def wanted_release(params: dict[str, Any], keep: bool) -> Iterator[tuple[dict[str, Any] | None, list[dict[str, Any]]]]:
-    """Yield the release, and the questions that it answers; None where the host cannot know it yet.
+    """Yield the release, and the probes that it answers; None where the host cannot know it yet.
 
     :param keep: whether to keep what Git fetches, once all is well.
     :raises Conflict: for a repository that does not give what is wanted.
@@ -161,8 +161,8 @@ def wanted_release(params: dict[str, Any], keep: bool) -> Iterator[tuple[dict[st
             live.building(params["site"]["name"]),
             git.described(params["source"], params["access"], params["site"], keep) as (found, databases),
         ):
-            questions = [{"what": "a static file", **found.sample}] if found.sample else []
-            yield {**found.release.to_dict(), "databases": databases}, questions
+            probes = [{"what": "a static file", **found.sample}] if found.sample else []
+            yield {**found.release.to_dict(), "databases": databases}, probes
     except SourceError as error:
         raise Conflict(error.explain(params["source"]["url"])) from error
 
@@ -197,8 +197,8 @@ def plan(params: dict[str, Any], keep: bool = False) -> dict[str, Any]:
     notes: list[str] = []
     objects = tool.select(registry.with_secrets(params["objects"], params["secrets"]), notes)
     differences = comparison.managed(params, objects, notes)
-    with wanted_release(params, keep) as (release, questions):
-        found = compared(params, objects, differences, release, [*params["questions"], *questions])
+    with wanted_release(params, keep) as (release, probes):
+        found = compared(params, objects, differences, release, [*params["probes"], *probes])
         return {**found, "platform": platform, "notes": notes}
 
 
@@ -207,7 +207,7 @@ def compared(
     objects: comparison.Objects,
     differences: comparison.Differences,
     release: dict[str, Any] | None,
-    questions: list[dict[str, Any]],
+    probes: list[dict[str, Any]],
 ) -> dict[str, Any]:
     """Compare packages, accounts, units and the release, and name the layers to run.
 
@@ -232,9 +232,9 @@ def compared(
         release, found = release_differences(site, {**release, "live": linked})
         differences += found
         if data_is_new and params.get("initial_data"):
-            differences.append({"layer": "release", "name": "the initial data", "words": ["not brought yet"]})
+            differences.append({"layer": "unpack", "name": "the initial data", "words": ["not brought yet"]})
         loaded = {item["path"] for item in objects if reloads.is_loaded_by_activation(item)}
-        differences += comparison.activation(site, release, units, questions, differences, loaded)
+        differences += comparison.activation(site, release, units, probes, differences, loaded)
 
     layers = sorted({difference["layer"] for difference in differences})
     return {
@@ -243,7 +243,7 @@ def compared(
         "missing_packages": missing,
         "data_is_new": data_is_new,
         "release": release,
-        "questions": questions,
+        "probes": probes,
         "needed_first": needed_first(params),
     }
 
@@ -271,7 +271,7 @@ def main() -> None:
             "release": {"type": "dict"},
             "ports": {"type": "list", "elements": "dict", "default": []},
             "initial_data": {"type": "raw"},
-            "questions": {"type": "list", "elements": "dict", "default": []},
+            "probes": {"type": "list", "elements": "dict", "default": []},
         },
         supports_check_mode=True,
     )

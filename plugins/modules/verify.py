@@ -7,26 +7,35 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: verify
-short_description: Ask the running site, through its proxy, whether it serves
+short_description: Probe the running site through its proxy
 version_added: 0.1.0
 author:
   - The flaskblog.hosting maintainers (@flaskblog)
 description:
-  - Asks for the home page, a static file and the health path as a visitor would.
-  - Fails with the last lines of the site's journal where an answer is missing or wrong.
+  - Requests the home page, a static file and the health path as a visitor would.
+  - Fails with the last lines of the site's journal if an answer is missing or wrong.
+  - A redirect to the site itself by a scheme that it does not serve is wrong. An app that forces HTTPS answers so,
+    whether it works or not.
 extends_documentation_fragment:
   - flaskblog.hosting.site.without_diff
 options:
   host:
-    description: The name under which the site is asked for.
+    description: The site's name, and its port if that is not the scheme's own.
     type: str
     required: true
   port:
     description: The proxy's port on the host.
     type: int
     required: true
-  questions:
-    description: What to ask. Each has C(what), C(path) and optionally C(sha256) of the body or C(lenient).
+  schemes:
+    description: The schemes by which visitors reach the site.
+    type: list
+    elements: str
+    default: [http]
+  probes:
+    description:
+      - What to request. Each has C(what) for people, C(path), and optionally C(sha256) of the body, or C(allow_login)
+        if 401 and 403 are good answers, too.
     type: list
     elements: dict
     required: true
@@ -35,29 +44,29 @@ options:
     type: list
     elements: str
     default: []
-  patience:
-    description: Seconds for which a question is asked again.
+  timeout:
+    description: Seconds in which a probe is retried until its answer is good.
     type: float
     default: 10
 attributes:
   check_mode:
     support: full
-    description: A site that may not be there yet is not asked.
+    description: Probes nothing, as the site may not exist yet.
 """
 
 EXAMPLES = r"""
-- name: Ask the running site
+- name: Probe the running site
   flaskblog.hosting.verify:
     host: blog.example.com
     port: 80
-    questions:
-      - {what: the home page, path: /, lenient: true}
+    probes:
+      - {what: the home page, path: /, allow_login: true}
     units: [flask-blog.service]
 """
 
 RETURN = r"""
 problems:
-  description: What is wrong, in words.
+  description: What is wrong with which answer.
   returned: failure
   type: list
   elements: str
@@ -72,20 +81,21 @@ def main() -> None:
         argument_spec={
             "host": {"type": "str", "required": True},
             "port": {"type": "int", "required": True},
-            "questions": {"type": "list", "elements": "dict", "required": True},
+            "schemes": {"type": "list", "elements": "str", "default": ["http"]},
+            "probes": {"type": "list", "elements": "dict", "required": True},
             "units": {"type": "list", "elements": "str", "default": []},
-            "patience": {"type": "float", "default": 10.0},
+            "timeout": {"type": "float", "default": 10.0},
         },
         supports_check_mode=True,
     )
     if module.check_mode:
         module.exit_json(changed=False)
     params = module.params
-    problems = probe.ask(params, patience=params["patience"])
+    problems = probe.ask(params, timeout=params["timeout"])
     if problems:
-        words = "\n".join(f"  - {problem}" for problem in problems)
+        lines = "\n".join(f"  - {problem}" for problem in problems)
         module.fail_json(
-            msg=f"The site does not answer as it should:\n{words}"
+            msg=f"The site does not answer as it should:\n{lines}"
             f"\nThe journal's last lines:\n{probe.journal(params['units'])}",
             problems=problems,
         )

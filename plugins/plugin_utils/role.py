@@ -13,7 +13,7 @@ import yaml
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import lookup_loader
-from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules import PREFIX
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules.problem import PREFIX
 
 #: Debian's own interpreter. Looking for one would cost a round trip on every host.
 INTERPRETER = "/usr/bin/python3"

@@ -16,7 +16,7 @@ from ansible.module_utils import basic
 from ansible.plugins.loader import fragment_loader
 from ansible.utils.plugin_docs import get_docstring
 
-MODULES = ("apply", "plan", "release", "venv", "verify")
+MODULES = ("apply", "operation", "plan", "unpack", "venv", "verify")
 
 
 @pytest.fixture(scope="session")

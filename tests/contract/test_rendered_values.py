@@ -20,7 +20,7 @@ import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils import role as role_files
-from ansible_collections.flaskblog.hosting.plugins.plugin_utils import rules
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules import checks
 from role_variables import role_variables as declared_by_role
 from role_variables import vars_text
 
@@ -49,7 +49,7 @@ EXAMPLES: dict[str, Any] = {
     "maintenance_allow": ["198.51.100.0/24", "2001:db8:1::/48"],
     "health_path": "/healthz",
 }
-#: Not text of the site's own: they choose a source, which the controller or Git reads (test_rules.py), or an operation.
+#: Not text of the site's own: they choose an operation, or a source that the controller or Git reads (test_checks.py).
 ELSEWHERE = {"source", "source_checksum", "include", "version", "deploy_key", "known_hosts", "git_timeout"}
 ELSEWHERE |= {"initial_data", "requirements", "hide_secrets", "tls"}
 
@@ -244,15 +244,15 @@ def varied(value: Any, nasty: str) -> Iterator[Any]:
 def refused(values: dict[str, Any]) -> bool:
     """Whether the role says no before it touches a host, as the action does."""
     numbers = [name for name in values if SPECS[f"flask_blog_{name}"]["type"] == "int"]
-    if any(list(rules.not_a_number(name, values[name])) for name in numbers):
+    if any(list(checks.not_a_number(name, values[name])) for name in numbers):
         return True
-    return bool(rules.check({**values, **{name: int(values[name]) for name in numbers}}))
+    return bool(checks.check({**values, **{name: int(values[name]) for name in numbers}}))
 
 
 @pytest.fixture(scope="module")
 def harmless() -> dict[str, Any]:
     """The structure of every file for harmless values."""
-    assert rules.check(defaults()) == []
+    assert checks.check(defaults()) == []
     return {path: structure(path, text) for path, text in render(defaults()).items()}
 
 

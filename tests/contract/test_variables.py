@@ -154,7 +154,7 @@ def test_the_example_inventory_is_what_the_playbook_looks_for(root: Path) -> Non
 
 
 def test_the_example_inventorys_values_are_ones_that_the_role_accepts(root: Path, defaults: dict[str, Any]) -> None:
-    from ansible_collections.flaskblog.hosting.plugins.plugin_utils import rules
+    from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules import checks
 
     folder = root / "inventories" / "production" / "group_vars" / "flask_blogs"
     text = (folder / "main.yml").read_text()
@@ -162,5 +162,5 @@ def test_the_example_inventorys_values_are_ones_that_the_role_accepts(root: Path
     for chosen in (yaml.safe_load(text), yaml.safe_load(uncommented)):
         values: dict[str, Any] = {"flask_blog_user": "flask-blog", "flask_blog_group": "flask-blog"}
         values = {**defaults, **values, **chosen, "flask_blog_secrets": {"MAIL_PASSWORD": "x"}}
-        assert rules.unknown_names(values, [*defaults, "flask_blog_source"]) == []
-        assert rules.check({name.removeprefix("flask_blog_"): value for name, value in values.items()}) == []
+        assert checks.unknown_names(values, [*defaults, "flask_blog_source"]) == []
+        assert checks.check({name.removeprefix("flask_blog_"): value for name, value in values.items()}) == []

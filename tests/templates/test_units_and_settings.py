@@ -511,3 +511,20 @@ def test_the_paths_of_a_site_are_those_that_blogctl_computes(render: Any) -> Non
         "backup_timer": "blog-backup.timer",
     }
     assert {key: site[key] for key in expected} == expected
+
+
+def test_every_file_that_gunicorn_loads_is_managed_and_restarts_the_app(render: Any, role: Path) -> None:
+    rendered = render()
+    loaded = re.findall(r'load_beside\("(\w+)"\)', (role / "files" / "gunicorn.conf.py").read_text())
+    assert loaded
+    for name in (*(f"{one}.py" for one in loaded), "gunicorn.conf.py"):
+        assert rendered.text(f"/etc/flask-blog/{name}") == (role / "files" / name).read_text()
+        assert f"/etc/flask-blog/{name}" in rendered.variables["__flask_blog_site"]["settings_files"]
+
+
+@pytest.mark.parametrize(("proxies", "schemes"), [([], "http"), (["192.0.2.0/24"], "http,https")])
+def test_gunicorn_is_told_the_schemes_of_the_site(render: Any, proxies: list[str], schemes: str) -> None:
+    for unit in ("flask-blog.service", "flask-blog-next.service"):
+        text = render(trusted_proxies=proxies).text(f"/etc/systemd/system/{unit}")
+        assert "\nEnvironment=FLASK_BLOG_SCHEME=http\n" in text
+        assert f"\nEnvironment=FLASK_BLOG_PUBLIC_SCHEMES={schemes}\n" in text

@@ -85,6 +85,8 @@ class Server:
     #: where it redirects, by path
     locations: dict[str, str] = field(default_factory=dict)
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    #: where a redirect leads
+    location: str = ""
 
 
 @pytest.fixture
@@ -100,6 +102,8 @@ def server() -> Iterator[Server]:
             self.send_header("Content-Length", str(len(body)))
             if location := held[0].locations.get(self.path):
                 self.send_header("Location", location)
+            if held[0].location:
+                self.send_header("Location", held[0].location)
             self.end_headers()
             self.wfile.write(body)
 

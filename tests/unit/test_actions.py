@@ -15,7 +15,7 @@ from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.action import ActionBase
 from ansible.template import Templar
-from ansible_collections.flaskblog.hosting.plugins.action import apply, plan, release, validate
+from ansible_collections.flaskblog.hosting.plugins.action import apply, operation, plan, unpack, validate
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils import role as role_files
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source import archive
 from releases import make_release
@@ -140,9 +140,44 @@ def test_what_python_takes_for_a_number_and_nginx_does_not_is_refused(run: Run, 
     )
 
 
+ENTRY_POINTS: list[tuple[str, dict[str, Any]]] = [
+    ("main", {}),
+    ("release", {}),
+    ("rollback", {"rollback_release": "3f2a9c1e", "rollback_data": "ask"}),
+    ("maintenance", {"maintenance": True}),
+]
+
+
+@pytest.mark.parametrize(("entry_point", "chosen"), ENTRY_POINTS)
+def test_every_entry_point_refuses_a_misspelt_variable(run: Run, entry_point: str, chosen: dict[str, Any]) -> None:
+    arguments = {"entry_point": entry_point}
+    assert run(validate, arguments, **chosen) == {"changed": False}
+    result = run(validate, arguments, **chosen, rolback_release="3f2a9c1e")
+    assert result["failed"] is True
+    assert "Did you mean flask_blog_rollback_release?" in result["msg"]
+
+
+@pytest.mark.parametrize(("entry_point", "chosen"), ENTRY_POINTS)
+def test_every_entry_point_checks_the_sites_name(run: Run, entry_point: str, chosen: dict[str, Any]) -> None:
+    result = run(validate, {"entry_point": entry_point}, **{**chosen, "name": "sshd"})
+    assert "flask_blog_name: 'sshd': it is the name of a service" in result["msg"]
+
+
+@pytest.mark.parametrize("release", ["--keep-data", "../other", "a b", "a\nb", "."])
+def test_a_rollback_refuses_what_is_no_release(run: Run, release: str) -> None:
+    result = run(validate, {"entry_point": "rollback"}, rollback_release=release)
+    assert f"flask_blog_rollback_release: {release!r}: it is no id of a release" in result["msg"]
+
+
+def test_a_rollback_does_not_need_what_only_a_deployment_needs(run: Run, host: Host) -> None:
+    chosen = {"source": "/nonexistent/blog", "workers": 0, "rollback_release": ""}
+    assert run(validate, {"entry_point": "rollback"}, **chosen) == {"changed": False}
+    assert (host.modules, host.commands) == ([], []), "the host is not touched"
+
+
 # -- plan -----------------------------------------------------------------------------------------------------------
 
-PLAN: dict[str, Any] = {"platforms": ["Debian_12", "Debian_13"], "packages": ["nginx"], "questions": []}
+PLAN: dict[str, Any] = {"platforms": ["Debian_12", "Debian_13"], "packages": ["nginx"], "probes": []}
 
 
 @pytest.fixture
@@ -159,12 +194,12 @@ def test_the_plan_gets_a_named_release_rendered_files_and_a_file_to_ask_for(
     ((name, sent, task_vars),) = host.modules
     assert name == "flaskblog.hosting.plan"
     assert sent["release"]["path"] == f"/opt/flask-blog/releases/{sent['release']['id']}"
-    assert [question["path"] for question in sent["questions"]] == ["/static/blog.css"]
+    assert [probe["path"] for probe in sent["probes"]] == ["/static/blog.css"]
     assert "source" not in sent
     assert task_vars["ansible_python_interpreter"] == "/usr/bin/python3"
     assert "API_KEY" in sent["secrets"]["/etc/flask-blog/environment"]
     assert "hunter2" not in str(sent["objects"])
-    assert result["questions"] == sent["questions"]
+    assert result["probes"] == sent["probes"]
 
 
 def test_a_source_that_cannot_be_a_release_is_named(run: Run, arguments: dict[str, Any]) -> None:
@@ -249,7 +284,7 @@ def test_another_failure_is_not_taken_for_a_missing_python(run: Run, host: Host,
 
 PRIVATE = {"source": "https://me:hunter2@git.test/blog", "version": "main", "git_timeout": "7"}
 UNKNOWN = {"layers": ["packages"], "needed_first": ["git"], "release": {"id": "unknown", "live": None}}
-KNOWN = {"layers": [], "release": {"id": "abc", "databases": ["posts.db"]}, "questions": [{"path": "/x.css"}]}
+KNOWN = {"layers": [], "release": {"id": "abc", "databases": ["posts.db"]}, "probes": [{"path": "/x.css"}]}
 
 
 def test_a_repository_is_the_hosts_to_read_and_what_opens_it_travels_apart(
@@ -263,7 +298,7 @@ def test_a_repository_is_the_hosts_to_read_and_what_opens_it_travels_apart(
     assert sent["access"] == {"key": "the key", "credentials": "https://me:hunter2@git.test"}
     assert "hunter2" not in str({**sent, "access": {}})
     assert "release" not in sent
-    assert result["questions"] == [{"path": "/x.css"}]
+    assert result["probes"] == [{"path": "/x.css"}]
     assert "changed" not in result
 
 
@@ -335,7 +370,7 @@ def test_a_release_and_the_first_data_are_carried_over(
     run(plan, arguments)
     described = host.modules[0][1]["release"]
     carried = {"site": arguments["site"], "source": arguments["source"], "release": described}
-    run(release, {**carried, "initial_data": str(blog)})
+    run(unpack, {**carried, "initial_data": str(blog)})
     _, sent, _ = host.modules[1]
     assert sent["archive"] == "/tmp/remote/release.tar.gz"
     assert sent["initial_data"] == "/tmp/remote/data.tar.gz"
@@ -358,20 +393,20 @@ def test_a_run_unpacks_an_archive_once(
     run(validate, {}, source=source)
     run(plan, arguments, source=source)
     described = host.modules[0][1]["release"]
-    run(release, {"site": arguments["site"], "source": arguments["source"], "release": described}, source=source)
+    run(unpack, {"site": arguments["site"], "source": arguments["source"], "release": described}, source=source)
     assert len(unpacked) == 1
     assert unpacked[0].startswith(str(tmp_path / "local"))
     assert host.archived == [["app.py", "requirements.txt", "static/blog.css"]]
 
 
 def test_check_mode_carries_nothing(run: Run, host: Host, arguments: dict[str, Any]) -> None:
-    run(release, {"site": arguments["site"], "source": arguments["source"], "release": {}}, check_mode=True)
+    run(unpack, {"site": arguments["site"], "source": arguments["source"], "release": {}}, check_mode=True)
     assert host.carried == []
     assert len(host.modules) == 1
 
 
 def test_a_release_from_git_is_on_the_host_already(run: Run, host: Host, arguments: dict[str, Any]) -> None:
-    run(release, {"site": arguments["site"], "source": arguments["source"], "release": {}}, **PRIVATE)
+    run(unpack, {"site": arguments["site"], "source": arguments["source"], "release": {}}, **PRIVATE)
     ((_, sent, _),) = host.modules
     assert host.carried == []
     assert "archive" not in sent
@@ -381,7 +416,7 @@ def test_a_release_from_git_is_on_the_host_already(run: Run, host: Host, argumen
 def test_a_source_that_vanished_meanwhile_is_named(run: Run, arguments: dict[str, Any]) -> None:
     source = {"site": arguments["site"], "source": arguments["source"], "release": {}}
     with pytest.raises(AnsibleActionFail, match="flask_blog_source: '/nonexistent/x'"):
-        run(release, source, source="/nonexistent/x")
+        run(unpack, source, source="/nonexistent/x")
 
 
 # -- what they share ------------------------------------------------------------------------------------------------
@@ -426,3 +461,23 @@ def test_blogctl_is_installed_with_the_files_that_it_shares_with_the_modules(rol
     for name in ("contract", "cage", "printable", "bounded_http"):
         (path,) = [path for path in texts if path.endswith(f"/{name}.py")]
         assert texts[path] == (role.parent.parent / "plugins" / "module_utils" / f"{name}.py").read_text()
+
+
+# -- operation ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("operation_name", "check_mode", "shown"),
+    [("activate", False, False), ("activate", True, True), ("rollback", False, True), ("maintenance", True, True)],
+)
+def test_the_result_of_an_operation_is_shown_if_a_person_asked_for_it(
+    run: Run, host: Host, operation_name: str, check_mode: bool, shown: bool
+) -> None:
+    host.answers = [{"changed": True, "msg": "abc is served"}]
+    arguments = {"site": "flask-blog", "operation": operation_name}
+    result = run(operation, arguments, check_mode=check_mode)
+    assert result.pop("_ansible_verbose_always", False) is shown
+    assert result == {"changed": True, "msg": "abc is served"}
+    ((name, sent, variables),) = host.modules
+    assert (name, sent) == ("flaskblog.hosting.operation", arguments)
+    assert variables["ansible_python_interpreter"] == "/usr/bin/python3"

@@ -129,7 +129,7 @@ def test_what_a_visitor_is_answered_has_an_end_as_well(
 def test_a_file_that_is_too_long_to_compare_counts_by_its_status(hostile: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe, "LIMIT", 1000)
     question = {"what": "a static file", "path": "/big", "sha256": "0" * 64}
-    site = {"host": "blog.test", "port": hostile(endless_body), "questions": [question]}
+    site = {"host": "blog.test", "port": hostile(endless_body), "schemes": ["http"], "probes": [question]}
     assert probe.ask(site) == []
 
 

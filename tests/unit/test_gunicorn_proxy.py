@@ -90,6 +90,13 @@ def test_an_account_of_the_host_forges_neither_client_nor_scheme_nor_host(serve:
     assert "X-Flask-Blog-Instance" not in seen["answered"], "it asks without the key who answers"
 
 
+def test_a_request_of_anybody_else_has_the_sites_scheme(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLASK_BLOG_SCHEME", "https")
+    monkeypatch.setenv("FLASK_BLOG_HOST", "blog.test")
+    seen = serve(HTTP_X_FORWARDED_PROTO="http")
+    assert (seen["wsgi.url_scheme"], seen["SERVER_PORT"]) == ("https", "443")
+
+
 def test_what_nginx_says_arrives_and_the_key_does_not(serve: Serve) -> None:
     seen = serve(HTTP_X_FLASK_BLOG_KEY=KEY, HTTP_X_CUSTOM="arrives", HTTP_X_FORWARDED_FOR="198.51.100.7")
     assert seen["HTTP_X_CUSTOM"] == "arrives"

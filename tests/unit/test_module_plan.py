@@ -104,6 +104,7 @@ def arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, me: Any) -> dict[
         "group": me.group,
         "build_user": "blog-build",
         "host": "blog.test",
+        "public_schemes": ["http"],
         "port": 80,
         "link": str(tmp_path / "link"),
         "venvs": str(tmp_path / "venvs"),
@@ -133,7 +134,7 @@ def arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, me: Any) -> dict[
         "source": {},
         "release": make_release(path="/r/abc", requirements="needs").to_dict(),
         "ports": [BIND, HTTP],
-        "questions": [{"what": "the home page", "path": "/"}],
+        "probes": [{"what": "the home page", "path": "/"}],
     }
 
 
@@ -190,7 +191,7 @@ def test_a_missing_release_and_environment_are_layers_of_their_own(
 ) -> None:
     monkeypatch.setattr(check, "check_release", lambda *_: ["not unpacked yet"])
     arguments["release"]["requirements"] = "others"
-    assert layers(run_module(module, **arguments)) == ["activate", "release", "venv", "verify"]
+    assert layers(run_module(module, **arguments)) == ["activate", "unpack", "venv", "verify"]
 
 
 def test_a_missing_account_a_stopped_unit_and_a_waiting_reload_are_found(
@@ -261,7 +262,7 @@ def test_initial_data_is_brought_while_the_blog_has_had_none(
         (tmp_path / made).parent.mkdir()
         (tmp_path / made).touch()
     outcome = run_module(module, **arguments, initial_data=True)
-    assert ("release" in layers(outcome)) is brought
+    assert ("unpack" in layers(outcome)) is brought
 
 
 def test_initial_data_is_not_brought_to_a_blog_that_serves(arguments: dict[str, Any], run_module: Any) -> None:
@@ -384,7 +385,7 @@ def test_the_host_names_a_release_from_git_and_what_it_answers(from_git: dict[st
     assert said["release"]["ref"] == "refs/heads/main"
     assert said["release"]["path"].endswith(f"/releases/{said['release']['id']}")
     assert said["release"]["databases"] == ["posts.db"]
-    assert [question["path"] for question in said["questions"]] == ["/", "/static/blog.css"]
+    assert [probe["path"] for probe in said["probes"]] == ["/", "/static/blog.css"]
     assert said["layers"] == ["activate", "venv", "verify"]
     assert from_git["kept"] == [True]
     assert "the key" not in json.dumps(said)

@@ -1,4 +1,4 @@
-"""Asking a running site what a visitor would ask."""
+"""Probing a running site as a visitor would."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from ansible_collections.flaskblog.hosting.plugins.module_utils import probe
 
-HOME = {"what": "the home page", "path": "/", "lenient": True}
+HOME = {"what": "the home page", "path": "/", "allow_login": True}
 HEALTH = {"what": "the health path", "path": "/healthz"}
 
 
-def site(server: Any, *questions: dict[str, Any]) -> dict[str, Any]:
-    return {"host": "blog.test", "port": server.port, "questions": list(questions)}
+def site(server: Any, *probes: dict[str, Any]) -> dict[str, Any]:
+    return {"host": "blog.test", "port": server.port, "schemes": ["http"], "probes": list(probes)}
 
 
 def test_a_site_that_answers_has_no_problems_and_was_asked_by_its_name(server: Any) -> None:
@@ -29,6 +29,32 @@ def test_a_redirect_counts_as_alive_and_is_not_followed(server: Any) -> None:
     server.answers = {"/healthz": (302, b"")}
     assert probe.ask(site(server, HEALTH)) == []
     assert [path for path, _ in server.asked] == ["/healthz"]
+
+
+FORCED = "https://blog.test/healthz"
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_to_the_site_itself_over_https_is_a_problem_that_names_the_remedy(server: Any, status: int) -> None:
+    server.answers, server.location = {"/healthz": (status, b"")}, FORCED
+    (problem,) = probe.ask(site(server, HEALTH))
+    assert problem.startswith(
+        "the health path (/healthz): redirects to https://blog.test, but the site is served by http"
+    )
+    assert "turn this setting of the app off" in problem
+
+
+def test_a_redirect_to_https_is_good_if_a_trusted_proxy_serves_it(server: Any) -> None:
+    server.answers, server.location = {"/healthz": (301, b"")}, FORCED
+    assert probe.ask({**site(server, HEALTH), "schemes": ["http", "https"]}) == []
+
+
+@pytest.mark.parametrize(
+    "location", ["/login", "http://blog.test/login", "https://login.test/", "//blog.test/x", "", "http://["]
+)
+def test_any_other_redirect_is_good(server: Any, location: str) -> None:
+    server.answers, server.location = {"/healthz": (302, b"")}, location
+    assert probe.ask(site(server, HEALTH)) == []
 
 
 @pytest.mark.parametrize("status", [400, 404, 500, 502, 503])
@@ -44,31 +70,31 @@ def test_a_home_page_behind_a_login_is_a_home_page_but_no_health(server: Any) ->
 
 def test_a_file_of_another_release_is_not_taken_for_the_right_one(server: Any) -> None:
     server.answers = {"/static/blog.css": (200, b"old")}
-    question = {"what": "a static file", "path": "/static/blog.css", "sha256": hashlib.sha256(b"new").hexdigest()}
-    (problem,) = probe.ask(site(server, question))
+    wanted = {"what": "a static file", "path": "/static/blog.css", "sha256": hashlib.sha256(b"new").hexdigest()}
+    (problem,) = probe.ask(site(server, wanted))
     assert "something other than the release's file" in problem
     server.answers["/static/blog.css"] = (200, b"new")
-    assert probe.ask(site(server, question)) == []
+    assert probe.ask(site(server, wanted)) == []
 
 
-def test_a_port_where_nobody_listens_is_a_problem_in_words(server: Any) -> None:
-    (problem,) = probe.ask({"host": "blog.test", "port": 1, "questions": [HEALTH]})
+def test_a_port_where_nobody_listens_is_a_problem_that_names_the_reason(server: Any) -> None:
+    (problem,) = probe.ask({"host": "blog.test", "port": 1, "schemes": ["http"], "probes": [HEALTH]})
     assert problem.startswith("the health path (/healthz): no answer: ")
     assert "refused" in problem
 
 
-def test_patience_asks_again_until_the_answer_is_good(server: Any) -> None:
+def test_a_probe_is_retried_until_its_answer_is_good(server: Any) -> None:
     server.answers = {"/healthz": (503, b"")}
     timer = threading.Timer(0.3, server.answers.update, [{"/healthz": (200, b"")}])
     timer.start()
-    assert probe.ask(site(server, HEALTH), patience=5) == []
+    assert probe.ask(site(server, HEALTH), timeout=5) == []
     timer.join()
     assert len(server.asked) > 1
 
 
-def test_patience_ends(server: Any) -> None:
+def test_retries_end_with_the_timeout(server: Any) -> None:
     began = time.monotonic()
-    assert probe.ask(site(server, HEALTH), patience=0.3) != []
+    assert probe.ask(site(server, HEALTH), timeout=0.3) != []
     assert 0.3 <= time.monotonic() - began < 2
 
 

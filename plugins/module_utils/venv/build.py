@@ -52,7 +52,7 @@ KERNEL = {
     "SystemCallFilter": "@system-service",
 }
 
-#: The names of the folders in /etc that a site may have (plugin_utils/rules.py).
+#: The names of the folders in /etc that a site may have (plugin_utils/rules/site.py).
 SITE_NAME = re.compile(r"[a-z][a-z0-9-]*")
 
 

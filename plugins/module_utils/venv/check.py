@@ -71,7 +71,7 @@ def host_differences(release: Release, group: int | None) -> list[tuple[str, str
     :returns: the layer, the name and the reasons of each that differs.
     """
     found = [
-        ("release", release.id, check_release(release.path, release, 0, group)),
+        ("unpack", release.id, check_release(release.path, release, 0, group)),
         ("venv", os.path.basename(release.venv_path), check_venv(release.venv_path)),
     ]
     return [difference for difference in found if difference[2]]

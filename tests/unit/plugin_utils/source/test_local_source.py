@@ -17,7 +17,7 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils.source import re
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.entry import read_tree, tree_digest
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.limits import Limits
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.refusals import SourceError
-from ansible_collections.flaskblog.hosting.plugins.modules import release as release_module
+from ansible_collections.flaskblog.hosting.plugins.modules import unpack as unpack_module
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source import local_source
 from laid_out import BLOG, make
 
@@ -219,7 +219,7 @@ def test_what_is_packed_here_is_what_the_host_unpacks(blog: Path, tmp_path: Path
     local_source.pack(blog, entries, str(tmp_path / "release.tar.gz"))
     unpacked = tmp_path / "unpacked"
     unpacked.mkdir()
-    release_module.unpack(str(tmp_path / "release.tar.gz"), str(unpacked), Limits())
+    unpack_module.unpack(str(tmp_path / "release.tar.gz"), str(unpacked), Limits())
     assert tree_digest(read_tree(str(unpacked))) == tree_digest(entries)
     assert (unpacked / "name with spaces é.txt").read_text() == "x"
 
@@ -227,7 +227,7 @@ def test_what_is_packed_here_is_what_the_host_unpacks(blog: Path, tmp_path: Path
 def test_unpacked_files_are_private_until_the_release_is_complete(blog: Path, tmp_path: Path) -> None:
     local_source.pack(blog, read.read(blog), str(tmp_path / "release.tar.gz"))
     (tmp_path / "unpacked").mkdir()
-    release_module.unpack(str(tmp_path / "release.tar.gz"), str(tmp_path / "unpacked"), Limits())
+    unpack_module.unpack(str(tmp_path / "release.tar.gz"), str(tmp_path / "unpacked"), Limits())
     assert stat.S_IMODE((tmp_path / "unpacked" / "app.py").stat().st_mode) == 0o600
 
 
@@ -237,7 +237,7 @@ def test_a_pipe_in_an_archive_is_not_unpacked(tmp_path: Path) -> None:
         member.type = tarfile.FIFOTYPE
         tar.addfile(member)
     with pytest.raises(ValueError, match="pipe is neither a file nor a link"):
-        release_module.unpack(str(tmp_path / "release.tar.gz"), str(tmp_path), Limits())
+        unpack_module.unpack(str(tmp_path / "release.tar.gz"), str(tmp_path), Limits())
 
 
 def test_the_data_of_a_blog_brings_its_write_ahead_log_along(blog: Path, tmp_path: Path) -> None:

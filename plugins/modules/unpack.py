@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 ---
-module: release
+module: unpack
 short_description: Unpack a release of a blog beside the others, or repair one
 version_added: 0.1.0
 author:
@@ -46,7 +46,7 @@ attributes:
 
 EXAMPLES = r"""
 - name: Unpack the release
-  flaskblog.hosting.release:
+  flaskblog.hosting.unpack:
     site: "{{ __flask_blog_site }}"
     source: "{{ __flask_blog_source }}"
     release: "{{ __flask_blog_plan.release }}"

@@ -1,7 +1,7 @@
 # Copyright (c) the flaskblog.hosting maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""Names that no blog can have, known before a host is asked: the system's, and those derived from another blog's."""
+"""Names that no blog can have on any host: those of the system, and those derived from another blog's name."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright (c) the flaskblog.hosting maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""What the rules for the role's variables have in common: how a problem is said, and what a path may look like."""
+"""What the rules for the role's variables share: the form of a problem, and checks of numbers and paths."""
 
 from __future__ import annotations
 
@@ -13,24 +13,28 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils.source.entry imp
 
 PREFIX = "flask_blog_"
 
-#: Stands in a message for what nobody else may see.
+#: Stands in a message for a secret.
 HIDDEN = "(hidden)"
 
-#: nginx and systemd read these files with rules of their own; what is not here would have to be quoted for both.
+#: Characters that neither nginx nor systemd needs quoted.
 PLAIN_PATH = re.compile(r"[\w.@+-]+(/[\w.@+-]+)*")
-#: systemd ends a line at a carriage return and at a NUL as well; no value of ours needs any of these.
+#: systemd ends a line at a carriage return and at a NUL, too. No value of the role needs any of these.
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
+#: Seconds of a day; nothing that a person waits for takes longer.
+DAY = 24 * 3600
+
+#: Yields the problems of the variables that it looks at, given without their prefix.
 Rule = Callable[[Mapping[str, Any]], Iterable[str]]
 
 
 def problem(variable: str, value: Any, rule: str, remedy: str) -> str:
-    """Return one problem the way every problem is said."""
+    """Return the message about one problem: variable, value, rule, remedy."""
     return f"{PREFIX}{variable}: {value!r}: {rule}. {remedy}."
 
 
 def between(variable: str, least: int, most: int, unit: str) -> Rule:
-    """Make the rule that a number lies in a range: nginx and systemd refuse larger ones, or take them for others."""
+    """Return the rule that a number lies in a range. nginx and systemd refuse a larger one, or read another number."""
 
     def rule(values: Mapping[str, Any]) -> Iterator[str]:
         if values[variable] < least:
@@ -42,7 +46,7 @@ def between(variable: str, least: int, most: int, unit: str) -> Rule:
 
 
 def relative(variable: str, path: str, what: str, base: str = "the app's folder", empty: bool = False) -> Iterator[str]:
-    """Check that a path stays below its base, and that nginx and systemd read it as it was written."""
+    """Check that a path stays below its base, and that nginx and systemd read it unchanged."""
     normal = clean(path)
     if path.startswith(("/", "~")) or normal.startswith("..") or (not normal and not empty):
         yield problem(

@@ -15,8 +15,8 @@ def journal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def arguments(server: Any) -> dict[str, Any]:
-    question = {"what": "the health path", "path": "/healthz"}
-    return {"host": "blog.test", "port": server.port, "questions": [question], "units": ["blog.service"], "patience": 0}
+    wanted = {"what": "the health path", "path": "/healthz"}
+    return {"host": "blog.test", "port": server.port, "probes": [wanted], "units": ["blog.service"], "timeout": 0}
 
 
 def test_a_site_that_answers_is_verified(server: Any, run_module: Any) -> None:

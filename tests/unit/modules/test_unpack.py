@@ -17,7 +17,7 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils.source import gi
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.entry import tree_digest
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.limits import Limits
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.refusals import GitError
-from ansible_collections.flaskblog.hosting.plugins.modules import release as module
+from ansible_collections.flaskblog.hosting.plugins.modules import unpack as module
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source import local_source
 from releases import make_release
 from wanted_objects import is_pending, keep_notes_in

@@ -1,7 +1,7 @@
 # Copyright (c) the flaskblog.hosting maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""What the variables must satisfy that end in nginx's configuration or say where gunicorn listens."""
+"""Rules for the variables in nginx's configuration, and for the address that gunicorn listens on."""
 
 from __future__ import annotations
 
@@ -12,11 +12,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.entry import clean, is_below
-from ansible_collections.flaskblog.hosting.plugins.plugin_utils.problems import Rule, between, problem, relative
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules.problem import (
+    DAY,
+    Rule,
+    between,
+    problem,
+    relative,
+)
 
 LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
 URL_PREFIX = re.compile(r"/([\w.~-]+/)*")
-#: What an HTTP request line takes as it is: no spaces, nothing outside ASCII.
+#: What an HTTP request line may hold unquoted: no spaces, ASCII only.
 URL_PATH = re.compile(r"/[!-~]*")
 #: nginx computes with 64 bits: nine digits of gigabytes still fit.
 SIZE = re.compile(r"[0-9]{1,9}[kKmMgG]?")
@@ -25,7 +31,7 @@ NETWORK = re.compile(r"[0-9A-Fa-f.:]+(/(0|[1-9][0-9]{0,2}))?")
 
 #: The Unix socket of the site instead of an address.
 UNIX = "unix"
-#: Where nginx looks for the assets of earlier releases (sites-available/flask-blog.conf.j2).
+#: Where nginx looks for the assets of earlier releases (sites-available/parts/static.conf.j2).
 RESERVED_PREFIX = "/-previous-assets/"
 
 
@@ -167,14 +173,14 @@ def _networks(values: Mapping[str, Any]) -> Iterator[str]:
                     yield problem(variable, network, everybody, remedy)
 
 
-#: Seconds of ten years: what browsers keep for longer they keep for ever.
+#: Seconds of ten years.
 TEN_YEARS = 10 * 365 * 24 * 3600
 
 RULES: tuple[Rule, ...] = (
     _server_names,
     _bind,
     _ports,
-    between("proxy_read_timeout", 1, 24 * 3600, "seconds"),
+    between("proxy_read_timeout", 1, DAY, "seconds"),
     between("static_max_age", 0, TEN_YEARS, "seconds"),
     between("client_connections", 0, 65535, "requests"),
     _static,

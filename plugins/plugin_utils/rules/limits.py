@@ -1,7 +1,7 @@
 # Copyright (c) the flaskblog.hosting maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""What the variables for the app's share of the machine must satisfy; they are rendered into systemd's units."""
+"""Rules for the app's share of the machine, which systemd's units limit."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class ActionModule(ActionBase):
                 if data:
                     arguments["initial_data"] = self._carry(self._pack_data(folder, data, arguments))
         result.update(
-            self._execute_module(module_name="flaskblog.hosting.release", module_args=arguments, task_vars=task_vars)
+            self._execute_module(module_name="flaskblog.hosting.unpack", module_args=arguments, task_vars=task_vars)
         )
         self._remove_tmp_path(self._connection._shell.tmpdir)
         return result

@@ -1,0 +1,57 @@
+# Copyright (c) the flaskblog.hosting maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""What the role's variables must satisfy beyond their types, for each entry point of the role."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules import app, operations, proxy, site, source
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules.problem import PREFIX, Rule, problem
+
+#: Of a deployment: the entry points C(main) and C(release).
+DEPLOYMENT: tuple[Rule, ...] = (*site.RULES, *source.RULES, *app.RULES, *proxy.RULES)
+
+#: The rules for the variables of each entry point (meta/argument_specs.yml).
+ENTRY_POINTS: dict[str, tuple[Rule, ...]] = {
+    "main": DEPLOYMENT,
+    "release": DEPLOYMENT,
+    "rollback": (*site.NAME_RULES, *operations.ROLLBACK_RULES),
+    "maintenance": site.NAME_RULES,
+}
+
+
+def unknown_names(names: Iterable[str], known: Iterable[str]) -> list[str]:
+    """Return a problem for each variable that has the role's prefix and is not known, with the name that was meant."""
+    known = sorted(known)
+    problems = []
+    for name in sorted(set(names) - set(known)):
+        if name.startswith(PREFIX):
+            near = difflib.get_close_matches(name, known, n=1)
+            remedy = f"Did you mean {near[0]}?" if near else "See the README for the names that exist."
+            problems.append(
+                f"{name}: the role has no such variable. {remedy} A variable of your own needs another prefix."
+            )
+    return problems
+
+
+def check(values: Mapping[str, Any], entry_point: str = "main") -> list[str]:
+    """Check the variables of one of the role's entry points, given without their prefix.
+
+    :returns: all problems, so that one run names them all.
+    """
+    return [found for rule in ENTRY_POINTS[entry_point] for found in rule(values)]
+
+
+def not_a_number(variable: str, value: Any) -> Iterator[str]:
+    """Check the text of a variable whose type is a number.
+
+    Ansible reads C(true), C("8_0"), C("8\\n") and digits of other scripts as numbers. The templates would write them
+    unchanged, and nginx and systemd do not read them as numbers.
+    """
+    if isinstance(value, bool) or not re.fullmatch(r"0|-?[1-9][0-9]{0,17}", str(value)):
+        yield problem(variable, value, "it is no number", "Write it with the digits 0 to 9")

@@ -1,0 +1,29 @@
+# Copyright (c) the flaskblog.hosting maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Rules for what an operation on a site that exists is told."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules.problem import Rule, problem
+
+#: The name of a release's directory. A text that begins with a hyphen would be an option of blogctl.
+RELEASE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+
+
+def _rollback_release(values: Mapping[str, Any]) -> Iterator[str]:
+    release = values["rollback_release"]
+    if release and not RELEASE.fullmatch(release):
+        yield problem(
+            "rollback_release",
+            release,
+            "it is no id of a release",
+            "Write one that 'blogctl releases' lists, or leave it out for the last good one",
+        )
+
+
+ROLLBACK_RULES: tuple[Rule, ...] = (_rollback_release,)

@@ -1,0 +1,228 @@
+"""Running blogctl: command lines, exit statuses, messages, check mode. A script plays blogctl."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.flaskblog.hosting.plugins.modules import operation as module
+
+Blogctl = Callable[..., Path]
+
+ACTIVATED = {"release": "new", "previous": "old", "initialised": False, "waited": 0.0, "data_changed": False}
+ROLLED_BACK = {**ACTIVATED, "release": "old", "previous": "new", "restored": False, "lost": [], "dry_run": False}
+LOST = [{"database": "database.db", "table": "post", "written": 2, "deleted": 1}]
+BACKED_UP = {"name": "2026-11-26T03:00:00", "files": 3, "bytes": 4096, "skipped": [], "skipped_more": 0}
+
+
+@pytest.fixture
+def blogctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Blogctl:
+    """Install a program in blogctl's place that notes its arguments and ends as it is told."""
+    program, arguments = tmp_path / "blogctl", tmp_path / "arguments"
+
+    def install(stdout: Any = "", stderr: Any = "", status: int = 0) -> Path:
+        for name, text in (("out", stdout), ("err", stderr)):
+            (tmp_path / name).write_text(text if isinstance(text, str) else json.dumps(text))
+        program.write_text(
+            f"#!/bin/sh\nprintf '%s\\n' \"$@\" > {arguments}\n"
+            f"cat {tmp_path}/out\ncat {tmp_path}/err >&2\nexit {status}\n"
+        )
+        program.chmod(0o755)
+        return arguments
+
+    monkeypatch.setattr(module, "BLOGCTL", str(program))
+    return install
+
+
+@pytest.mark.parametrize(
+    ("chosen", "check_mode", "arguments"),
+    [
+        ({"operation": "activate", "release": "abc"}, False, "activate abc"),
+        ({"operation": "activate", "release": "abc", "retry": True}, False, "activate --retry abc"),
+        ({"operation": "rollback"}, False, "rollback"),
+        ({"operation": "rollback", "release": ""}, False, "rollback"),
+        ({"operation": "rollback", "release": "abc", "data": "restore"}, False, "rollback --restore-data abc"),
+        ({"operation": "rollback", "data": "keep"}, True, "rollback --keep-data --dry-run"),
+        ({"operation": "maintenance", "maintenance": True}, False, "maintenance on"),
+        ({"operation": "maintenance", "maintenance": False}, True, "maintenance off --dry-run"),
+        ({"operation": "backup"}, False, "backup"),
+    ],
+)
+def test_an_operation_becomes_a_command_line(
+    blogctl: Blogctl, run_module: Any, chosen: dict[str, Any], check_mode: bool, arguments: str
+) -> None:
+    called = blogctl(stderr={"error": "refused", "status": 1}, status=1)
+    assert run_module(module, site="blog", check_mode=check_mode, **chosen).failed
+    assert called.read_text().split() == ["--json", "--site", "blog", *arguments.split()]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "said", "message"),
+    [
+        ({"operation": "activate", "release": "new"}, ACTIVATED, "new is served"),
+        (
+            {"operation": "activate", "release": "new"},
+            {**ACTIVATED, "initialised": True},
+            "new is served, with new data",
+        ),
+        (
+            {"operation": "activate", "release": "new"},
+            {**ACTIVATED, "waited": 1.24},
+            "new is served; requests waited 1.2 s while the data changed",
+        ),
+        ({"operation": "rollback"}, ROLLED_BACK, "old is served again"),
+        (
+            {"operation": "rollback", "data": "restore"},
+            {**ROLLED_BACK, "restored": True},
+            "old is served again, with the data of that time; left behind: no row",
+        ),
+        ({"operation": "backup"}, BACKED_UP, "2026-11-26T03:00:00: 3 files, 4096 bytes, verified"),
+    ],
+)
+def test_what_was_done_is_a_change_with_a_message_and_details(
+    blogctl: Blogctl, run_module: Any, chosen: dict[str, Any], said: dict[str, Any], message: str
+) -> None:
+    blogctl(said)
+    outcome = run_module(module, site="blog", **chosen)
+    assert not outcome.failed
+    assert (outcome.said["changed"], outcome.said["msg"], outcome.said["status"]) == (True, message, 0)
+    assert outcome.said["details"] == said
+    assert "reasons" not in outcome.said
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({**ROLLED_BACK, "dry_run": True}, "would roll back from new to old"),
+        (
+            {**ROLLED_BACK, "dry_run": True, "restored": True, "lost": LOST},
+            "would roll back from new to old, with the data of that time; this loses 2 written and 1 deleted rows of"
+            " table post in database.db",
+        ),
+    ],
+)
+def test_check_mode_of_a_rollback_reports_what_it_would_do(
+    blogctl: Blogctl, run_module: Any, said: dict[str, Any], message: str
+) -> None:
+    blogctl(said)
+    outcome = run_module(module, check_mode=True, site="blog", operation="rollback")
+    assert (outcome.failed, outcome.said["changed"], outcome.said["msg"]) == (False, True, message)
+
+
+@pytest.mark.parametrize(
+    ("on", "changed", "dry_run", "message"),
+    [
+        (True, True, False, "the maintenance page is on"),
+        (True, False, False, "the maintenance page is on already"),
+        (False, True, True, "the maintenance page would be off"),
+        (False, False, True, "the maintenance page is off already"),
+    ],
+)
+def test_maintenance_changes_something_only_the_first_time(
+    blogctl: Blogctl, run_module: Any, on: bool, changed: bool, dry_run: bool, message: str
+) -> None:
+    blogctl({"maintenance": on, "changed": changed, "dry_run": dry_run})
+    outcome = run_module(module, check_mode=dry_run, site="blog", operation="maintenance", maintenance=on)
+    assert (outcome.failed, outcome.said["changed"], outcome.said["msg"]) == (False, changed, message)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "message"),
+    [
+        (
+            {"operation": "activate", "release": "new", "reasons": ["blog.service is not running", "the link is old"]},
+            "would activate new",
+        ),
+        ({"operation": "backup"}, "would back up blog"),
+    ],
+)
+def test_check_mode_of_an_operation_without_a_dry_run_runs_nothing(
+    blogctl: Blogctl, run_module: Any, chosen: dict[str, Any], message: str
+) -> None:
+    called = blogctl(status=1)
+    outcome = run_module(module, check_mode=True, site="blog", **chosen)
+    assert (outcome.failed, outcome.said["changed"], outcome.said["msg"]) == (False, True, message)
+    assert outcome.said.get("reasons", []) == chosen.get("reasons", [])
+    assert not called.exists()
+
+
+@pytest.mark.parametrize(
+    ("status", "changed"), [(1, False), (2, False), (3, False), (4, False), (5, True), (130, False)]
+)
+def test_an_exit_status_becomes_a_failure_with_blogctls_message_and_details(
+    blogctl: Blogctl, run_module: Any, status: int, changed: bool
+) -> None:
+    blogctl(stderr={"error": "it is so", "status": status, "lost": LOST}, status=status)
+    outcome = run_module(module, site="blog", operation="activate", release="new", reasons=["the link is old"])
+    assert outcome.failed
+    assert outcome.said["msg"].startswith("it is so")
+    assert (outcome.said["status"], outcome.said["changed"]) == (status, changed)
+    assert outcome.said["details"] == {"lost": LOST}
+    assert outcome.said["reasons"] == ["the link is old"]
+
+
+def test_an_undecided_rollback_names_the_roles_variable(blogctl: Blogctl, run_module: Any) -> None:
+    blogctl(stderr={"error": "the schema changed. Choose: --restore-data or --keep-data.", "status": 4}, status=4)
+    outcome = run_module(module, site="blog", operation="rollback")
+    assert outcome.said["msg"].endswith("flask_blog_rollback_data: restore or keep.")
+
+
+def test_an_incomplete_backup_is_a_change_and_a_failure_that_names_what_it_lacks(
+    blogctl: Blogctl, run_module: Any
+) -> None:
+    blogctl({**BACKED_UP, "skipped": ["uploads/fifo", "uploads/huge"], "skipped_more": 7}, status=7)
+    outcome = run_module(module, site="blog", operation="backup")
+    assert (outcome.failed, outcome.said["changed"], outcome.said["status"]) == (True, True, 7)
+    assert outcome.said["msg"].endswith("verified; it lacks uploads/fifo, uploads/huge and 7 more")
+
+
+@pytest.mark.parametrize(
+    ("stdout", "stderr", "status", "message"),
+    [
+        ("", "Traceback: it broke\n", 1, "blogctl ended with status 1: Traceback: it broke"),
+        ("", "[1, 2]", 1, "blogctl ended with status 1: [1, 2]"),
+        ("", "", 9, "blogctl ended with status 9: it wrote nothing"),
+        ("no JSON", "", 0, "blogctl ended with status 0: no JSON"),
+    ],
+)
+def test_an_output_without_json_is_a_failure_that_shows_it(
+    blogctl: Blogctl, run_module: Any, stdout: str, stderr: str, status: int, message: str
+) -> None:
+    blogctl(stdout, stderr, status)
+    outcome = run_module(module, site="blog", operation="activate", release="new")
+    assert (outcome.failed, outcome.said["changed"], outcome.said["msg"]) == (True, False, message)
+
+
+def test_a_message_of_blogctl_itself_is_the_modules(blogctl: Blogctl, run_module: Any) -> None:
+    blogctl({**ROLLED_BACK, "message": "old is served again (kept in /var/backups/blog)"})
+    outcome = run_module(module, site="blog", operation="rollback")
+    assert outcome.said["msg"] == "old is served again (kept in /var/backups/blog)"
+    assert outcome.said["details"] == ROLLED_BACK
+
+
+def test_a_warning_before_the_result_is_ignored(blogctl: Blogctl, run_module: Any) -> None:
+    blogctl(f"a warning\n{json.dumps(ACTIVATED)}\n")
+    assert run_module(module, site="blog", operation="activate", release="new").said["details"] == ACTIVATED
+
+
+def test_no_control_character_of_the_data_reaches_the_terminal(blogctl: Blogctl, run_module: Any) -> None:
+    blogctl(stderr={"error": "table \x1b]0;owned\x07", "status": 1}, status=1)
+    outcome = run_module(module, site="blog", operation="rollback")
+    assert outcome.said["msg"] == "table \\x1b]0;owned\\x07"
+
+
+def test_a_host_without_blogctl_is_told_what_to_do(tmp_path: Path, monkeypatch: Any, run_module: Any) -> None:
+    monkeypatch.setattr(module, "BLOGCTL", str(tmp_path / "blogctl"))
+    outcome = run_module(module, site="blog", operation="rollback")
+    assert outcome.failed
+    assert "Run playbooks/site.yml first" in outcome.said["msg"]
+
+
+@pytest.mark.parametrize("operation", ["activate", "maintenance"])
+def test_an_operation_without_what_it_needs_is_refused(blogctl: Blogctl, run_module: Any, operation: str) -> None:
+    called = blogctl()
+    assert run_module(module, site="blog", operation=operation).failed
+    assert not called.exists()
