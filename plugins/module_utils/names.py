@@ -28,8 +28,9 @@ CONFIGURATION = "/etc"
 UNITS = "/etc/systemd/system"
 DPKG_LISTS = "/var/lib/dpkg/info/*.list"
 
-#: A line of each of our units.
-UNIT_MARK = b"Documentation=https://github.com/flaskblog/hosting"
+#: A line that each of our units has; the second is what versions before the man page wrote.
+UNIT_MARK = b"Documentation=man:blogctl(8)"
+UNIT_MARKS = frozenset({UNIT_MARK, b"Documentation=https://github.com/flaskblog/hosting"})
 
 #: What blogctl makes in the site's root, beside the directories that the role manages.
 OWN_IN_ROOT = frozenset({"assets", "maintenance", "operations.jsonl"})
@@ -235,7 +236,8 @@ def _is_our_unit(path: str) -> bool:
     if os.path.dirname(path) != UNITS:
         return False
     try:
-        return UNIT_MARK in beneath.read_small(UNITS, os.path.basename(path), READ_LIMIT).splitlines()
+        lines = beneath.read_small(UNITS, os.path.basename(path), READ_LIMIT).splitlines()
+        return not UNIT_MARKS.isdisjoint(lines)
     except FileNotFoundError:
         return True  # removed since systemd read it
     except beneath.Blocked:
