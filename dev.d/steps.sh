@@ -88,6 +88,14 @@ run_suite() { # FOLDER ENVIRONMENT
     fi
 }
 
+check_repository() { # what the forge and pre-commit read
+    zizmor --offline --no-progress .github
+    check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+    check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/{bug,idea}.yml
+    check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+    pre-commit validate-config
+}
+
 check_types() {
     local path paths=()
     for path in plugins roles/*/files tests molecule; do
@@ -100,14 +108,6 @@ check_types() {
 shell_files() { # all whose first line says that a shell runs them; the parts of ./dev are checked with it
     find . .ci -type f -not -path './.*' -not -path './collections/*' -size -100k -print0 |
         xargs -0 awk 'FNR == 1 && /^#!.*[\/ ](ba)?sh$/ { print FILENAME } { nextfile }'
-}
-
-check_repository() { # what the forge and pre-commit read
-    zizmor --offline --no-progress .github
-    check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
-    check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/{bug,idea}.yml
-    check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
-    pre-commit validate-config
 }
 
 # Unit tests and a deployment with the newest Ansible: the second deployment must change nothing. The lines it prints
