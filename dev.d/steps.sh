@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # The checks: ./dev test and ./dev lint. A step is a linter, a pytest suite, a scenario of molecule, or "newest".
 
-readonly LINTERS=(lint-ansible lint-yaml lint-python lint-types lint-shell lint-collection)
+readonly LINTERS=(lint-ansible lint-yaml lint-python lint-types lint-shell lint-collection lint-repository)
 declare -rA SUITES=([unit]=tests/unit [contract]=tests/contract [templates]=tests/templates [example]=examples/blog/tests)
 
 scenarios() {
@@ -64,6 +64,7 @@ run_check() { # NAME
         lint-types) check_types ;;
         lint-shell) shell_files | xargs shellcheck --external-sources --check-sourced ;;
         lint-collection) tests/sanity/run ;;
+        lint-repository) check_repository ;;
         newest) check_newest ;;
         *)
             if [[ -n ${SUITES[$1]:-} ]]; then
@@ -85,6 +86,14 @@ run_suite() { # FOLDER ENVIRONMENT
     else
         "$2/bin/python" -m pytest "$1"
     fi
+}
+
+check_repository() { # what the forge and pre-commit read
+    zizmor --offline --no-progress .github
+    check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+    check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/{bug,idea}.yml
+    check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+    pre-commit validate-config
 }
 
 check_types() {

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Write the README's tables of variables from the role's specification.
+"""Write the generated parts of the role's README: its variables, its entry points and its tags.
 
 docs/tools/variables.py            writes them
-docs/tools/variables.py --check    says whether they are fresh, for tests and hooks
+docs/tools/variables.py --check    reports whether they are fresh, for tests and hooks
 """
 
 from __future__ import annotations
@@ -18,10 +18,16 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-SPECS = ROOT / "roles" / "flask_blog" / "meta" / "argument_specs.yml"
-README = ROOT / "README.md"
-BEGIN = "<!-- variables: begin (docs/tools/variables.py writes what follows) -->"
-END = "<!-- variables: end -->"
+ROLE = ROOT / "roles" / "flask_blog"
+SPECS = ROLE / "meta" / "argument_specs.yml"
+README = ROLE / "README.md"
+#: The command that tells the reader of the README not to edit what stands between the markers.
+TOOL = "docs/tools/variables.py writes what follows"
+
+
+def specifications() -> dict[str, Any]:
+    """Return the specification of each entry point of the role."""
+    return dict(yaml.safe_load(SPECS.read_text(encoding="utf-8"))["argument_specs"])
 
 
 def groups(text: str) -> Iterator[tuple[str, list[str]]]:
@@ -44,18 +50,22 @@ def plain(text: str) -> str:
     return text.replace("\\)", ")").replace("|", "\\|")
 
 
-def meaning(option: dict[str, Any]) -> str:
-    """Return a variable's description in one cell."""
-    description = option["description"]
+def cell(description: str | list[str]) -> str:
+    """Return a description, one sentence or several, as the text of one table cell."""
     sentences = [description] if isinstance(description, str) else description
-    words = " ".join(" ".join(sentence.split()) for sentence in sentences)
+    return plain(" ".join(" ".join(sentence.split()) for sentence in sentences))
+
+
+def meaning(option: dict[str, Any]) -> str:
+    """Return a variable's description with its choices."""
+    text = cell(option["description"])
     if choices := option.get("choices"):
-        words += f" One of {', '.join(f'C({choice})' for choice in choices)}."
-    return plain(words)
+        text += f" One of {', '.join(f'`{choice}`' for choice in choices)}."
+    return text
 
 
 def default(option: dict[str, Any]) -> str:
-    """Return a variable's default as somebody would write it in YAML."""
+    """Return a variable's default as it is written in YAML."""
     if option.get("required"):
         return "required"
     value = option["default"]
@@ -64,38 +74,68 @@ def default(option: dict[str, Any]) -> str:
     return f"`{json.dumps(value)}`"
 
 
-def tables() -> str:
-    """Return the tables, one for each group."""
-    text = SPECS.read_text(encoding="utf-8")
-    entry_points = yaml.safe_load(text)["argument_specs"].values()
-    options = {name: option for one in [*entry_points][::-1] for name, option in one["options"].items()}
+def table(heading: str, rows: list[list[str]]) -> str:
+    """Return a table.
+
+    :param heading: its first line, C(| A | B |).
+    """
+    rule = re.sub(r"[^|]+", "---", heading)
+    return "\n".join([heading, rule, *(f"| {' | '.join(row)} |" for row in rows)])
+
+
+def variables() -> str:
+    """Return the tables of variables, one for each group."""
+    options = {name: option for spec in [*specifications().values()][::-1] for name, option in spec["options"].items()}
     parts = []
-    for title, names in groups(text):
-        rows = [f"| `{name}` | {default(options[name])} | {meaning(options[name])} |" for name in names]
-        parts.append(
-            "\n".join([f"### {title.capitalize()}", "", "| Variable | Default | Meaning |", "|---|---|---|", *rows])
-        )
+    for title, names in groups(SPECS.read_text(encoding="utf-8")):
+        rows = [[f"`{name}`", default(options[name]), meaning(options[name])] for name in names]
+        parts.append(f"### {title[:1].upper()}{title[1:]}\n\n" + table("| Variable | Default | Meaning |", rows))
     return "\n\n".join(parts)
 
 
+def entry_points() -> str:
+    """Return the table of entry points, each with its playbook."""
+    rows = []
+    for name, spec in specifications().items():
+        playbook = "site" if name == "main" else name
+        rows.append([f"`{name}`", f"`playbooks/{playbook}.yml`", cell(spec["description"])])
+    return table("| Entry point | Playbook | Effect |", rows)
+
+
+def tags() -> str:
+    """Return the table of tags, which are the layers of tasks/main.yml in their order."""
+    layers = yaml.safe_load((ROLE / "tasks" / "main.yml").read_text(encoding="utf-8"))
+    rows = [[", ".join(f"`{tag}`" for tag in layer["tags"]), layer["name"]] for layer in layers]
+    return table("| Tag | Layer |", rows)
+
+
+PARTS = {"variables": variables, "entry points": entry_points, "tags": tags}
+
+
 def fresh(readme: str) -> str:
-    """Return the README with fresh tables between its markers."""
-    before, _, rest = readme.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not end:
-        raise SystemExit(f"{README} lacks its markers: {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n\n{tables()}\n\n{END}{after}"
+    """Return the README with fresh text between the markers of each part.
+
+    :raises SystemExit: if a marker is missing.
+    """
+    for name, generate in PARTS.items():
+        begin, end = f"<!-- {name}: begin ({TOOL}) -->", f"<!-- {name}: end -->"
+        before, found, rest = readme.partition(begin)
+        _, closed, after = rest.partition(end)
+        if not (found and closed):
+            raise SystemExit(f"{README} lacks its markers: {begin} and {end}")
+        readme = f"{before}{begin}\n\n{generate()}\n\n{end}{after}"
+    return readme
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Write the README's tables of variables from the specification.")
-    parser.add_argument("--check", action="store_true", help="write nothing; fail where the tables are stale")
+    parser = argparse.ArgumentParser(description="Write the generated parts of the role's README.")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if a part is stale")
     options = parser.parse_args()
     readme = README.read_text(encoding="utf-8")
     wanted = fresh(readme)
     if options.check:
         if readme != wanted:
-            print("README.md is stale: run docs/tools/variables.py", file=sys.stderr)
+            print(f"{README.relative_to(ROOT)} is stale: run docs/tools/variables.py", file=sys.stderr)
         return int(readme != wanted)
     README.write_text(wanted, encoding="utf-8")
     return 0

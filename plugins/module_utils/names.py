@@ -31,8 +31,9 @@ UNITS = "/etc/systemd/system"
 RUN = "/run"
 DPKG_LISTS = "/var/lib/dpkg/info/*.list"
 
-#: A line of each of our units.
-UNIT_MARK = b"Documentation=https://github.com/flaskblog/hosting"
+#: A line that each of our units has; the second is what versions before the man page wrote.
+UNIT_MARK = b"Documentation=man:blogctl(8)"
+UNIT_MARKS = frozenset({UNIT_MARK, b"Documentation=https://github.com/flaskblog/hosting"})
 
 #: Groups whose members can become root, or read every file.
 PRIVILEGED_GROUPS = frozenset(
@@ -244,7 +245,8 @@ def _is_our_unit(path: str) -> bool:
     if os.path.dirname(path) != UNITS:
         return False
     try:
-        return UNIT_MARK in beneath.read_small(UNITS, os.path.basename(path), READ_LIMIT).splitlines()
+        lines = beneath.read_small(UNITS, os.path.basename(path), READ_LIMIT).splitlines()
+        return not UNIT_MARKS.isdisjoint(lines)
     except FileNotFoundError:
         return True  # removed since systemd read it
     except beneath.Blocked:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -115,13 +116,13 @@ def test_the_design_s_source_is_required(options: Options) -> None:
 
 
 def test_a_variable_that_nobody_reads_does_not_exist(role: Path, root: Path, options: Options) -> None:
-    files = [*role.glob("tasks/*.yml"), *role.glob("vars/*.yml"), *role.glob("templates/**/*.j2")]
+    files = [*role.glob("tasks/*.yml"), *role.glob("vars/**/*.yml"), *role.glob("templates/**/*.j2")]
     text = "\n".join(path.read_text() for path in files)
     assert [name for name in options if not re.search(rf"\b{name}\b", text)] == []
 
 
 def test_internal_variables_are_told_by_their_underscores(role: Path) -> None:
-    for path in role.glob("vars/*.yml"):
+    for path in role.glob("vars/**/*.yml"):
         for name in yaml.safe_load(path.read_text()):
             assert name.startswith("__flask_blog_"), name
     for path in role.glob("tasks/*.yml"):
@@ -129,19 +130,44 @@ def test_internal_variables_are_told_by_their_underscores(role: Path) -> None:
             assert name.startswith("__flask_blog_"), name
 
 
-def test_the_readmes_tables_are_fresh(root: Path) -> None:
+def test_the_tables_of_the_roles_readme_are_fresh(root: Path) -> None:
     tool = [sys.executable, str(root / "docs" / "tools" / "variables.py"), "--check"]
     result = subprocess.run(tool, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
 
 
-def test_the_readme_names_every_variable_once_in_its_tables(root: Path, options: Options) -> None:
-    rows = re.findall(r"^\| `(flask_blog_\w+)` \|", (root / "README.md").read_text(), re.MULTILINE)
+def test_a_stale_table_of_the_roles_readme_is_noticed(root: Path, role: Path, tmp_path: Path) -> None:
+    for name in ("docs/tools/variables.py", "roles/flask_blog/README.md", "roles/flask_blog/tasks/main.yml"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(root / name, tmp_path / name)
+    specs = (role / "meta" / "argument_specs.yml").read_text().replace("default: 100000", "default: 100001")
+    (tmp_path / "roles" / "flask_blog" / "meta").mkdir()
+    (tmp_path / "roles" / "flask_blog" / "meta" / "argument_specs.yml").write_text(specs)
+    tool = [sys.executable, str(tmp_path / "docs" / "tools" / "variables.py")]
+    result = subprocess.run([*tool, "--check"], capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert result.stderr == "roles/flask_blog/README.md is stale: run docs/tools/variables.py\n"
+    subprocess.run(tool, check=True)
+    assert "| `flask_blog_source_max_files` | `100001` |" in (tmp_path / "roles/flask_blog/README.md").read_text()
+    assert subprocess.run([*tool, "--check"], check=False).returncode == 0
+
+
+def test_the_roles_readme_names_every_variable_once_in_its_tables(role: Path, options: Options) -> None:
+    rows = re.findall(r"^\| `(flask_blog_\w+)` \|", (role / "README.md").read_text(), re.MULTILINE)
     assert sorted(rows) == sorted(options)
 
 
-def test_the_readme_and_the_example_inventory_name_no_variable_that_is_not_there(root: Path, options: Options) -> None:
-    paths = [root / "README.md", *root.glob("docs/*.md"), *root.glob("inventories/*/group_vars/*/*")]
+def test_the_variables_stand_in_one_readme_alone(root: Path) -> None:
+    for path in [root / "README.md", *root.glob("docs/*.md")]:
+        assert re.findall(r"^\| `(flask_blog_\w+)` \|", path.read_text(), re.MULTILINE) == [], path
+
+
+def test_the_readmes_and_the_example_inventory_name_no_variable_that_is_not_there(
+    root: Path, role: Path, options: Options
+) -> None:
+    paths = [root / "README.md", role / "README.md", *root.glob("docs/*.md")]
+    paths += [*root.glob("inventories/*/group_vars/*/*"), root / "CONTRIBUTING.md"]
+    paths += [*root.glob(".github/**/*.yml"), *root.glob("changelogs/fragments/*.yml")]
     for path in paths:
         named = set(re.findall(r"(?<![\w/])flask_blog_(?!hosts\b)\w+", path.read_text()))
         assert named <= {*options, "flask_blog_"}, path

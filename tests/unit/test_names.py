@@ -147,6 +147,12 @@ def test_units_and_an_account_of_ours_are_found_again(
     assert found(site) == []
 
 
+def test_units_that_an_earlier_version_wrote_are_ours(make_site: Make, units: dict[str, dict[str, str]]) -> None:
+    put(f"{names.UNITS}/blog.service", "[Unit]\nDocumentation=https://github.com/flaskblog/hosting\n")
+    units["blog.service"] = {"Id": "blog.service", "FragmentPath": f"{names.UNITS}/blog.service"}
+    assert found(make_site()) == []
+
+
 @pytest.mark.parametrize("mark", ["settings", "journal", "link"])
 def test_what_was_changed_by_hand_in_a_site_of_ours_is_corrected_and_no_reason_to_refuse_it(
     make_site: Make, units: dict[str, dict[str, str]], accounts: dict[str, SimpleNamespace], mark: str
