@@ -46,7 +46,7 @@ def step_of(kind: str) -> str:
     lines = []
     while frame is not None:
         folder, _, file = frame.f_code.co_filename.rpartition("/")
-        if folder == f"{TOOL}/blogctl":
+        if f"{folder}/".startswith(f"{TOOL}/blogctl/"):
             lines.append(f"{file.removesuffix('.py')}.{frame.f_code.co_name}:{frame.f_lineno}")
         frame = frame.f_back
     return f"{kind} < {' < '.join(lines)}"
