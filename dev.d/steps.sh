@@ -1,9 +1,12 @@
 # shellcheck shell=bash
 # The checks: ./dev test and ./dev lint. A step is a linter, a pytest suite, a scenario of molecule, or "newest".
 
-# About how many seconds a step takes: the longest ones start first. A step that is not listed counts as 100.
+# About how many seconds a step takes on two cores: the longest ones start first. Others count as 100.
 declare -rA DURATION=(
-    [interrupted_release]=400 [hostile_app]=400 [other_blogs]=300
+    [interrupted_release]=400 [hostile_app]=400 [other_blogs]=300 [sources]=250 [bad_release]=250 [hostile_build]=200
+    [release_under_load]=200 [drift]=200 [newest]=200 [limits]=180 [two_at_once]=180 [unit]=150 [rollback]=150
+    [two_blogs]=150 [lint-types]=50 [lint-ansible]=60 [templates]=30 [contract]=20 [example]=20
+    [rejects_bad_input]=40 [lint-python]=5 [lint-yaml]=10 [lint-shell]=10
 )
 
 # The tests of one machine mostly wait, for it and for Ansible, so several of them share a core.

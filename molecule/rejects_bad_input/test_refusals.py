@@ -67,7 +67,8 @@ def host_variables(case: dict[str, Any], sources: Path) -> dict[str, Any]:
     """Return a good site's variables, with what is wrong in their place."""
     keys = {name: json.dumps((sources / name).read_text())[1:-1] for name in ("locked_key", "open_key")}
     text = json.dumps(case.get("set", {}))
-    for name, value in {"here": str(HERE), "sources": str(sources), "zeros": "0" * 64, **keys}.items():
+    texts = {"here": str(HERE), "sources": str(sources), "zeros": "0" * 64, "machines": machine(""), **keys}
+    for name, value in texts.items():
         text = text.replace(f"{{{name}}}", value)
     unset = case.get("unset", [])
     return {name: value for name, value in {**GOOD, **json.loads(text)}.items() if name not in unset}

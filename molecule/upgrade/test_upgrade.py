@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +12,9 @@ import pytest
 from ledger import NAME, Book, copy_of_the_blog, served, visitors
 from machines import machine
 
-#: What the role, blogctl and systemd can have left on a host. Packages are the same on both.
+#: Where the role, blogctl and systemd write. The packages are the same on both hosts.
 ROOTS = ("/etc", "/opt", "/run", "/usr/local", "/var/backups", "/var/cache", "/var/lib", "/var/log/nginx", "/var/www")
-#: What differs between two hosts of one version: identities, logs of SQLite, states that systemd and apt keep.
+#: Paths that differ between two hosts of one version: identities, and the state of systemd, apt and Docker.
 PASSING = (
     *("/etc/hostname", "/etc/hosts", "/etc/machine-id", "/etc/resolv.conf", "/etc/.updated", "/var/.updated"),
     *("/run/docker", "/run/log", "/run/lock", "/run/mount", "/run/systemd", "/run/udev", "/run/user"),
@@ -27,6 +28,9 @@ LIST = """
 import grp, hashlib, os, pwd, re, stat
 roots, passing, same = args
 found = {}
+def plain(text):
+    # The directory of the static files of several releases is named after the clock.
+    return re.sub("merged-[0-9]+", "merged", text)
 for root in roots:
     for folder, directories, names in os.walk(root):
         directories[:] = [
@@ -43,7 +47,7 @@ for root in roots:
             content = os.readlink(path) if stat.S_ISLNK(status.st_mode) else ""
             if stat.S_ISREG(status.st_mode) and path.startswith(tuple(same)) and not path.endswith(".pyc"):
                 content = hashlib.sha256(open(path, "rb").read()).hexdigest()
-            found[path] = f"{stat.filemode(status.st_mode)} {owner}:{group} {content}"
+            found[plain(path)] = f"{stat.filemode(status.st_mode)} {owner}:{group} {plain(content)}"
 print(json.dumps(found))
 """
 
@@ -105,8 +109,9 @@ def test_nothing_of_the_old_layout_remains(operator: Any, new: Any) -> None:
 
 
 def test_the_release_of_the_previous_version_can_be_gone_back_to(host: Any, visit: Callable[..., Any]) -> None:
-    taken_over = served(visit)
+    releases = json.loads(host.check_output("blogctl releases --json"))["releases"]
+    (previous,) = [release["id"] for release in releases if release["state"] == "previous"]
     host.check_output("blogctl rollback")
-    assert served(visit) != taken_over
-    assert visit(NAME).ask("/static/next.css").status == 404
+    assert served(visit) == previous
+    assert visit(NAME).ask("/static/book.css").status == 200
     assert visit(NAME).ask("/").status == 200
