@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Take away what the other commands made. Docker itself, and Debian's packages, stay.
+# Remove what the other commands of this checkout made. Docker itself, and Debian's packages, stay.
 
 clean() {
     say "Clean"
@@ -11,7 +11,7 @@ clean() {
         say "  removed $path"
     done
     find . -name __pycache__ -type d -not -path './collections/*' -prune -exec rm -rf {} +
-    next "./dev demo or ./dev test makes everything anew."
+    next "./dev demo or ./dev test makes everything again."
 }
 
 clean_docker() {
@@ -25,7 +25,7 @@ clean_docker() {
         docker rm --force --volumes "${machines[@]}" >/dev/null
         say "  removed the containers ${machines[*]}"
     fi
-    # The images are shared by all checkouts on this computer; what another one's container uses stays.
+    # All checkouts on this computer share the images; one that another checkout's container uses stays.
     mapfile -t images < <(docker images --filter 'reference=flaskblog/*' --format '{{ .Repository }}:{{ .Tag }}')
     local image
     for image in "${images[@]}"; do

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # The demo: a bare Debian 12 container, the example blog deployed on it by the playbook that serves real servers.
 
-readonly DEMO=flask-blog-demo DEMO_FILES=$STATE/demo
+readonly DEMO=$FLASKBLOG_MACHINES-demo DEMO_FILES=$STATE/demo
 
 demo() {
     local address
@@ -27,7 +27,7 @@ TEXT
       ./dev clean removes the demo."
 }
 
-make_demo_password() { # once; a rerun must not lock anybody out
+make_demo_password() { # once: a rerun keeps it
     local file=$DEMO_FILES/admin-password
     [[ ! -s $file ]] || return 0
     mkdir -p "$DEMO_FILES"
@@ -35,9 +35,10 @@ make_demo_password() { # once; a rerun must not lock anybody out
     mv "$file.part" "$file"
 }
 
-# The machine keeps its port for as long as it lives: it stands in the links that the blog has given out.
+# The machine keeps its port while it exists, because the blog's links contain it.
 start_demo_machine() {
     local state
+    echo "$DEMO" >"$DEMO_FILES/machine" # for inventories/demo
     state=$(docker inspect --format '{{ .State.Status }}' "$DEMO" 2>/dev/null || true)
     if [[ -s $DEMO_FILES/port && $state =~ ^(running|exited)$ ]]; then
         [[ $state == running ]] || step demo-machine "Start the machine $DEMO again" docker start "$DEMO"
@@ -58,7 +59,7 @@ free_port() { # FIRST: print it, or the next one that nobody listens on
 deploy_demo() {
     say "  ... Deploy the blog (ansible-playbook -i inventories/demo playbooks/site.yml)"
     PATH=$ROOT/.venv/bin:$PATH ansible-playbook -i inventories/demo playbooks/site.yml ||
-        die "The deployment failed; Ansible's last message above says why. Mend it and run ./dev demo again."
+        die "The deployment failed; Ansible's last message above says why. Correct it and run ./dev demo again."
 }
 
 wait_for_page() { # URL

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Docker: the engine, installed and started where it is not, and the images of the test machines.
+# Docker: install and start the engine if necessary, and the tools for the images of the test machines.
 
 docker_answers() { docker info >/dev/null 2>&1; }
 
@@ -16,7 +16,7 @@ start_engine() {
         as_root systemctl start docker
     else
         # No systemd here (a container, a CI machine): the engine runs in the background until the machine ends.
-        # shellcheck disable=SC2024 # the log is to belong to whoever runs this
+        # shellcheck disable=SC2024 # the log belongs to the user who runs this
         PATH=$PATH:/usr/sbin:/sbin as_root setsid nohup dockerd >>"$STATE/dockerd.log" 2>&1 </dev/null &
     fi
     local _
@@ -29,9 +29,9 @@ start_engine() {
     return 1
 }
 
-# A user gets in through the group "docker"; the membership holds for new sessions only, so this command starts anew.
+# Members of the group "docker" may use the engine. Membership applies to new sessions, so this command starts again.
 join_docker_group() {
-    say "  ... $USER joins the group docker; this command goes on as its member"
+    say "  ... $USER joins the group docker; this command continues as its member"
     as_root usermod --append --groups docker "$USER"
     FLASKBLOG_DEV_REJOINED=1 exec sg docker -c "$(printf '%q ' "${COMMAND[@]}")"
 }

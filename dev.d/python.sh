@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# The Python tools: .venv, and .venv-newest with the newest Ansible where a newer Python is at hand.
+# The Python tools: .venv, and .venv-newest with the newest Ansible if there is a Python for it.
 
 # What ansible-core 2.19 (requirements/dev.txt) and 2.21 (requirements/newest.txt) run on.
 readonly PYTHONS=(3.11 3.13) PYTHONS_NEWEST=(3.12 3.14)
@@ -7,7 +7,7 @@ readonly PYTHONS=(3.11 3.13) PYTHONS_NEWEST=(3.12 3.14)
 find_python() { # LOWEST HIGHEST [oldest]: print the newest (or oldest) usable Python in this range; fail without one
     local candidate version best='' best_version=0
     for candidate in python3 python3.{11..14} "$HOME"/.pyenv/versions/*/bin/python3; do
-        # A Python that cannot make environments is of no use (Debian ships that part as python3-venv).
+        # A Python that cannot make environments is useless (Debian ships that part as python3-venv).
         version=$("$candidate" -c 'import ensurepip, sys; print(*sys.version_info[:2], sep=".")' 2>/dev/null) || continue
         version=${version/./}
         ((version >= ${1/./} && version <= ${2/./})) || continue
@@ -33,8 +33,8 @@ requirement_files() {
     [[ ! -e examples/blog/requirements.txt ]] || echo examples/blog/requirements.txt
 }
 
-# Make an environment, unless the one that is there was made from the same files by the same Python in the same place.
-# The mark is written last: what was interrupted has none, and is made anew.
+# Make an environment, unless it exists and was made from the same files by the same Python in the same place. The mark
+# is written last, so an interrupted environment has none and is made again.
 make_venv() { # FOLDER PYTHON REQUIREMENTS...
     local folder=$1 python=$2 file made_from options=()
     shift 2
@@ -54,7 +54,7 @@ make_venv() { # FOLDER PYTHON REQUIREMENTS...
 setup_venv() {
     local files
     mapfile -t files < <(requirement_files)
-    # The oldest one, as .venv-newest has the newest: between them they show both ends of what a controller may be.
+    # The oldest, as .venv-newest has the newest: the two are both ends of what a controller may use.
     make_venv .venv "$(find_python "${PYTHONS[@]}" oldest)" "${files[@]}"
 }
 

@@ -1,15 +1,15 @@
 # shellcheck shell=bash
-# What the commands need before they start. Each part is quick when nothing is to be done.
+# What the commands need before they start. Each part is quick if there is nothing to do.
 
 title+=(
     ["venv"]="Python environment .venv"
     ["venv-newest"]="Python environment .venv-newest"
-    ["images"]="Images of bare Debian 12 and 13 machines"
+    ["images"]="Images of Debian 12 and 13 machines"
 )
 
 setup() {
     say "Setup"
-    # What may ask apt comes first, one after the other; the rest side by side.
+    # Steps that may use apt come first, one after the other; the rest runs at the same time.
     ensure_python
     ensure_docker
     ensure_image_tools
@@ -33,7 +33,7 @@ setup_part() { # NAME
     esac
 }
 
-make_ssh_key() { # the key that opens the test machines that are reached over SSH, and nothing else
+make_ssh_key() { # for the test machines that are reached over SSH, and nothing else
     local key=$STATE/ssh/id_ed25519
     [[ ! -e $key.pub ]] || return 0
     if ! command -v ssh-keygen >/dev/null; then

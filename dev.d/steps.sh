@@ -1,6 +1,17 @@
 # shellcheck shell=bash
 # The checks: ./dev test and ./dev lint. A step is a linter, a pytest suite, a scenario of molecule, or "newest".
 
+# About how many seconds a step takes on two cores: the longest ones start first. Others count as 100.
+declare -rA DURATION=(
+    [interrupted_release]=400 [hostile_app]=400 [other_blogs]=300 [sources]=250 [bad_release]=250 [hostile_build]=200
+    [release_under_load]=200 [drift]=200 [newest]=200 [limits]=180 [two_at_once]=180 [unit]=150 [rollback]=150
+    [two_blogs]=150 [lint-types]=50 [lint-ansible]=60 [templates]=30 [contract]=20 [example]=20
+    [rejects_bad_input]=40 [lint-python]=5 [lint-yaml]=10 [lint-shell]=10
+)
+
+# The tests of one machine mostly wait, for it and for Ansible, so several of them share a core.
+readonly UNITS_PER_CORE=3
+
 readonly LINTERS=(lint-ansible lint-yaml lint-python lint-types lint-shell lint-collection lint-repository)
 declare -rA SUITES=([unit]=tests/unit [contract]=tests/contract [templates]=tests/templates [example]=examples/blog/tests)
 
@@ -13,12 +24,11 @@ scenarios() {
 
 is_scenario() { [[ -e molecule/$1/molecule.yml ]]; }
 
-# In the order in which they are begun: the first scenario, the quick ones beside it, then the other scenarios.
-all_steps() {
-    ! is_scenario default || echo default
-    printf '%s\n' unit contract templates example "${LINTERS[@]}"
-    scenarios | grep -vx default || true
-    echo newest
+all_steps() { # in the order in which they start: the longest first, so that none is left to run alone at the end
+    local name
+    for name in $(scenarios) "${!SUITES[@]}" "${LINTERS[@]}" newest; do
+        echo "${DURATION[$name]:-100} $name"
+    done | sort --key=1,1nr --key=2 | cut -d ' ' -f 2
 }
 
 chosen_steps() { # NAME...: expand "lint", refuse what does not exist
@@ -47,13 +57,29 @@ test_command() { # [--list | NAME...]
     done
 
     if [[ $needs_machines ]]; then setup; else setup_for_linters; fi
-    say "Checks (two at a time)"
+    set_weights "${steps[@]}"
+    say "Checks"
     export PATH=$ROOT/.venv/bin:$PATH NO_COLOR=1 MOLECULE_COMMAND_BORDERS=false
-    pool 2 run_check "${steps[@]}"
+    pool "${FLASKBLOG_TEST_CAPACITY:-$((UNITS_PER_CORE * $(nproc)))}" run_check "${steps[@]}"
     verdict=$(count "${steps[@]}")
     summary "${steps[@]}"
     say "$verdict"
     [[ $verdict == *", 0 failed" ]]
+}
+
+set_weights() { # NAME...: one unit for each machine whose tests run at the same time; a core for what has no machine
+    local name units
+    for name in "$@"; do
+        units=$UNITS_PER_CORE
+        ! is_scenario "$name" || units=$(machines_of "$name")
+        weight+=(["$name"]=$units)
+    done
+}
+
+machines_of() { # SCENARIO: how many of its machines are tested; .config/molecule/config.yml has two for each scenario
+    local listed
+    listed=$(grep --count 'groups: \[flask_blogs\]' "molecule/$1/molecule.yml" || true)
+    echo "$((listed == 1 ? 1 : 2))"
 }
 
 run_check() { # NAME
@@ -70,7 +96,8 @@ run_check() { # NAME
             if [[ -n ${SUITES[$1]:-} ]]; then
                 run_suite "${SUITES[$1]}" .venv
             else
-                molecule test --scenario-name "$1"
+                # Molecule's own choice is the same for all checkouts whose folders have the same name.
+                MOLECULE_EPHEMERAL_DIRECTORY=$STATE/molecule/$1 molecule test --scenario-name "$1"
             fi
             ;;
     esac
@@ -105,17 +132,17 @@ check_types() {
     (cd benchmarks && MYPYPATH=../molecule mypy --package bench)
 }
 
-shell_files() { # all whose first line says that a shell runs them; the parts of ./dev are checked with it
+shell_files() { # all files with a shell's first line; shellcheck follows ./dev to its parts
     find . .ci -type f -not -path './.*' -not -path './collections/*' -size -100k -print0 |
         xargs -0 awk 'FNR == 1 && /^#!.*[\/ ](ba)?sh$/ { print FILENAME } { nextfile }'
 }
 
-# Unit tests and a deployment with the newest Ansible: the second deployment must change nothing. The lines it prints
-# are molecule's, so that they are counted the same way.
+# Unit tests and a deployment with the newest Ansible: the second deployment must change nothing. It prints molecule's
+# lines, so that they are counted the same way.
 check_newest() {
-    local machine=flask-blog-newest phase
+    local machine=$FLASKBLOG_MACHINES-newest phase
     if [[ ! -e .venv-newest/made-from ]]; then
-        echo "no Python is here that the newest Ansible runs on"
+        echo "there is no Python that the newest Ansible runs on"
         return 77
     fi
     [[ ! -d tests/unit ]] || run_suite tests/unit .venv-newest
@@ -124,14 +151,14 @@ check_newest() {
     containers/run "$machine" flaskblog/debian:13
     for phase in converge idempotence; do
         ansible-playbook -i tests/newest/inventory.yml playbooks/site.yml | tee "$STATE/newest-$phase.out"
-        [[ $phase == converge ]] || grep -qE "^$machine .* changed=0 " "$STATE/newest-$phase.out"
+        [[ $phase == converge ]] || grep -qE "^newest .* changed=0 " "$STATE/newest-$phase.out"
         echo "newest > $phase: Executed: Successful"
     done
     docker rm --force --volumes "$machine" >/dev/null
 }
 
-# Sum up: pytest's own totals, one for each phase of a scenario that no pytest counts, and one for a step that has
-# neither. A step that failed without saying how often counts as one failure.
+# Add up: pytest's own totals, one for each phase of a scenario that pytest does not count, and one for a step that has
+# neither. A step that failed without a count is one failure.
 count() { # NAME...: print "N passed, M failed"
     local name passed failed all_passed=0 all_failed=0
     for name in "$@"; do
@@ -164,7 +191,7 @@ count_in_log() { # prints "PASSED FAILED"
     '
 }
 
-summary() { # NAME...: what happened, and what to do next
+summary() { # NAME...: the results, and what to do next
     local name bad=() skipped=()
     for name in "$@"; do
         case ${result[$name]} in
@@ -176,7 +203,7 @@ summary() { # NAME...: what happened, and what to do next
     ((${#skipped[@]} == 0)) || say "Skipped: ${skipped[*]}"
     if ((${#bad[@]})); then
         say "Failed: ${bad[*]}. The logs are in .dev/logs."
-        next "mend them, then ./dev test ${bad[*]}"
+        next "correct them, then ./dev test ${bad[*]}"
     else
         next "all is well: ./dev demo shows it."
     fi

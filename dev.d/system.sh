@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# This computer: becoming root, and installing Debian's packages where it is a Debian.
+# This computer: becoming root, and installing Debian's packages if it is a Debian.
 
 as_root() {
     if ((EUID == 0)); then "$@"; else sudo "$@"; fi
@@ -14,7 +14,7 @@ apt_install() { # PACKAGE...
         echo "Installing $* needs root: run this as root, or install sudo."
         return 1
     fi
-    # A foreign source that does not answer must not stop us; if Debian's own did not, the installation says so.
+    # A third party's source that does not answer is no reason to stop; if Debian's own fails, the installation reports it.
     as_root apt-get update || true
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "$@"
 }

@@ -1,7 +1,7 @@
-"""What the tests of all scenarios have in common.
+"""Fixtures of all scenarios.
 
-A test asks the machine what anybody else would see of it: a `Visitor` speaks HTTP to its address, and an `Operator`
-runs playbooks against it and commands on it.
+Tests look at a machine from outside: a `Visitor` speaks HTTP to its address, an `Operator` runs playbooks against it
+and commands on it.
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ from typing import Any
 
 import pytest
 import yaml
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
-# What the machine says when a test on it fails.
+# Shown with the report of a failed test: titles, and the commands on its machine whose output follows.
 EVIDENCE = {
     "the last lines of the blog's journal": "journalctl --unit 'flask-blog*' --lines 40 --no-pager",
     "the errors in it": "journalctl --unit 'flask-blog*' --grep '[A-Z][a-z]+Error|Exception' --lines 40 --no-pager",
@@ -35,7 +37,8 @@ CSRF_FIELD = re.compile(r'name="csrf_token"[^>]* value="([^"]+)"')
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Reach all machines by `docker exec`, those too that Ansible reaches over SSH: one way, and a fast one."""
+    """Reach all machines by `docker exec`, which is fast, also those that Ansible reaches over SSH."""
+    config.addinivalue_line("markers", "machine(number): run on the machine with this version of Debian alone")
     inventory_file = os.environ.get("MOLECULE_INVENTORY_FILE")
     if inventory_file and not config.option.hosts:
         inventory = yaml.safe_load(Path(inventory_file).read_text())
@@ -44,9 +47,32 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.hosts = ",".join(f"docker://{name}" for name in machines)
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests that the other machine takes."""
+    others = [
+        item for item in items for mark in item.iter_markers("machine") if f"debian{mark.args[0]}" not in item.name
+    ]
+    items[:] = [item for item in items if item not in others]
+    config.hook.pytest_deselected(items=others)
+
+
+class ByMachine(LoadScopeScheduling):
+    """Give each process all tests of one machine, in their order, so that two machines are tested at the same time."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        """Return the machine of a test. Tests without one share a process."""
+        machines: list[str] = self.config.option.hosts.split(",")
+        return next((machine for machine in machines if f"[{machine}" in nodeid), "")
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """Replace the scheduler of pytest-xdist."""
+    return ByMachine(config, log)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Add the machine's own words to the report of a failed test."""
+    """Add the output of EVIDENCE to the report of a failed test."""
     report = yield
     host = getattr(item, "funcargs", {}).get("host")
     if report.failed and host is not None:
@@ -61,7 +87,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 @dataclass(frozen=True)
 class Answer:
-    """What a visitor got; a redirect is an answer, and is not followed."""
+    """The response to a request. Redirects are not followed."""
 
     status: int
     headers: http.client.HTTPMessage
@@ -79,7 +105,7 @@ class Answer:
 
 @dataclass
 class Visitor:
-    """Somebody at the other end of the network, with cookies, who knows names that no DNS knows."""
+    """A client of a site, with cookies; it sends any host name to the machine's address, without DNS."""
 
     address: str
     host: str | None
@@ -96,8 +122,8 @@ class Visitor:
     ) -> Answer:
         """Send one request, its path exactly as given.
 
-        :raises OSError: where nobody listens.
-        :raises http.client.RemoteDisconnected: where the connection is closed without an answer.
+        :raises OSError: if nobody listens.
+        :raises http.client.RemoteDisconnected: if the connection is closed without an answer.
         """
         connection = http.client.HTTPConnection(self.address, self.port, timeout=timeout)
         try:
@@ -124,7 +150,7 @@ class Visitor:
     def submit(
         self, path: str, fields: Mapping[str, str], files: Mapping[str, tuple[str, bytes]] | None = None
     ) -> Answer:
-        """Fill in the form that a page shows, and send it with the token that came with it."""
+        """Send a page's form with its CSRF token."""
         token = CSRF_FIELD.search(self.ask(path).text)
         assert token, f"{path} shows no form"
         fields = {**fields, "csrf_token": token[1]}
@@ -142,7 +168,7 @@ class Visitor:
         return self.ask(path, {"Content-Type": kind}, method="POST", body=body)
 
     def can_connect(self, port: int) -> bool:
-        """Say whether somebody listens on a port of this machine, seen from outside it."""
+        """Return whether a port of this machine accepts connections from outside."""
         with socket.socket() as client:
             client.settimeout(5)
             return client.connect_ex((self.address, port)) == 0
@@ -160,14 +186,17 @@ class Run:
 
     @property
     def changed(self) -> int:
-        """How many tasks changed something, or would; it also fails where a task failed."""
+        """The number of tasks that changed something, or would.
+
+        :raises AssertionError: if a task failed.
+        """
         assert self.returncode == 0, self.output
         return sum(int(number) for number in re.findall(r"\bchanged=(\d+)", self.output))
 
 
 @dataclass(frozen=True)
 class Operator:
-    """Somebody with root on one machine and Ansible beside it."""
+    """Root on one machine, with Ansible on the controller."""
 
     machine: str
     folder: Path
@@ -176,7 +205,7 @@ class Operator:
         """Run a playbook of the scenario against this machine alone."""
         command = ["ansible-playbook", "--inventory", os.environ["MOLECULE_EPHEMERAL_DIRECTORY"] + "/inventory"]
         command += ["--limit", f"{self.machine},localhost", *arguments, str(self.folder / playbook)]
-        # Molecule asks for colours, which would stand between the words that tests look for.
+        # Molecule asks for colours; their codes would be inside the text that tests look for.
         plain = {**os.environ, "ANSIBLE_FORCE_COLOR": "false", "ANSIBLE_NOCOLOR": "true"}
         result = subprocess.run(command, env=plain, capture_output=True, text=True, check=False)
         return Run(result.stdout + result.stderr, result.returncode)
@@ -184,7 +213,7 @@ class Operator:
     def python(self, code: str, *arguments: object, user: str = "root") -> Any:
         """Run Python on the machine as some account; `code` finds its arguments in `args` and prints JSON.
 
-        :raises AssertionError: with the traceback, where it fails.
+        :raises AssertionError: with the traceback, if it fails.
         """
         program = f"import json, sys\nargs = json.loads(sys.argv[1])\n{code}"
         command = ["docker", "exec", self.machine, "runuser", "-u", user, "--", "python3", "-c", program]
@@ -193,7 +222,7 @@ class Operator:
         return json.loads(result.stdout or "null")
 
     def address(self) -> str:
-        """The machine's address, which a reboot may change."""
+        """Return the machine's address, which a reboot may change."""
         template = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
         command = ["docker", "inspect", "--format", template, self.machine]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
@@ -205,7 +234,7 @@ class Operator:
 
 @pytest.fixture(scope="module")
 def operator(host: Any, request: pytest.FixtureRequest) -> Operator:
-    """An operator of the machine that is tested."""
+    """The operator of the machine that is tested."""
     return Operator(host.backend.name, request.path.parent)
 
 

@@ -1,4 +1,4 @@
-"""The hostile app of tests/blogs: code that runs in its process, and what root does for it meanwhile."""
+"""The hostile app of tests/blogs: code that runs in its process, and root's commands for its site."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MARK = "/root/executed"
 PAYLOAD = f"\nimport os\nif os.geteuid() == 0:\n    open({MARK!r}, 'w').close()\n"
 #: Seconds after which one of root's commands counts as hanging.
 BOUND = 90
-#: KiB of address space that root's programs get, if their memory is to be limited.
+#: KiB of address space for root's programs, if it is limited.
 MEMORY = 1_000_000
 
 #: For a release command: a change of the data; on the live data alone, an end that is none.
@@ -55,7 +55,7 @@ for root in args:
             found[path] = [s.st_uid, s.st_gid, s.st_mode, content]
 print(json.dumps(found))
 """
-#: Where nothing that the app does may change anything.
+#: Nothing that the app does may change anything below these.
 OUTSIDE = ("/etc", "/usr/local", "/opt/neighbour", NEIGHBOUR)
 
 
@@ -65,13 +65,13 @@ def copy_of_the_app(folder: Path) -> Path:
 
 
 def record(operator: Any, *roots: str) -> dict[str, Any]:
-    """Return what lies below some directories of the machine, by path."""
+    """Return the files below some directories of the machine, by path."""
     return dict(operator.python(RECORD, *(roots or OUTSIDE)))
 
 
 @dataclass(frozen=True)
 class Done:
-    """A command of root's that came to its end."""
+    """A finished command of root's."""
 
     status: int
     stdout: str
@@ -85,7 +85,7 @@ class Done:
 
 @dataclass(frozen=True)
 class Hostile:
-    """The app, as its attacker and as root see it."""
+    """The app, for its attacker and for root."""
 
     host: Any
     visit: Callable[..., Any]

@@ -1,4 +1,4 @@
-"""The ledger of tests/blogs: a copy to change, what is in its book, and what visitors were promised is in it."""
+"""The ledger of tests/blogs: a copy to change, the content of its database, and clients that write to it."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def copy_of_the_blog(folder: Path) -> Path:
 
 @dataclass(frozen=True)
 class Book:
-    """What the database holds: the definitions in its schema by name, and the texts of its entries by their ids."""
+    """The content of the database: the definitions in its schema by name, and the texts of its entries by their ids."""
 
     schema: dict[str, str]
     entries: dict[int, str]
 
     @classmethod
     def read(cls, operator: Any) -> Book:
-        """Read all of it on the machine, as the app's account."""
+        """Read it on the machine, as the app's account."""
         found = operator.python(
             "import sqlite3\n"
             "c = sqlite3.connect('/var/lib/flask-blog/database.db', timeout=30)\n"
@@ -40,15 +40,15 @@ class Book:
         return cls(dict(schema), dict(entries))
 
     def holds_all_that_was_acknowledged(self, load: Load) -> bool:
-        """Say whether each entry that visitors were told is written stands there, word for word."""
+        """Return whether each acknowledged entry is there, with the text that was sent."""
         return load.written.items() <= self.entries.items()
 
 
 def served(visit: Callable[..., Any]) -> str:
-    """Return the release that visitors get."""
+    """Return the release that answers."""
     return str(visit(NAME).ask("/healthz").json()["release"])
 
 
 def visitors(operator: Any) -> Load:
-    """Return visitors of the blog, few enough to leave a small machine room for a release beside them."""
+    """Return clients of the blog, few enough that a small machine can release at the same time."""
     return Load(operator.address(), NAME, LIGHT, SLOW[1:], pause=0.02)

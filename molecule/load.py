@@ -1,4 +1,4 @@
-"""Visitors who never stop asking, and note for each answer its release, its time, and what was acknowledged."""
+"""Clients that send requests all the time, and record the release, time and acknowledged row of each response."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from types import TracebackType
 
 @dataclass
 class Tally:
-    """What one client saw."""
+    """The results of one client."""
 
     total: int = 0
     failures: list[str] = field(default_factory=list)
@@ -22,35 +22,35 @@ class Tally:
     releases: Counter[str] = field(default_factory=Counter)
     #: when the last request that a release answered began
     last: dict[str, float] = field(default_factory=dict)
-    #: what the site said it had written: texts by their ids; no two are the same
+    #: texts that the site acknowledged, by their ids; no two are the same
     written: dict[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Client:
-    """One visitor: GET or POST, over a connection that is kept or over a new one each time."""
+    """GET or POST, over one kept connection or a new one for each request."""
 
     method: str
     path: str
     keeps_connection: bool
 
 
-#: Seconds that a visitor takes to think. Without any, ten threads would keep a small computer busy by themselves, and
-#: what they measured would be each other.
+#: Seconds between two requests of a client. Without a pause, ten threads would take all of a small computer's time and
+#: measure each other.
 PAUSE = 0.004
 
-#: Eight quick ones of all kinds, and two that ask for a page that takes its time.
+#: Eight quick clients of all kinds, and two that request a slow page.
 FAST = tuple(
     Client("POST" if index % 4 == 0 else "GET", "/entries" if index % 4 == 0 else "/", index % 8 >= 4)
     for index in range(8)
 )
 SLOW = (Client("GET", "/slow", True), Client("GET", "/slow", False))
-#: One of each kind, for a machine that builds and rehearses beside them.
+#: One of each kind, for a machine that builds and rehearses at the same time.
 LIGHT = (FAST[0], FAST[1], FAST[4], FAST[5])
 
 
 class Load:
-    """Clients that ask from C(with) to its end: with Load(address, host) as load: ..."""
+    """Clients that send requests inside a C(with) block: with Load(address, host) as load: ..."""
 
     def __init__(
         self,
@@ -117,27 +117,27 @@ class Load:
 
     @property
     def total(self) -> int:
-        """How many requests were sent."""
+        """The number of requests that were sent."""
         return sum(tally.total for tally in [*self._fast, *self._slow])
 
     @property
     def failures(self) -> list[str]:
-        """What went wrong, in words."""
+        """Return a message for each failed request."""
         return [failure for tally in [*self._fast, *self._slow] for failure in tally.failures]
 
     @property
     def acknowledged(self) -> list[int]:
-        """The ids of the rows that the site said it had written."""
+        """The ids of the rows that the site acknowledged."""
         return sorted(self.written)
 
     @property
     def written(self) -> dict[int, str]:
-        """What the site said it had written: texts by their ids."""
+        """The texts that the site acknowledged, by their ids."""
         return {number: text for tally in self._fast for number, text in tally.written.items()}
 
     @property
     def releases(self) -> Counter[str]:
-        """How many answers came from which release."""
+        """The number of responses by release."""
         return sum((tally.releases for tally in [*self._fast, *self._slow]), Counter())
 
     def last_answered_by(self, release: str) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import os
 import shutil
 import subprocess
 import tempfile
@@ -106,7 +107,7 @@ def remove(name: str) -> None:
 @contextlib.contextmanager
 def machine(purpose: str) -> Iterator[Machine]:
     """Start a machine, wait until SSH answers, and remove it in the end, whatever happens."""
-    name = f"flask-blog-bench-{purpose}"
+    name = f"{os.environ.get('FLASKBLOG_MACHINES', 'flaskblog')}-bench-{purpose}"
     remove(name)
     try:
         run(ROOT / "containers" / "run", name, IMAGE)

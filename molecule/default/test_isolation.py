@@ -1,4 +1,4 @@
-"""Who may read and write what, tried out as the one who would."""
+"""Which account may read and write which file, tried as that account."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_the_app_cannot_write_its_code_or_its_settings(host: Any) -> None:
 
 
 def test_the_process_itself_cannot_write_beside_its_data(host: Any) -> None:
-    """What the sandbox adds to the modes: it holds even where somebody has opened a folder to all."""
+    """The sandbox protects a folder even if its mode lets everybody write."""
     pid = host.check_output("systemctl show --property MainPID --value flask-blog.service")
     host.check_output("install -d -m 777 /opt/open")
     inside = f"nsenter --target {pid} --mount -- runuser -u flask-blog -- touch "

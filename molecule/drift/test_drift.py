@@ -1,6 +1,6 @@
-"""Whatever a hand changed in what we manage is found, shown and put right.
+"""Manual changes of anything that the role manages are found, shown and corrected.
 
-The role itself says what it manages. All of it is changed at once, one kind of change after the other.
+The role itself lists what it manages. All of it is changed at once, one kind of change after the other.
 """
 
 from __future__ import annotations

@@ -18,20 +18,6 @@ UPLOADS = 60
 KEPT = "/root/folders"
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Name the mark of a test that one machine takes: most of what is tried does not depend on Debian's version."""
-    config.addinivalue_line("markers", "machine(number): run on the machine with this version of Debian alone")
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what the other machine takes."""
-    others = [
-        item for item in items for mark in item.iter_markers("machine") if f"debian{mark.args[0]}" not in item.name
-    ]
-    items[:] = [item for item in items if item not in others]
-    config.hook.pytest_deselected(items=others)
-
-
 @pytest.fixture(scope="module")
 def neighbour(host: Any, visit: Callable[..., Any]) -> str:
     """The data folder of another blog, with a database and uploads."""

@@ -21,7 +21,6 @@ sys.path.insert(0, str(HERE))
 
 from sources import BLOGS, PICTURE, pack_tar  # noqa: E402  (the line above says where it lies)
 
-SOURCES = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"], "blogs")
 #: A file of each blog's own static folder.
 STYLES = {
     "flaskr": "style.css",
@@ -35,9 +34,15 @@ TITLE = "Written on the server"
 
 
 @pytest.fixture
+def sources(operator: Any) -> Path:
+    """The machine's copies of the blogs."""
+    return Path(os.environ["OTHER_BLOGS"], operator.machine[-2:])
+
+
+@pytest.fixture
 def deploy(operator: Any) -> Callable[..., Any]:
-    """Deploy one blog of the machine, with other variables where a test gives them: deploy(blog, name=value)."""
-    release = operator.machine.removeprefix("other_blogs-debian")
+    """Deploy one blog of the machine, with other variables if a test gives them: deploy(blog, name=value)."""
+    release = operator.machine[-2:]
 
     def run(blog: str, **variables: object) -> Any:
         extra = [f"--extra-vars={json.dumps({f'flask_blog_{name}': value})}" for name, value in variables.items()]
@@ -90,9 +95,9 @@ def test_posts_that_only_the_laptops_log_held_and_its_pictures_came_along(
 
 
 def test_the_laptops_data_is_never_brought_again(
-    host: Any, deploy: Callable[..., Any], visit: Callable[..., Any], home: Callable[[str], str]
+    host: Any, sources: Path, deploy: Callable[..., Any], visit: Callable[..., Any], home: Callable[[str], str]
 ) -> None:
-    picture = SOURCES / "laptop" / "static" / "uploads" / "cat.png"
+    picture = sources / "laptop" / "static" / "uploads" / "cat.png"
     try:
         picture.write_bytes(b"another cat")
         (picture.parent / "new.png").write_bytes(b"new")
@@ -115,9 +120,9 @@ PAGES = {
 
 @pytest.mark.parametrize("blog", PAGES)
 def test_a_new_release_serves_new_code_and_the_same_data(
-    tmp_path: Path, deploy: Callable[..., Any], home: Callable[[str], str], blog: str
+    tmp_path: Path, sources: Path, deploy: Callable[..., Any], home: Callable[[str], str], blog: str
 ) -> None:
-    shutil.copytree(SOURCES / blog, tmp_path / blog)
+    shutil.copytree(sources / blog, tmp_path / blog)
     page = tmp_path / blog / PAGES[blog]
     page.write_text(f"{page.read_text()}\nThe second release.\n")
     if blog == "flaskr":
@@ -129,9 +134,9 @@ def test_a_new_release_serves_new_code_and_the_same_data(
 
 
 def test_requirements_that_cannot_be_installed_change_nothing_and_pip_says_why(
-    tmp_path: Path, deploy: Callable[..., Any], home: Callable[[str], str]
+    tmp_path: Path, sources: Path, deploy: Callable[..., Any], home: Callable[[str], str]
 ) -> None:
-    shutil.copytree(SOURCES / "agency", tmp_path / "agency")
+    shutil.copytree(sources / "agency", tmp_path / "agency")
     (tmp_path / "agency" / "requirements.txt").write_text("flask==999.0\n")
     run = deploy("agency", source=str(tmp_path / "agency"))
     assert run.returncode
@@ -140,9 +145,9 @@ def test_requirements_that_cannot_be_installed_change_nothing_and_pip_says_why(
 
 
 def test_an_app_that_cannot_be_imported_is_taken_back_and_its_error_shown(
-    tmp_path: Path, deploy: Callable[..., Any], home: Callable[[str], str]
+    tmp_path: Path, sources: Path, deploy: Callable[..., Any], home: Callable[[str], str]
 ) -> None:
-    shutil.copytree(SOURCES / "handbook", tmp_path / "handbook")
+    shutil.copytree(sources / "handbook", tmp_path / "handbook")
     views = tmp_path / "handbook" / "handbook" / "views.py"
     views.write_text("from flask import no_such_thing\n")
     run = deploy("handbook", source=str(tmp_path / "handbook"), activation_timeout=20)

@@ -1,4 +1,4 @@
-"""What is wrong is refused in words, and nothing is touched.
+"""Bad input is refused with a message, and nothing is touched.
 
 All cases share one run of Ansible: each is an inventory host of its own, with the variables of a good site but for
 what is wrong.
@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import yaml
+from machines import machine
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
@@ -25,9 +26,9 @@ import bad_sources  # noqa: E402  (the line above says where it lies)
 
 ROOT = HERE.parent.parent
 CASES: list[dict[str, Any]] = yaml.safe_load((HERE / "vars" / "cases.yml").read_text(encoding="utf-8"))["cases"]
-MACHINES = [f"rejects_bad_input-{name}" for name in ("debian12", "ubuntu", "bare")]
+MACHINES = ["debian12", "ubuntu", "bare"]
 GOOD = {
-    "ansible_host": MACHINES[0],
+    "ansible_host": machine(MACHINES[0]),
     "ansible_connection": "community.docker.docker",
     "ansible_python_interpreter": "/usr/bin/python3",
     "ansible_user": "root",
@@ -55,7 +56,7 @@ class Attempt:
 
 def fingerprints() -> list[list[str]]:
     """Return a sorted list of all files for each machine."""
-    commands = [["docker", "exec", machine, *FINGERPRINT] for machine in MACHINES]
+    commands = [["docker", "exec", machine(name), *FINGERPRINT] for name in MACHINES]
     return [
         sorted(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines())
         for command in commands
@@ -66,7 +67,8 @@ def host_variables(case: dict[str, Any], sources: Path) -> dict[str, Any]:
     """Return a good site's variables, with what is wrong in their place."""
     keys = {name: json.dumps((sources / name).read_text())[1:-1] for name in ("locked_key", "open_key")}
     text = json.dumps(case.get("set", {}))
-    for name, value in {"here": str(HERE), "sources": str(sources), "zeros": "0" * 64, **keys}.items():
+    texts = {"here": str(HERE), "sources": str(sources), "zeros": "0" * 64, "machines": machine(""), **keys}
+    for name, value in texts.items():
         text = text.replace(f"{{{name}}}", value)
     unset = case.get("unset", [])
     return {name: value for name, value in {**GOOD, **json.loads(text)}.items() if name not in unset}

@@ -13,6 +13,8 @@ from ledger import NAME, Book, copy_of_the_blog, served, visitors
 
 PLAYBOOK = "../../playbooks/rollback.yml"
 
+pytestmark = pytest.mark.machine("13")
+
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:

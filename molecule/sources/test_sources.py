@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from machines import machine
 
 NOTES = Path(__file__).parents[2] / "tests" / "blogs" / "notes"
 KEYS = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"], "keys")
-CODEHOST = "sources-codehost"
+CODEHOST = machine("codehost")
 NAME = "notes.example.com"
 #: What a folder or an archive has no use for.
 NO_GIT = {"version": "", "deploy_key": "", "known_hosts": []}
@@ -93,7 +94,7 @@ def fingerprint(host: Any) -> set[str]:
 
 
 def only_on(release: str, host: Any) -> None:
-    """Leave a test to one of the machines, to save time, where the two have no part in what it shows."""
+    """Skip a test on the other machine, to save time, if Debian's version has no part in what it shows."""
     if not host.backend.name.endswith(release):
         pytest.skip(f"the machine with Debian {release} shows it")
 

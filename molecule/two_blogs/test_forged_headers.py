@@ -1,4 +1,4 @@
-"""Whatever a client claims about itself, the apps see who asked, how, and for which site."""
+"""The apps see the true client, scheme and host of a request, whatever its headers claim."""
 
 from __future__ import annotations
 

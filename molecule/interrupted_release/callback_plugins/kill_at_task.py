@@ -29,7 +29,7 @@ class CallbackModule(CallbackBase):
         self._left = int(os.environ.get("KILL_AT_TASK", "0"))
 
     def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:
-        """Kill the run, its workers included, where its time has come."""
+        """Kill the run and its workers at the chosen task."""
         self._left -= 1
         if self._left == 0:
             os.killpg(os.getpgid(0), signal.SIGKILL)
