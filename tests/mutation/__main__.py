@@ -8,13 +8,15 @@ import random
 import re
 import sys
 import warnings
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from .checkout import Copy
+from .measured import Measured, function_of, measure
 from .mutants import Mutant, python_files, sample
 from .report import Fate, Report, Scenario, Verdict, read_scenarios
-from .tests_of import Measured, measure, stages
+from .tests_of import stages
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 STATE = ROOT / ".dev" / "mutate"
@@ -68,8 +70,8 @@ def _options() -> argparse.Namespace:
 def _test(mutants: list[Mutant], options: argparse.Namespace) -> Report:
     tested_with = ROOT / ".venv" / "bin" / "python"
     copies = [Copy.of(ROOT, STATE / str(number), tested_with) for number in range(options.jobs)]
-    print("  ... Run all unit tests once and record the lines that each of them covers", flush=True)
-    measured = measure(copies[0], Path(sys.executable), SOURCES)
+    print("  ... Run the unit tests once and record the lines that each of them covers", flush=True)
+    measured = measure(copies[0], Path(sys.executable), SOURCES, STATE / "measured.json")
     for failing in measured.failing:
         print(f"  !!! {failing} fails without any change, so it is left out")
     scenarios = read_scenarios(SCENARIOS)
@@ -106,11 +108,8 @@ def judge(copy: Copy, measured: Measured, mutant: Mutant, scenarios: list[Scenar
     try:
         todo = stages(measured, mutant.file, mutant.original, mutant.line)
         for tests in filter(None, todo[:2] if covering_only else todo):
-            done = copy.run([copy.python, *_pytest(measured), *tests], measured.patience(tests))
-            if done.status is None:
-                return Verdict(mutant, Fate.TIMEOUT, " ".join(tests)[:100])
-            if done.status not in (PASSED, NO_TESTS):
-                return Verdict(mutant, Fate.CAUGHT, _who_failed(done.status, done.output))
+            if found := _run(copy, measured, tests):
+                return Verdict(mutant, *found)
     finally:
         copy.write(mutant.file, mutant.original)
     for scenario in scenarios:
@@ -119,9 +118,30 @@ def judge(copy: Copy, measured: Measured, mutant: Mutant, scenarios: list[Scenar
     return Verdict(mutant, Fate.SURVIVED)
 
 
-def _pytest(measured: Measured) -> list[str]:
-    left_out = [word for test in measured.failing for word in ("--deselect", test)]
-    return ["-m", "pytest", "-x", "-q", "--tb=no", "-rfE", "-p", "no:cacheprovider", *left_out]
+def _run(copy: Copy, measured: Measured, tests: Sequence[str]) -> tuple[Fate, str] | None:
+    """Run some tests; return how the mutant ended, or None if they all pass.
+
+    A test that fails once and passes on its own is one that a busy computer has disturbed. It judges no mutant.
+    """
+    left_out = list(measured.failing)
+    while True:
+        done = copy.run([copy.python, *_pytest(left_out), *tests], measured.patience(tests))
+        if done.status is None:
+            return Fate.TIMEOUT, " ".join(tests)[:100]
+        if done.status in (PASSED, NO_TESTS):
+            return None
+        failed = _who_failed(done.status, done.output)
+        if "::" not in failed or failed in left_out:
+            return Fate.CAUGHT, failed
+        again = copy.run([copy.python, *_pytest(()), function_of(failed)], measured.patience([function_of(failed)]))
+        if again.status != PASSED:
+            return Fate.CAUGHT, failed
+        left_out.append(failed)
+
+
+def _pytest(left_out: Iterable[str]) -> list[str]:
+    options = ["-x", "-q", "--tb=no", "-rfE", "-p", "no:cacheprovider"]
+    return ["-m", "pytest", *options, *(word for test in left_out for word in ("--deselect", test))]
 
 
 def _who_failed(status: int, output: str) -> str:
@@ -129,7 +149,7 @@ def _who_failed(status: int, output: str) -> str:
 
     :raises RuntimeError: if pytest did not get so far as to run a test, which says nothing about the mutant.
     """
-    if found := re.search(r"^(?:FAILED|ERROR) (\S+)", output, re.MULTILINE):
+    if found := re.search(r"^(?:FAILED|ERROR) (.+?)(?: - |$)", output, re.MULTILINE):
         return found[1]
     if status in (FAILED, INTERRUPTED) or status < 0 or status > 128:
         return "pytest itself"  # the change breaks an import that all tests need, or ends the process

@@ -1,7 +1,7 @@
 """Copies of the checkout in which mutants are tested, each command shut off from the rest of the computer.
 
 A mutant is a defect, and tests of code that removes files are run on it. As root, every command gets a mount namespace
-in which nothing but the copy and a new /dev/shm (its C(TMPDIR)) can be written, and a PID namespace that ends all its
+in which nothing but the copy and new temporary directories can be written, and a PID namespace that ends all its
 processes with it. Another account has no such namespace; the permissions of its files are the limit then.
 """
 
@@ -14,7 +14,7 @@ import signal
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,11 +25,16 @@ LIMITED = f'ulimit -v {MEMORY >> 10}; exec "$@"'
 #: not exec the command: as PID 1 it has to wait for orphans, too. What cannot be made read-only stays as it is.
 NAMESPACE = f"""
 ulimit -v {MEMORY >> 10}
-mount --make-rprivate / && mount --bind "$0" "$0" || exit 125
-mount -t tmpfs -o mode=755 tmpfs /run && mount -t tmpfs -o size=4g,mode=1777 tmpfs /dev/shm || exit 125
+mount --make-rprivate / && mount --bind "$0" "$0" && mount -t tmpfs -o mode=755 tmpfs /run || exit 125
+for place in /dev/shm /tmp /var/tmp; do
+    case $0 in
+        "$place"/*) ;; # an empty one would hide the checkout
+        *) mount -t tmpfs -o size=4g,mode=1777 tmpfs "$place" || exit 125 ;;
+    esac
+done
 for target in $(findmnt --raw --noheadings --output TARGET); do
     case $target in
-        "$0" | /proc | /proc/* | /sys | /sys/* | /dev | /dev/*) ;;
+        "$0" | /tmp | /var/tmp | /proc | /proc/* | /sys | /sys/* | /dev | /dev/*) ;;
         *) mount -o remount,bind,ro "$target" 2>/dev/null || true ;;
     esac
 done
@@ -55,9 +60,10 @@ class Copy:
     :param python: the interpreter that tests the mutants.
     """
 
-    def __init__(self, folder: Path, python: Path) -> None:
+    def __init__(self, folder: Path, python: Path, names: Sequence[Path]) -> None:
         self.folder = folder
         self.python = python
+        self._names = names
         self._running: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
         self._is_stopped = False
@@ -70,15 +76,20 @@ class Copy:
         same second as the original.
         """
         shutil.rmtree(folder, ignore_errors=True)
-        for name in _files_of(root):
+        names = _files_of(root)
+        for name in names:
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(root / name, target, follow_symlinks=False)
         (folder / "tmp").mkdir()
-        copy = cls(folder, python)
+        copy = cls(folder, python, names)
         compiled = ["-m", "compileall", "-q", "--invalidation-mode", "checked-hash", "plugins", "roles", "tests"]
         copy.run([python, *compiled], seconds=300)
         return copy
+
+    def files(self) -> list[Path]:
+        """Return the paths of all files and links in the copy that came from the checkout."""
+        return [self.folder / name for name in self._names]
 
     def run(self, command: Sequence[str | Path], seconds: float) -> Done:
         """Run a command in the copy, and end all its processes.
@@ -142,7 +153,7 @@ class Copy:
         }
 
 
-def _files_of(root: Path) -> Iterable[Path]:
+def _files_of(root: Path) -> list[Path]:
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=root, check=True, capture_output=True, text=True).stdout
     names = (Path(name) for name in listed.split("\0") if name)

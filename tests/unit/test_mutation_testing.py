@@ -12,8 +12,9 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
 from mutation.excluded import Excluded  # noqa: E402
+from mutation.measured import GRACE, PATIENCE, Measured  # noqa: E402
 from mutation.report import Fate, Report, Scenario, Verdict, read_scenarios  # noqa: E402
-from mutation.tests_of import GRACE, PATIENCE, Measured, mirrored, stages  # noqa: E402
+from mutation.tests_of import mirrored, stages  # noqa: E402
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,15 @@ def test_a_line_that_runs_at_import_is_tested_by_all_that_reach_its_module() -> 
 def test_a_run_may_take_several_times_what_its_tests_take() -> None:
     assert measured().patience(["tests/unit/test_tree.py"]) == GRACE + PATIENCE * 3
     assert measured().patience(["tests/unit/test_tree.py::test_more"]) == GRACE + PATIENCE * 2
+
+
+def test_the_tests_of_a_changed_file_are_forgotten_and_all_others_kept() -> None:
+    found = measured()
+    found.failing = ["tests/unit/test_tree.py::test_it[1]", "tests/unit/test_git.py::test_it"]
+    rest = found.without(["tests/unit/test_tree.py"])
+    assert rest.files == [f"tests/unit/test_{name}.py" for name in ("beneath", "git", "hold")]
+    assert rest.failing == ["tests/unit/test_git.py::test_it"]
+    assert rest.covering["plugins/module_utils/beneath.py", 2] == {"tests/unit/test_beneath.py::test_it"}
 
 
 def test_a_run_with_too_many_survivors_has_failed() -> None:
