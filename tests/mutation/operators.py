@@ -57,10 +57,10 @@ class RemoveStatement(Operator):
 
 
 class ReturnNone(Operator):
-    """Return C(None) instead of a value."""
+    """Return C(None) instead of a value; of C(False) it differs for nobody."""
 
     def mutation_positions(self, node: Any) -> Iterator[Position]:
-        if node.type == "return_stmt" and node.children[1].get_code().strip() != "None":
+        if node.type == "return_stmt" and node.children[1].get_code().strip() not in ("None", "False"):
             yield node.children[1].start_pos, node.children[1].end_pos
 
     def mutate(self, node: Any, index: int) -> Any:

@@ -1,10 +1,14 @@
-"""A release never waits longer than it may for an instance, and learns what was wrong last."""
+"""No operation waits longer than it may for an instance, and it learns what was wrong last."""
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import signal
+import socket
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -134,3 +138,39 @@ def test_systemd_is_asked_about_the_unit_only_now_and_then(wait: Wait, world: Wo
 def test_an_instance_without_a_unit_of_its_own_is_not_looked_up(wait: Wait, world: World) -> None:
     wait(SILENT)
     assert world.checked == []
+
+
+# -- the served release, and its socket -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("seconds", "timeouts"), [(0, [1]), (0.5, [1]), (7, [7])])
+def test_the_served_release_is_asked_for_within_the_time_that_is_left(
+    site: Site, world: World, monkeypatch: pytest.MonkeyPatch, seconds: float, timeouts: list[float]
+) -> None:
+    monkeypatch.setattr(health, "served_release", lambda _: "old")
+    world.takes_all_the_time = True
+    world.answers = iter([WELL])
+    problem = health.wait_until_served(site, "new", seconds)
+    assert problem == "the running process serves old, not new"
+    assert world.timeouts == timeouts
+
+
+def test_a_socket_whose_queue_is_full_holds_nobody_up(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "REACHED", 0.1)
+    signal.alarm(10)
+    place = tmp_path / "socket"
+    site.settings["bind"] = f"unix:{place}"
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket(socket.AF_UNIX))
+        listener.bind(str(place))
+        listener.listen(0)
+        assert health.is_reachable(site)
+        for _ in range(3):
+            client = stack.enter_context(socket.socket(socket.AF_UNIX))
+            client.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                client.connect(str(place))
+        assert not health.is_reachable(site)
+    signal.alarm(0)
