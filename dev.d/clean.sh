@@ -5,7 +5,7 @@ clean() {
     say "Clean"
     clean_docker
     local path
-    for path in .venv .venv-newest .venv-bench .dev .ansible .cache .mypy_cache .pytest_cache .ruff_cache tests/output; do
+    for path in .venv .venv-newest .venv-bench .venv-mutate .dev .ansible .cache .mypy_cache .pytest_cache .ruff_cache tests/output; do
         [[ -e $path ]] || continue
         rm -rf "$path"
         say "  removed $path"

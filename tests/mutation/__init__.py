@@ -1,0 +1,1 @@
+"""Mutation testing: change the code at random, and see whether the unit tests notice (./dev mutate)."""
