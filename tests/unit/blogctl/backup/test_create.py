@@ -3,42 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import json
 import os
-import random
 import sqlite3
-import threading
 from pathlib import Path
 
 import pytest
+from backups import START, day, numbered_database, rows
 from blogctl.backup import create, retention
 from blogctl.data import process
-from blogctl.data.inside import sqlite
 from blogctl.errors import OperationError
 from blogctl.host.locks import locked
 from blogctl.site import Site
-
-START = datetime.datetime(2026, 1, 1, 3, 0, tzinfo=datetime.UTC)
-
-
-def day(number: int) -> datetime.datetime:
-    return START + datetime.timedelta(days=number)
-
-
-def database(path: Path, rows: int = 3, mode: str = "wal") -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        connection.execute(f"PRAGMA journal_mode = {mode}")
-        connection.execute("CREATE TABLE post (id INTEGER PRIMARY KEY, title TEXT)")
-        connection.executemany("INSERT INTO post (title) VALUES (?)", [("x" * 2000,)] * rows)
-        connection.commit()
-    return path
-
-
-def rows(path: Path) -> int:
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        return int(connection.execute("SELECT count(*) FROM post").fetchone()[0])
 
 
 def names(site: Site) -> list[str]:
@@ -49,7 +25,7 @@ def names(site: Site) -> list[str]:
 def blog(site: Site) -> Site:
     """A site with a database, an upload, a link and an empty folder in its data."""
     data = site.path("data")
-    database(data / "database.db")
+    numbered_database(data / "database.db")
     (data / "static" / "uploads").mkdir(parents=True)
     (data / "static" / "uploads" / "cat.jpg").write_bytes(b"\xff\xd8cat")
     (data / "static" / "uploads" / "cat.jpg").chmod(0o640)
@@ -95,7 +71,7 @@ def test_what_only_the_write_ahead_log_holds_is_in_the_backup(blog: Site) -> Non
 
 
 def test_a_database_is_known_by_its_content_not_by_its_name(blog: Site) -> None:
-    database(blog.path("data") / "instance" / "posts.bin", mode="delete")
+    numbered_database(blog.path("data") / "instance" / "posts.bin", mode="delete")
     (blog.path("data") / "notes.db").write_text("no database\n")
     assert create.back_up(blog, START)["databases"] == ["database.db", "instance/posts.bin"]
 
@@ -118,47 +94,12 @@ def test_a_blog_without_any_data_has_an_empty_backup(site: Site) -> None:
     assert create.back_up(site, START)["files"] == 0
 
 
-def test_a_snapshot_taken_while_somebody_writes_is_one_consistent_state(tmp_path: Path) -> None:
-    """Two tables change in one transaction: a copy that saw one of the two changes is no state that ever was."""
-    path = tmp_path / "live.db"
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.executescript("CREATE TABLE a (n INTEGER); CREATE TABLE b (n INTEGER, pad TEXT);")
-        connection.commit()
-    stop, written = threading.Event(), threading.Event()
-
-    def write() -> None:
-        with contextlib.closing(sqlite3.connect(path, timeout=10)) as connection:
-            number = 0
-            while not stop.is_set():
-                number += 1
-                connection.execute("INSERT INTO a VALUES (?)", (number,))
-                connection.execute("INSERT INTO b VALUES (?, ?)", (number, "x" * 3000))
-                connection.commit()
-                written.set()
-
-    writer = threading.Thread(target=write)
-    writer.start()
-    try:
-        assert written.wait(5)
-        counts = []
-        for number in range(5):
-            sqlite.snapshot(path, tmp_path / f"copy{number}.db", sqlite.Clock(60))
-            with contextlib.closing(sqlite3.connect(tmp_path / f"copy{number}.db")) as copy:
-                counts.append([copy.execute(f"SELECT count(*), max(n) FROM {table}").fetchone() for table in "ab"])  # noqa: S608
-    finally:
-        stop.set()
-        writer.join()
-    assert all(one == other and one[0] == one[1] > 0 for one, other in counts)
-    assert counts[-1][0][0] > counts[0][0][0], "the writer went on meanwhile"
-
-
 @pytest.fixture
 def damaged(blog: Site) -> Path:
     """The blog's database with a page in its middle overwritten, as a dying disk does."""
     path = blog.path("data") / "database.db"
     path.unlink()
-    database(path, rows=200, mode="delete")
+    numbered_database(path, rows=200, mode="delete")
     size = path.stat().st_size
     assert size > 100_000
     with path.open("r+b") as handle:
@@ -182,7 +123,7 @@ def test_a_damaged_database_is_named_and_everything_else_is_backed_up(blog: Site
 def test_a_damaged_database_leaves_its_copy_in_an_earlier_backup_alone(blog: Site, damaged: Path) -> None:
     broken = damaged.read_bytes()
     damaged.unlink()
-    database(damaged)
+    numbered_database(damaged)
     first = create.back_up(blog, day(0))
     damaged.write_bytes(broken)
     second = create.back_up(blog, day(1))
@@ -248,21 +189,6 @@ def test_a_full_disk_leaves_earlier_backups_and_no_litter(blog: Site, monkeypatc
     with pytest.raises(OperationError, match="no space left on device"):
         create.back_up(blog, day(1))
     assert names(blog) == [first]
-
-
-def test_the_structure_of_a_copy_is_checked_before_it_counts(tmp_path: Path) -> None:
-    path = database(tmp_path / "x.db", mode="delete", rows=200)
-    assert sqlite.count_tables(path, sqlite.Clock(60)) == 1
-    with path.open("r+b") as handle:
-        handle.seek(4096 * 3)
-        handle.write(os.urandom(4096))
-    with pytest.raises(sqlite3.DatabaseError, match="its copy is damaged"):
-        sqlite.count_tables(path, sqlite.Clock(60))
-
-
-def test_an_empty_copy_counts_as_a_database_without_tables(tmp_path: Path) -> None:
-    (tmp_path / "empty.db").touch()
-    assert sqlite.count_tables(tmp_path / "empty.db", sqlite.Clock(60)) == 0, "SQLite's own check passes it"
 
 
 def test_a_backup_does_not_run_beside_another_operation(blog: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -337,54 +263,6 @@ def test_what_is_no_backup_is_never_removed(blog: Site) -> None:
 
 
 # -- retention ------------------------------------------------------------------------------------------------------
-
-
-def many(seed: int) -> list[str]:
-    """Names of backups at random moments of two years."""
-    numbers = random.Random(seed)  # noqa: S311
-    seconds = sorted(numbers.sample(range(2 * 365 * 86400), k=numbers.randint(1, 200)))
-    return [(START + datetime.timedelta(seconds=second)).strftime(retention.NAME_FORMAT) for second in seconds]
-
-
-def moment(name: str) -> datetime.datetime:
-    return datetime.datetime.strptime(name, retention.NAME_FORMAT)
-
-
-@pytest.mark.parametrize("seed", range(30))
-@pytest.mark.parametrize("keep", [{"daily": 7, "weekly": 4, "monthly": 6}, {"daily": 1}, {"monthly": 3}, {}])
-def test_retention_keeps_the_newest_and_never_more_than_it_says(seed: int, keep: dict[str, int]) -> None:
-    everything = many(seed)
-    kept = retention.retained(everything, keep)
-    assert kept <= set(everything)
-    assert everything[-1] in kept
-    assert len(kept) <= max(1, sum(keep.values()))
-    assert retention.retained(kept, keep) == kept, "asking twice removes nothing more"
-
-
-@pytest.mark.parametrize("seed", range(30))
-@pytest.mark.parametrize("period", ["daily", "weekly", "monthly"])
-def test_each_of_the_newest_periods_keeps_its_last_backup_and_no_other(seed: int, period: str) -> None:
-    everything = many(seed)
-    key = retention.PERIODS[period]
-    last = {key(moment(name)): name for name in everything}  # later ones replace earlier ones
-    expected = sorted(last.values())[-3:]
-    assert sorted(retention.retained(everything, {period: 3})) == expected
-
-
-@pytest.mark.parametrize("seed", range(10))
-def test_backups_taken_every_day_for_two_years_leave_what_the_retention_promises(seed: int) -> None:
-    keep = {"daily": 7, "weekly": 4, "monthly": 6}
-    kept: set[str] = set()
-    for number in range(seed * 5, 730):
-        kept = retention.retained({*kept, day(number).strftime(retention.NAME_FORMAT)}, keep)
-    moments = sorted(moment(name) for name in kept)
-    assert len({found.date() for found in moments[-7:]}) == 7
-    assert len({(found.year, found.month) for found in moments}) >= 6
-    assert len(kept) <= 17
-
-
-def test_no_backups_are_nothing_to_keep() -> None:
-    assert retention.retained([], {"daily": 7}) == set()
 
 
 def test_an_interrupted_removal_leaves_no_half_backup_under_a_good_name(

@@ -3,126 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import os
 import socket
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from blogctl import cli
 from blogctl.backup import create
-from blogctl.commands import backup as backup_command
 from blogctl.data import folder as data_folder
-from blogctl.data import process, transaction, tree
+from blogctl.data import process, tree
 from blogctl.data.channel import LARGEST
-from blogctl.data.interface import Comparison, TableChange
-from blogctl.data.layer import data_layer
 from blogctl.errors import HostError, OperationError
 from blogctl.site import Site
+from hostile_process import Process, ends, hand, hands, refused
 
-Conversation = Callable[[socket.socket], None]
-
-
-class Process:
-    """What stands for a process: a thread that has the other end of the channel."""
-
-    def __init__(self, conversation: Conversation, end: socket.socket, error: Path) -> None:
-        self._end = end.dup()
-        self._thread = threading.Thread(target=self._run, args=(conversation,), daemon=True)
-        self.stderr = error.open("rb")
-        self.killed = False
-        self._thread.start()
-
-    def _run(self, conversation: Conversation) -> None:
-        with self._end, contextlib.suppress(OSError):
-            conversation(self._end)
-
-    def poll(self) -> int | None:
-        """Return a status once it has ended."""
-        return None if self._thread.is_alive() and not self.killed else 1
-
-    def wait(self, timeout: float | None = None) -> int:
-        """Wait for its end."""
-        self._thread.join(None if timeout is None else min(timeout, 0.5))
-        return 1
-
-    def kill(self) -> None:
-        """End it."""
-        self.killed = True
-        with contextlib.suppress(OSError):
-            self._end.shutdown(socket.SHUT_RDWR)
-
-
-@pytest.fixture
-def hostile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Conversation], None]:
-    """Put a conversation in the place of the process that works on the data."""
-    (tmp_path / "error").write_bytes(b"\x1b]0;title\x07 it was me")
-
-    def install(conversation: Conversation) -> None:
-        def start(_: Site, _request: Any, end: socket.socket, _folder: Path, _target: Any, **__: Any) -> Process:
-            return Process(conversation, end, tmp_path / "error")
-
-        monkeypatch.setattr(process, "start_process", start)
-        monkeypatch.setattr(process, "stop_transient", lambda *_: None)
-        monkeypatch.setattr(process, "ANSWER_TIMEOUT", 2.0)
-
-    return install
-
-
-@pytest.fixture(autouse=True)
-def open_descriptors() -> Iterator[None]:
-    """See that no descriptor stays open that was handed over."""
-    before = len(os.listdir("/proc/self/fd"))
-    yield
-    assert len(os.listdir("/proc/self/fd")) <= before
-
-
-def hand(end: socket.socket, path: object, descriptor: int | None, **more: object) -> None:
-    """Hand a file over, and wait for root's answer."""
-    message = json.dumps({"path": path, "mode": 0o640, **more}).encode()
-    socket.send_fds(end, [message], [] if descriptor is None else [descriptor])
-    end.recv(LARGEST)
-
-
-def ends(end: socket.socket) -> None:
-    """Say that all is done."""
-    end.send(b'{"done": true, "skipped": {}, "more": 0}')
-
-
-def hands(*files: tuple[object, int | None], **more: object) -> Conversation:
-    """Hand some files over, and say that this is all."""
-
-    def conversation(end: socket.socket) -> None:
-        for path, descriptor in files:
-            hand(end, path, descriptor, **more)
-        ends(end)
-
-    return conversation
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Iterator[int]:
-    (tmp_path / "file").write_bytes(b"content")
-    handle = os.open(tmp_path / "file", os.O_RDONLY)
-    yield handle
-    os.close(handle)
-
-
-def refused(site: Site, words: str = ".") -> None:
-    """See that neither a backup nor a snapshot comes about, and that nothing is left of one."""
-    with pytest.raises(OperationError, match=words):
-        create.back_up(site)
-    assert os.listdir(site.path("backups")) == []
-    with pytest.raises(HostError, match=words):
-        transaction.begin(site, "new", None)
-    assert os.listdir(site.path("backups") / transaction.SNAPSHOTS) == []
-    assert not transaction.is_open(site)
+pytestmark = pytest.mark.usefixtures("open_descriptors")
 
 
 MESSAGES = {
@@ -406,72 +305,3 @@ def test_a_process_that_does_not_end_is_killed(site: Site, hostile: Any, monkeyp
 
 
 # -- answers ----------------------------------------------------------------------------------------------------------
-
-
-def test_lists_and_mappings_of_other_things_are_taken_for_empty_ones(site: Site, hostile: Any) -> None:
-    hostile(lambda end: end.send(b'{"done": 1, "databases": {"a": 1}, "directories": "abc", "holds_files": []}'))
-    assert data_folder.scan(site) == data_folder.Scan(False, [], [])
-    hostile(lambda end: end.send(b'{"done": 1, "skipped": ["a"], "more": "many"}'))
-    assert create.back_up(site)["skipped"] == {}
-    rows = b'{"done": 1, "rows": [1, {"database": 1, "written": "x"}], "changed": "yes"}'
-    hostile(lambda end: (end.recv(LARGEST), end.send(rows)))
-    assert data_layer(site).compare(site.path("backups") / "none") == Comparison(
-        schema_changed=True,
-        tables=[TableChange(database="1", table="None", written=0, deleted=0)],
-    )
-
-
-@pytest.mark.parametrize("path", ["/etc/passwd", "../a", 7, None])
-def test_a_database_or_directory_that_lies_elsewhere_is_refused(site: Site, hostile: Any, path: object) -> None:
-    for key in ("databases", "directories"):
-        hostile(lambda end, key=key: end.send(json.dumps({"done": True, key: [path]}).encode()))
-        with pytest.raises(HostError, match="which is no path in it"):
-            data_folder.scan(site)
-
-
-def test_no_answer_is_longer_than_what_a_message_has_room_for(site: Site, hostile: Any) -> None:
-    many = {"done": True, "skipped": {f"{number}": "x" for number in range(3000)}, "more": 5}
-    hostile(lambda end: end.send(json.dumps(many).encode()))
-    assert len(create.back_up(site)["skipped"]) == data_folder.LIST_LIMIT
-
-
-def test_names_and_reasons_cannot_steer_a_terminal(
-    site: Site, hostile: Any, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (site.path("config") / "site.json").write_text(json.dumps(site.settings))
-    answer = {"done": True, "skipped": {"\x1b[2Ja\u202e.db": "\x1b]0;x\x07"}, "more": 1}
-    hostile(lambda end: end.send(json.dumps(answer).encode()))
-    assert cli.main(["backup"]) == backup_command.INCOMPLETE
-    said = capsys.readouterr().out
-    assert r"not in it: \x1b[2Ja\u202e.db: \x1b]0;x\x07; and 1 more" in said
-
-
-def test_a_name_that_is_no_text_is_shown(site: Site, hostile: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Such as that of a damaged database called C(\\xff.db)."""
-    (site.path("config") / "site.json").write_text(json.dumps(site.settings))
-    answer = {"done": True, "skipped": {"\udcff.db": "damaged"}, "more": 0}
-    hostile(lambda end: end.send(json.dumps(answer).encode()))
-    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="utf-8"))
-    assert cli.main(["backup"]) == backup_command.INCOMPLETE
-
-
-def test_a_mode_with_set_id_bits_is_stored_without_them(site: Site, hostile: Any, file: int) -> None:
-    def conversation(end: socket.socket) -> None:
-        hand(end, "a", file, mode=0o106777)
-        hand(end, "b", file, mode="rwx")
-        ends(end)
-
-    hostile(conversation)
-    name = create.back_up(site)["name"]
-    place = site.path("backups") / name / "data"
-    assert ((place / "a").stat().st_mode & 0o7777, (place / "b").stat().st_mode & 0o7777) == (0o777, 0o640)
-
-
-def test_folders_of_a_backup_are_closed_whatever_the_umask(site: Site, hostile: Any, file: int) -> None:
-    before = os.umask(0)
-    try:
-        hostile(hands(("a/b/c", file)))
-        name = create.back_up(site)["name"]
-    finally:
-        os.umask(before)
-    assert (site.path("backups") / name).stat().st_mode & 0o777 == 0o700

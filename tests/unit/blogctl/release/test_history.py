@@ -15,12 +15,14 @@ from typing import Any
 import pytest
 from blogctl import cli
 from blogctl.commands import status as status_command
+from blogctl.data import transaction
 from blogctl.errors import OperationError
 from blogctl.host import health, systemd
 from blogctl.host.releases import point_link
 from blogctl.release import history, rollback
 from blogctl.release.history import History, read, recorded
 from blogctl.site import Site
+from fake_machine import activated, failed
 
 GOOD = {
     "id": 7,
@@ -177,3 +179,63 @@ def test_a_failed_release_is_known_from_old_lines_of_the_journal_as_well(
         entry.details |= details
         raise OperationError("it answers 500")
     assert History.of(site).failed == ({"abc": "it answers 500"} if failed else {})
+
+
+def test_an_operation_is_recorded_from_its_beginning_to_its_end(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUDO_USER", "ada")
+    with recorded(site, "activate", "old", "new") as entry:
+        (begun,) = read(site)
+        assert (begun.result, begun.who) == ("begun", "ada")
+        entry.details["waited"] = 1.5
+    (done,) = read(site)
+    assert (done.id, done.result, done.origin, done.release, done.details) == (1, "done", "old", "new", {"waited": 1.5})
+    failed(site, "bad")
+    assert [(one.id, one.result) for one in read(site)] == [(1, "done"), (2, "failed")]
+
+
+def test_a_line_that_a_full_disk_cut_off_spoils_no_other(site: Site) -> None:
+    activated(site, "one")
+    with history.journal_path(site).open("a") as handle:
+        handle.write('{"id": 2, "operat')
+    with recorded(site, "activate", "one", "two"):
+        assert [entry.release for entry in read(site)] == ["one", "two"], "it is there from its beginning"
+
+
+def test_a_journal_that_cannot_be_written_at_the_end_hides_no_result(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    def fail() -> None:
+        with recorded(site, "activate", None, "one"):
+            monkeypatch.setattr(history, "_append", full)
+            raise OperationError("it failed")
+
+    with pytest.raises(OperationError, match="it failed"):
+        fail()
+
+
+def test_the_journal_is_shortened(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history, "KEPT_LINES", 4)
+    for number in range(8):
+        activated(site, f"r{number}")
+    assert len(history.journal_path(site).read_text().splitlines()) <= 8
+    assert read(site)[-1].release == "r7"
+    assert read(site)[-1].id == 8
+
+
+def test_an_operation_that_was_killed_late_counts_as_one_that_arrived_and_an_early_one_does_not(
+    migrated: Site,
+) -> None:
+    """Only the late one may have changed the data for good."""
+    lines = history.journal_path(migrated).read_text().splitlines()
+    history.journal_path(migrated).write_text("\n".join(lines[:-1]) + "\n")
+    (entry,) = history.unfinished(migrated)
+    history.close(migrated, entry, "old", "old serves on")
+    assert history.unfinished(migrated) == []
+    assert rollback.snapshot_before(migrated, "old") is None
+    assert "new" not in History.of(migrated).good
+    history.close(migrated, entry, "new", "new serves")
+    assert rollback.snapshot_before(migrated, "old") == transaction.snapshot_folder(migrated, "new")
+    assert History.of(migrated).good[-1] == "new"

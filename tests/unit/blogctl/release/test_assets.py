@@ -1,0 +1,32 @@
+"""Assets of the previous release stay for a day."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import pytest
+from blogctl.release import assets
+from blogctl.site import Site
+from fake_machine import Add
+
+pytestmark = pytest.mark.usefixtures("quiet")
+
+
+def test_old_assets_stay_for_a_day_and_the_newest_of_a_name_wins(
+    site: Site, add_release: Add, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, release in enumerate(("one", "two")):
+        static = add_release(release) / "static"
+        static.mkdir()
+        (static / f"{release}.css").write_text(release)
+        (static / "same.css").write_text(release)
+        assets.keep(site, release)
+        os.utime(site.path("root") / "assets" / release, (time.time() - 60 + number,) * 2)
+    assets.merge(site.path("root") / "assets")
+    merged = site.path("root") / "assets" / assets.MERGED / "static"
+    assert sorted(os.listdir(merged)) == ["one.css", "same.css", "two.css"]
+    assert (merged / "same.css").read_text() == "two"
+    os.utime(site.path("root") / "assets" / "one", (0, 0))
+    assets.keep(site, "two")
+    assert sorted(os.listdir(merged)) == ["same.css", "two.css"]
