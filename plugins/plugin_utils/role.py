@@ -90,7 +90,7 @@ def _files(source: Path, wanted: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield {**root, "path": wanted["path"] if folder == "." else f"{wanted['path']}/{folder}"}
     for name in names:
         yield {**wanted, "path": f"{wanted['path']}/{name}", "content": (source / name).read_text(encoding="utf-8")}
-    shared = {key: wanted[key] for key in ("scope", "reload") if key in wanted}
+    shared: dict[str, Any] = {key: wanted[key] for key in ("scope", "reload") if key in wanted}
     yield {**shared, "kind": "contents", "path": wanted["path"], "names": names}
 
 

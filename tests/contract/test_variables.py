@@ -115,13 +115,13 @@ def test_the_design_s_source_is_required(options: Options) -> None:
 
 
 def test_a_variable_that_nobody_reads_does_not_exist(role: Path, root: Path, options: Options) -> None:
-    files = [*role.glob("tasks/*.yml"), *role.glob("vars/*.yml"), *role.glob("templates/**/*.j2")]
+    files = [*role.glob("tasks/*.yml"), *role.glob("vars/**/*.yml"), *role.glob("templates/**/*.j2")]
     text = "\n".join(path.read_text() for path in files)
     assert [name for name in options if not re.search(rf"\b{name}\b", text)] == []
 
 
 def test_internal_variables_are_told_by_their_underscores(role: Path) -> None:
-    for path in role.glob("vars/*.yml"):
+    for path in role.glob("vars/**/*.yml"):
         for name in yaml.safe_load(path.read_text()):
             assert name.startswith("__flask_blog_"), name
     for path in role.glob("tasks/*.yml"):

@@ -511,3 +511,9 @@ def test_the_paths_of_a_site_are_those_that_blogctl_computes(render: Any) -> Non
         "backup_timer": "blog-backup.timer",
     }
     assert {key: site[key] for key in expected} == expected
+
+
+def test_the_key_has_the_form_that_nginx_and_gunicorn_read(render: Any) -> None:
+    (key,) = [item for item in render().objects if item["path"] == "/etc/flask-blog/proxy-key.conf"]
+    assert key["generated"] == [contract.KEY_HEADER]
+    assert key["generated_line"].replace("{name}", contract.KEY_HEADER) == contract.KEY_LINE
