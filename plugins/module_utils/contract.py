@@ -3,8 +3,8 @@
 
 """The contract between the collection's modules and blogctl: names, forms and rules that both rely on.
 
-The modules import this file from the collection; blogctl has a link to it, which becomes a file when the collection is
-built. It needs the standard library alone. gunicorn.conf.py repeats a few of these facts, as it runs in the app's own
+The modules import this file from the collection. blogctl has a link to it, which becomes a file on the host. This file
+needs the standard library alone. gunicorn.conf.py repeats a few of these facts, as it runs in the app's own
 environment; tests/contract compares the two.
 """
 

@@ -528,6 +528,8 @@ def test_gunicorn_is_told_the_schemes_of_the_site(render: Any, proxies: list[str
         text = render(trusted_proxies=proxies).text(f"/etc/systemd/system/{unit}")
         assert "\nEnvironment=FLASK_BLOG_SCHEME=http\n" in text
         assert f"\nEnvironment=FLASK_BLOG_PUBLIC_SCHEMES={schemes}\n" in text
+
+
 def test_the_key_has_the_form_that_nginx_and_gunicorn_read(render: Any) -> None:
     (key,) = [item for item in render().objects if item["path"] == "/etc/flask-blog/proxy-key.conf"]
     assert key["generated"] == [contract.KEY_HEADER]
