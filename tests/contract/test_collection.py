@@ -310,8 +310,9 @@ def test_every_module_is_tested_here(root: Path) -> None:
 def test_every_plugin_says_whose_it_is(root: Path) -> None:
     for path in (root / "plugins").rglob("*.py"):
         head = path.read_text()[:400]
-        if path.name == "__init__.py" and not head:
-            continue  # ansible-test wants it empty
+        if path.name == "__init__.py":
+            assert head == "", "as ansible-test wants it"
+            continue
         assert "GNU General Public License v3.0+ (see COPYING" in head, path
 
 

@@ -382,11 +382,11 @@ def test_a_run_unpacks_an_archive_once(
 ) -> None:
     (tmp_path / "local").mkdir(mode=0o700)
     monkeypatch.setattr(constants, "DEFAULT_LOCAL_TMP", str(tmp_path / "local"))
-    unpack, unpacked = archive.unpack, list[str]()
+    unpack_archive, unpacked = archive.unpack, list[str]()
 
     def counting(*arguments: Any) -> None:
         unpacked.append(arguments[2])
-        unpack(*arguments)
+        unpack_archive(*arguments)
 
     monkeypatch.setattr(archive, "unpack", counting)
     source = shutil.make_archive(str(tmp_path / "packed"), "gztar", tmp_path / "blog")

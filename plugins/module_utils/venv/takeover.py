@@ -3,8 +3,8 @@
 
 """Give root the files of the build account: through descriptors, following no link, after its processes have ended.
 
-Every directory becomes root's before it is listed, so nobody else can change an entry that was looked at. A file is
-changed by the descriptor that was checked.
+Every directory becomes root's before it is listed, so no other account can change an entry after it was checked. A file
+is changed through the descriptor that was checked.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from dataclasses import dataclass, field
 
 from ansible_collections.flaskblog.hosting.plugins.module_utils.printable import printable
 
-#: How deep directories may be nested; each level keeps two descriptors open (of usually 1024).
+#: Limit on nested directories; each level keeps two descriptors open (of usually 1024).
 DEEPEST = 100
 
-#: How many entries a result may have.
+#: Limit on files and directories.
 MOST_ENTRIES = 1_000_000
 
-#: Attributes that give rights beside the mode: access control lists (acl(5)) and file capabilities (capabilities(7)).
+#: Attributes that grant rights beside the mode: access control lists (acl(5)) and file capabilities (capabilities(7)).
 RIGHTS = ("security.capability", "system.posix_acl_access", "system.posix_acl_default")
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
-#: How often a removal begins again because a directory was listed incompletely.
+#: Attempts to empty a directory whose listing was incomplete.
 ROUNDS = 100
 
 
 class TakeoverError(Exception):
-    """What was built cannot become root's; the message names the path in it."""
+    """The result of a build cannot be given to root; the message names the path."""
 
 
 @dataclass
@@ -44,13 +44,13 @@ class Taken:
     """What a takeover found, as paths relative to the result."""
 
     directories: list[str] = field(default_factory=list)
-    #: FIFOs, sockets and devices: nobody needs them in a result, and reading one can block
+    #: FIFOs, sockets and devices, which an environment does not need; reading one can block
     removed: list[str] = field(default_factory=list)
 
 
 @dataclass
 class _Links:
-    """A file with several names: how many it has, and how many of them were met."""
+    """A file with several hard links: how many it has, and how many were found."""
 
     path: str
     all: int
@@ -58,13 +58,13 @@ class _Links:
 
 
 def take_over(path: str, account: int, owner: tuple[int, int] = (0, 0)) -> Taken:
-    """Give a directory and all that is below it to root, executable or not, writable for nobody else.
+    """Give a directory and everything below it to root, writable for no other account.
 
     Directories and programs get mode 0755, other files 0644. Links keep their targets.
 
     :param path: a directory of the account, in a directory of root's.
     :param account: the uid that built it. No process of it may be left.
-    :param owner: uid and gid of who gets it.
+    :param owner: uid and gid of the new owner.
     :raises TakeoverError: for a file of another account, one with a name elsewhere, too many or too deep entries.
     """
     return _Takeover(account, owner).run(path)
@@ -100,13 +100,13 @@ class _Takeover:
         return self.taken
 
     def _enter(self, level: _Level) -> None:
-        """Take a directory itself, and begin to list it."""
+        """Change a directory itself, and begin to list it."""
         self._check(os.fstat(level.descriptor), level.path)
         self._change(level.descriptor, 0o755)
         level.names = _names(level.descriptor)
 
     def _entry(self, level: _Level, name: str) -> _Level | None:
-        """Take one entry; return a directory, which is entered next."""
+        """Change one entry; return it if it is a directory, which is entered next."""
         path = f"{level.path}/{name}".lstrip("/")
         self.entries += 1
         if self.entries > MOST_ENTRIES:
@@ -148,7 +148,7 @@ class _Takeover:
             )
 
     def _change(self, descriptor: int, mode: int) -> None:
-        """Give a file or directory its owner and mode; the lists go first, as their mask is part of the mode."""
+        """Set owner and mode of a file or directory, after its access control lists, whose mask is part of the mode."""
         for name in _attributes(descriptor):
             if name in RIGHTS:
                 os.removexattr(descriptor, name)
@@ -186,15 +186,15 @@ def _names(directory: int) -> Generator[str]:
 
 
 def shown(path: str) -> str:
-    """Return a path that somebody else chose, fit for a message."""
+    """Return an untrusted path in a form that is safe in a message."""
     return printable(os.fsencode(path).decode(errors="replace").replace("\n", "\\n"))
 
 
 def remove_tree(path: str) -> None:
-    """Remove a directory with all that is in it, or a file or link; nothing happens if there is none.
+    """Remove a directory with its content, or a file or link; nothing happens if there is none.
 
-    Directories are moved to the top before they are removed, so any depth takes two descriptors, and no path is ever
-    resolved beyond one name.
+    Directories are moved to the top before they are removed, so any depth needs two descriptors, and only single names
+    are resolved.
 
     :param path: in a directory of root's. No process may write below it meanwhile.
     """
@@ -217,7 +217,7 @@ def remove_tree(path: str) -> None:
 
 
 def _remove(top: int, name: str) -> int:
-    """Remove an entry with all that is below it, and count it as one."""
+    """Remove an entry with everything below it; return 1."""
     waiting = [name]
     while waiting:
         waiting += _remove_level(top, waiting.pop())
@@ -233,7 +233,7 @@ def _remove_level(top: int, name: str) -> list[str]:
         lifted = [_lift(top, directory, inner) for inner in _names(directory) if not _unlinked(directory, inner)]
     finally:
         os.close(directory)
-    with contextlib.suppress(OSError):  # one that was listed incompletely goes in the next round
+    with contextlib.suppress(OSError):  # if its listing was incomplete, the next round removes it
         os.rmdir(name, dir_fd=top)
     return lifted
 
@@ -244,7 +244,7 @@ def _unlinked(directory: int, name: str) -> bool:
     except IsADirectoryError:
         return False
     except FileNotFoundError:
-        pass  # it was removed under this name before the listing came to it
+        pass  # it was moved before the listing reached it
     return True
 
 

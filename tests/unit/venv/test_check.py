@@ -76,6 +76,6 @@ def test_a_release_is_completed_for_the_python_of_its_host() -> None:
 
 def test_a_release_and_its_environment_are_compared_with_the_host(venv: Path, tmp_path: Path) -> None:
     wanted = make_release(path=str(tmp_path / "abc"), venv_path=str(venv))
-    assert check.host_differences(wanted, None) == [("release", "abc", ["not unpacked yet"])]
+    assert check.host_differences(wanted, None) == [("unpack", "abc", ["not unpacked yet"])]
     venv.rename(tmp_path / "gone")
     assert check.host_differences(wanted, None)[1] == ("venv", "venv", [check.NOT_BUILT])
