@@ -66,9 +66,9 @@ def new(operator: Any) -> Any:
     return type(operator)(machine(f"new-{operator.machine[-8:]}"), operator.folder)
 
 
-def release(operator: Any, hosts: str, source: Path) -> Any:
+def release(operator: Any, machines: str, source: Path) -> Any:
     """Bring the next release to a host with this version of the collection."""
-    return operator.play("--extra-vars", f"hosts={hosts} source={source}")
+    return operator.play("--extra-vars", f"machines={machines} source={source}")
 
 
 def files(operator: Any) -> dict[str, str]:
