@@ -6,6 +6,7 @@ import argparse
 import queue
 import random
 import re
+import signal
 import sys
 import warnings
 from collections.abc import Iterable, Sequence
@@ -34,6 +35,7 @@ def main() -> int:
     """Run the command; 1 means that too many mutants survived."""
     options = _options()
     warnings.simplefilter("ignore", SyntaxWarning)  # "is" with a literal, in a mutant
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # an exception, so that running tests are ended, too
     try:
         files = python_files(ROOT, options.paths or DEFAULT_PATHS)
     except ValueError as error:

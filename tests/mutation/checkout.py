@@ -34,7 +34,7 @@ for place in /dev/shm /tmp /var/tmp; do
 done
 for target in $(findmnt --raw --noheadings --output TARGET); do
     case $target in
-        "$0" | /tmp | /var/tmp | /proc | /proc/* | /sys | /sys/* | /dev | /dev/*) ;;
+        "$0" | /tmp | /var/tmp | /run | /proc | /proc/* | /sys | /sys/* | /dev | /dev/*) ;;
         *) mount -o remount,bind,ro "$target" 2>/dev/null || true ;;
     esac
 done

@@ -153,3 +153,10 @@ def test_an_account_is_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
     recipient = beneath.Recipient(1000, 1)
     assert [recipient.owner_of(uid) for uid in (0, 1000, 7, 7)] == ["", "", "", ""]
     assert asked == [7]
+
+
+def test_a_link_that_leads_nowhere_is_no_regular_file(tmp_path: Path) -> None:
+    """Not even the look before the opening follows it: the app would choose where root looks."""
+    (tmp_path / "note").symlink_to("missing")
+    with pytest.raises(beneath.Blocked, match="note is no regular file"):
+        beneath.read_small(str(tmp_path), "note", 5)
