@@ -5,18 +5,18 @@
 
 An object is a mapping with a C(kind), as the role declares it in C(vars/main/resources/):
 
-========== ========================================= ====================================================
-kind       keys                                      meaning
-========== ========================================= ====================================================
-directory  path, owner, group, mode[, beneath]       the directory exists with these attributes
+========== ========================================== ==============================================
+kind       keys                                       meaning
+========== ========================================== ==============================================
+directory  path, owner, group, mode[, beneath]        the directory exists with these attributes
 tree       path, owner, group[, served, served_group] everything in it belongs to the app's account
-attributes path, owner, group, mode, create          the file has these attributes, and any content
-file       path, owner, group, mode, content[, ...]  the file holds exactly this text
-setting    path, changes                             lines of another program's file
-link       path, target                              a symbolic link with exactly this target
-absent     path                                      neither a file nor a link is there
-contents   path, names                               the directory holds these files and no others
-========== ========================================= ====================================================
+attributes path, owner, group, mode, create           the file has these attributes, and any content
+file       path, owner, group, mode, content[, ...]   the file holds exactly this text
+setting    path, changes                              lines of another program's file
+link       path, target                               a symbolic link with exactly this target
+absent     path                                       neither a file nor a link is there
+contents   path, names                                the directory holds these files and no others
+========== ========================================== ==============================================
 
 Each has a C(scope), C(site) or C(host), and may have a C(reload) (reloads.py). A kind is a module with P(compare),
 P(apply) and P(remove); a new one is an entry in C(KINDS). Units are compared and applied together (unit.py).
