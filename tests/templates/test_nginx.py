@@ -158,7 +158,7 @@ def test_nginx_shows_gunicorn_their_key_and_repeats_no_visitors(config: Config, 
     (key,) = [item for item in render().objects if item["path"] == "/etc/flask-blog/proxy-key.conf"]
     line = key["generated_line"].format(name=key["generated"][0], value="0" * 64)
     assert parse(line).one("proxy_set_header") == ["X-Flask-Blog-Key", "0" * 64]
-    assert (key["nginx"], key["secret"], key["mode"]) == (True, True, "0640")
+    assert (key["reload"], key["secret"], key["mode"]) == (["app", "nginx"], True, "0640")
 
 
 def test_the_port_is_part_of_what_the_app_believes_its_name_to_be(config: Config) -> None:
