@@ -6,6 +6,7 @@ import importlib
 import os
 import re
 import subprocess
+import sys
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,22 @@ def test_the_archive_holds_the_collection_and_nothing_of_the_workshop(archive: P
     assert {name.split("/")[1] for name in names if name.startswith("inventories/")} == {"production"}
     for name in ("roles/flask_blog/files/blogctl/cli.py", "plugins/modules/plan.py", "playbooks/site.yml"):
         assert name in names
+
+
+def test_blogctl_of_the_installed_collection_is_whole(installed: Path) -> None:
+    """What it shares with the modules are links in the repository, and files once they are on a host."""
+    files = installed / "ansible_collections" / "flaskblog" / "hosting" / "roles" / "flask_blog" / "files"
+    code = (
+        "from blogctl import cli, commands; from blogctl.commands import complete;"
+        " from blogctl.data.inside import main;"
+        " [commands.load(name) for name in (*commands.NAMES, *commands.HIDDEN)]"
+    )
+    subprocess.run(
+        [sys.executable, "-B", "-I", "-c", f"import sys; sys.path.insert(0, {str(files)!r}); {code}"], check=True
+    )
+    for name in ("bounded_http", "cage", "contract", "printable"):
+        assert (files / "blogctl" / "shared" / f"{name}.py").is_file()
+    assert (files / "man" / "blogctl.8").is_file()
 
 
 def test_galaxy_yml_says_what_galaxy_asks_for(root: Path) -> None:
