@@ -7,6 +7,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -156,6 +157,22 @@ def test_nothing_names_an_address_that_the_collection_cannot_be_fetched_from(ins
         # The one exception recognises units that an earlier version wrote.
         if path.is_file() and path.name != "names.py":
             assert b"github.com/flaskblog" not in path.read_bytes(), path
+
+
+def test_blogctl_of_the_installed_collection_is_whole(installed: Path) -> None:
+    """What it shares with the modules are links in the repository, and files once they are on a host."""
+    files = installed / "ansible_collections" / "flaskblog" / "hosting" / "roles" / "flask_blog" / "files"
+    code = (
+        "from blogctl import cli, commands; from blogctl.commands import complete;"
+        " from blogctl.data.inside import main;"
+        " [commands.load(name) for name in (*commands.NAMES, *commands.HIDDEN)]"
+    )
+    subprocess.run(
+        [sys.executable, "-B", "-I", "-c", f"import sys; sys.path.insert(0, {str(files)!r}); {code}"], check=True
+    )
+    for name in ("bounded_http", "cage", "contract", "printable"):
+        assert (files / "blogctl" / "shared" / f"{name}.py").is_file()
+    assert (files / "man" / "blogctl.8").is_file()
 
 
 def test_galaxy_yml_says_what_galaxy_asks_for(root: Path) -> None:

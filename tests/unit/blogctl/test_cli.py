@@ -166,7 +166,7 @@ def test_the_tool_needs_nothing_but_the_standard_library(role: Path) -> None:
     """The server gets Debian's packages and the app's own environment, nothing else."""
     import ast
 
-    for path in (role / "files" / "blogctl").glob("*.py"):
+    for path in (role / "files" / "blogctl").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):
                 modules = [alias.name for alias in node.names]

@@ -30,10 +30,7 @@ class Skipped:
         more = answer.get("more")
         reasons = found.items() if isinstance(found, dict) else ()
         return cls(
-            {
-                printable(str(path))[:PATH_LIMIT]: printable(str(reason))[:PATH_LIMIT]
-                for path, reason in list(reasons)[:LIST_LIMIT]
-            },
+            {_text(path): _text(reason) for path, reason in list(reasons)[:LIST_LIMIT]},
             more if isinstance(more, int) else 0,
         )
 

@@ -1,4 +1,4 @@
-"""The interface to a blog's databases, of whatever kind they are."""
+"""The interface to a blog's databases, independent of their kind."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from ..errors import OperationError
 from ..host.locks import claimed
+from ..host.releases import app_folder, live_release
 from ..site import Site
 
 #: In the site's root; one JSON object a line. An operation writes one line when it begins, and another when it ends.
@@ -212,3 +213,24 @@ class History:
                 failed[entry.release] = str(entry.details.get("problem", "")).partition("\n")[0]
                 good = [release for release in good if release != entry.release]
         return cls(good, failed, left)
+
+
+def choose(site: Site, wanted: str | None) -> str:
+    """Return the release to roll back to: the one named, or the last good one before the live one.
+
+    :raises OperationError: if there is none, or the one named failed.
+    """
+    history = History.of(site)
+    current = live_release(site)
+    history.refuse_failed(wanted)
+    if wanted == current:
+        raise OperationError(f"{wanted} is live already")
+    if wanted:
+        app_folder(site, wanted)
+        return wanted
+    # A release that a rollback left was not good enough; it has to be named.
+    earlier = [release for release in history.good if release != current and release not in history.left]
+    earlier = [release for release in earlier if (site.path("releases") / release).is_dir()]
+    if not earlier:
+        raise OperationError("there is no good release before the live one; 'blogctl releases' lists what there is")
+    return earlier[-1]

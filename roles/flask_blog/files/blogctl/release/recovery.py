@@ -114,7 +114,7 @@ def _restart_if_needed(site: Site, release: str) -> bool:
     """Restart the service unless it runs the release that the link names; say whether it was restarted.
 
     The app can forge the release that the process reports. A process from before the link's last change cannot run that
-    release, whatever it reports, and systemd knows when it was started.
+    release, and systemd knows when it was started.
     """
     service = site.settings["service_unit"]
     if not systemd.is_active(site.settings["socket_unit"]) or site.pending("socket").exists():

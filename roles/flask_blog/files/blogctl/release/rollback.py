@@ -18,7 +18,7 @@ from ..site import Site
 from . import rehearsal
 from .activate import Outcome, activate_locked
 from .data_change import data_change
-from .history import BEGUN, FAILED, INTERRUPTED, History, Operation, read, recorded
+from .history import BEGUN, FAILED, INTERRUPTED, Operation, choose, read, recorded
 from .recovery import recover_locked
 from .settings import settings_loaded
 from .switch import start
@@ -37,27 +37,6 @@ class Plan:
     def to_dict(self) -> dict[str, Any]:
         """Return the part of the result that a dry run has, too."""
         return {"restored": self.snapshot is not None, "lost": [asdict(table) for table in self.lost]}
-
-
-def choose(site: Site, wanted: str | None) -> str:
-    """Return the release to roll back to: the one named, or the last good one before the live one.
-
-    :raises OperationError: if there is none, or the one named failed.
-    """
-    history = History.of(site)
-    current = live_release(site)
-    history.refuse_failed(wanted)
-    if wanted == current:
-        raise OperationError(f"{wanted} is live already")
-    if wanted:
-        app_folder(site, wanted)
-        return wanted
-    # A release that a rollback left was not good enough; it has to be named.
-    earlier = [release for release in history.good if release != current and release not in history.left]
-    earlier = [release for release in earlier if (site.path("releases") / release).is_dir()]
-    if not earlier:
-        raise OperationError("there is no good release before the live one; 'blogctl releases' lists what there is")
-    return earlier[-1]
 
 
 def snapshot_before(site: Site, target: str) -> Path | None:

@@ -9,8 +9,7 @@ from ..errors import OperationError
 from ..host import health, maintenance, systemd
 from ..host.releases import live_release, release_manifest, release_names
 from ..site import Site
-from . import rollback
-from .history import DONE, FAILED, History, read
+from .history import DONE, FAILED, History, choose, read
 
 
 def status(site: Site) -> dict[str, Any]:
@@ -73,7 +72,7 @@ def releases(site: Site) -> dict[str, Any]:
     history, entries = History.of(site), read(site)
     live = health.served_release(site)
     try:
-        previous = rollback.choose(site, None)
+        previous = choose(site, None)
     except OperationError:
         previous = None
     activated = {

@@ -54,7 +54,7 @@ def rows_since(before: Path, now: Path, clock: Clock) -> dict[str, tuple[int, in
 
 
 def _common_columns(connection: sqlite3.Connection, table: str) -> tuple[list[str], list[str]]:
-    """Return the columns that a table has in both databases, and its primary key where it is the same in both."""
+    """Return the columns that a table has in both databases, and its primary key if it is the same in both."""
     quoted = _quoted(table)
     now, before = (
         {str(row[1]): int(row[5]) for row in connection.execute(f"PRAGMA {where}.table_info({quoted})")}
