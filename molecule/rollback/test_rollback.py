@@ -115,7 +115,8 @@ def test_going_back_over_a_change_of_the_schema_needs_a_word_and_says_what_it_lo
         done = go_back(operator, "--extra-vars", "flask_blog_rollback_data=restore")
         time.sleep(1)
     assert done.changed == 1
-    assert "left behind: " in done.output
+    assert "lost: " in done.output
+    assert "kept in /var/backups/" in done.output
     assert load.failures == []
     assert served(visit) == before
     now = Book.read(operator)

@@ -55,8 +55,12 @@ def _run(command: Command, options: Any) -> int:
         return _fail(str(error), OperationError.status, options.json)
     except KeyboardInterrupt:
         return _fail("interrupted", INTERRUPTED, options.json)
-    if options.json or result.message:
-        print(json.dumps(result.values) if options.json else printable(result.message))
+    if options.json:
+        # The role shows the message of an operation; a report such as that of "status" would only say the same twice.
+        message = {"message": result.message} if command.requires_interface and result.message else {}
+        print(json.dumps({**result.values, **message}))
+    elif result.message:
+        print(printable(result.message))
     return result.status
 
 

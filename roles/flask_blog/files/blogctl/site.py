@@ -48,6 +48,11 @@ class Site:
         """The scheme of the URLs that visitors use: C(http) or C(https)."""
         return str(self.settings.get("scheme", "http"))
 
+    @property
+    def public_schemes(self) -> list[str]:
+        """The schemes by which visitors reach the site; a trusted proxy may take HTTPS from them."""
+        return list(self.settings.get("public_schemes", [self.scheme]))
+
     def path(self, key: str) -> Path:
         """Return one of the site's paths: C(link), C(releases), C(data), C(config), C(backups) ..."""
         return Path(self.settings[key])

@@ -9,7 +9,6 @@ import socket
 import stat
 import time
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from ..shared import bounded_http, contract
 from ..shared.printable import printable
@@ -39,8 +38,6 @@ KEY_FILE_LIMIT = 4096
 PAGE_LIMIT = 1024 * 1024
 #: Starts the address of a Unix socket, as gunicorn and nginx write it.
 UNIX = "unix:"
-#: Redirects that a browser follows with the same page (RFC 9110, section 15.4).
-REDIRECTS = frozenset({301, 302, 307, 308})
 
 
 @dataclass(frozen=True)
@@ -50,13 +47,13 @@ class Answer:
     status: int
     reason: str
     instance: str = ""
-    #: whether the same page is served with another scheme, so that this answer shows nothing of the app
-    leaves_scheme: bool = False
+    #: whether it redirects to a scheme that the site does not serve, which shows nothing of the app
+    leaves_site: bool = False
 
     @property
     def is_healthy(self) -> bool:
         """Whether it is a page or a redirect."""
-        return contract.is_healthy(self.status) and not self.leaves_scheme
+        return contract.is_healthy(self.status) and not self.leaves_site
 
 
 def proxy_key(site: Site) -> str:
@@ -71,19 +68,6 @@ def proxy_key(site: Site) -> str:
             return ""
         found = KEY_LINE.search(file.read(KEY_FILE_LIMIT).decode("ascii", "replace"))
     return found[1] if found else ""
-
-
-def other_scheme(site: Site, path: str, location: str) -> str:
-    """Return the scheme to which a redirect sends the same page; an empty text for a redirect to another page.
-
-    An app that forces HTTPS answers every request like that, so the redirect says nothing about the app.
-    """
-    try:
-        wanted, found = urlsplit(f"//{site.settings['host']}{path}"), urlsplit(location)
-        same_page = (found.hostname, found.path or "/") == (wanted.hostname, wanted.path or "/")
-    except ValueError:
-        return ""
-    return found.scheme if same_page and found.scheme not in ("", site.scheme) else ""
 
 
 def _ask(site: Site, address: tuple[str, int] | str, path: str, seconds: float) -> Answer:
@@ -102,9 +86,9 @@ def _ask(site: Site, address: tuple[str, int] | str, path: str, seconds: float) 
     except (OSError, http.client.HTTPException) as error:
         return Answer(0, f"no answer: {printable(str(error))[:200] or type(error).__name__}")
     instance = answer.headers.get(contract.INSTANCE_HEADER, "")
-    if answer.status in REDIRECTS and (scheme := other_scheme(site, path, answer.headers.get("Location", ""))):
-        reason = f"redirects to {printable(scheme)[:20]}, which this site does not serve"
-        return Answer(answer.status, reason, instance, leaves_scheme=True)
+    location = answer.headers.get("Location", "")
+    if problem := contract.redirect_problem(answer.status, location, host, site.public_schemes):
+        return Answer(answer.status, printable(problem), instance, leaves_site=True)
     return Answer(answer.status, f"answered {answer.status}", instance)
 
 

@@ -246,6 +246,8 @@ def instance(site: Site, folder: Path, source_root: str, data: Path) -> Any:
         f"FLASK_BLOG_PROXY_KEY={site.settings['proxy_key']}",
         f"FLASK_BLOG_HOST={site.settings['host']}",
         f"FLASK_BLOG_TRY_AS={site.settings['host']}",
+        f"FLASK_BLOG_SCHEME={site.scheme}",
+        f"FLASK_BLOG_PUBLIC_SCHEMES={','.join(site.public_schemes)}",
         f"FLASK_BLOG_HEALTH_PATH={site.settings['health_path']}",
     ]
     # /tmp is the unit's own. No timeout: rehearsal.prove() limits the time.
