@@ -34,7 +34,12 @@ def test_another_operation_under_way_is_status_3(
 
 def test_a_dry_run_of_maintenance_changes_nothing(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["maintenance", "on", "--dry-run", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"maintenance": True, "changed": True, "dry_run": True}
+    assert json.loads(capsys.readouterr().out) == {
+        "maintenance": True,
+        "changed": True,
+        "dry_run": True,
+        "message": "the maintenance page would be on",
+    }
     assert not (site.path("root") / "maintenance").exists()
     assert cli.main(["maintenance"]) == 0
     assert capsys.readouterr().out == "the maintenance page is off\n"

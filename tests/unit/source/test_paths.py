@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ansible_collections.flaskblog.hosting.plugins.module_utils.git_remote import GitError, local_repository
-from ansible_collections.flaskblog.hosting.plugins.module_utils.tree_writer import writer
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source.git_remote import local_repository
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source.refusals import GitError
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source.tree_writer import writer
 
 
 def test_folders_of_the_same_name_are_told_apart_by_their_paths(tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from blogctl import pruning, services
-from blogctl.operations import History, recorded
+from blogctl.host import systemd
+from blogctl.release import prune as pruning
+from blogctl.release.history import History, recorded
 from blogctl.site import Site
 
 Add = Callable[[str], Path]
@@ -18,7 +19,7 @@ Add = Callable[[str], Path]
 @pytest.fixture
 def old(site: Site, add_release: Add, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A release that is older than the live one and was never activated; nothing runs."""
-    monkeypatch.setattr(services, "main_pid", lambda _: "0")
+    monkeypatch.setattr(systemd, "main_pid", lambda _: "0")
     add_release("live")
     with recorded(site, "activate", None, "live"):
         pass
@@ -57,7 +58,7 @@ def test_the_release_that_a_process_runs_in_stays(
 ) -> None:
     with subprocess.Popen(["sleep", "60"], cwd=old / folder) as process:
         try:
-            monkeypatch.setattr(services, "main_pid", lambda asked: str(process.pid) if asked == unit else "0")
+            monkeypatch.setattr(systemd, "main_pid", lambda asked: str(process.pid) if asked == unit else "0")
             assert pruning.in_use(site) == {"old"}
             assert prune(site) == []
         finally:

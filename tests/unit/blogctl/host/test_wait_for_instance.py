@@ -12,7 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from blogctl import health
+from blogctl.host import health
 from blogctl.site import Site
 
 SILENT = health.Answer(0, "no answer: refused")
@@ -110,7 +110,7 @@ def test_slow_answers_of_the_other_instance_leave_time_for_further_questions(wai
     world.takes_all_the_time = True
     began = world.now
     wait(OTHER)
-    assert world.timeouts == pytest.approx([2, 4, 4 - 2 * health.IN_TURN])
+    assert world.timeouts == pytest.approx([2, 4, 4 - 2 * health.INSTANCE_POLL_INTERVAL])
     assert world.now <= began + 10.1
 
 
@@ -132,7 +132,7 @@ def test_systemd_is_asked_about_the_unit_only_now_and_then(wait: Wait, world: Wo
     moments = [began, *world.checked]
     pauses = [later - earlier for earlier, later in itertools.pairwise(moments)]
     assert len(pauses) > 10
-    assert all(health.LOOK < pause < 2 * health.LOOK for pause in pauses)
+    assert all(health.STATE_INTERVAL < pause < 2 * health.STATE_INTERVAL for pause in pauses)
 
 
 def test_an_instance_without_a_unit_of_its_own_is_not_looked_up(wait: Wait, world: World) -> None:

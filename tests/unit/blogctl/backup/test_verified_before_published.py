@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from blogctl import backup
-from blogctl.site import OperationError, Site
+from blogctl.backup import create as backup
+from blogctl.errors import OperationError
+from blogctl.site import Site
 
 FIRST = datetime.datetime(2026, 1, 1, 3, 0, tzinfo=datetime.UTC)
 SECOND = FIRST + datetime.timedelta(days=1)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.flaskblog.hosting.plugins.module_utils import takeover
+from ansible_collections.flaskblog.hosting.plugins.module_utils.venv import takeover
 
 Take = Callable[[], takeover.Taken]
 

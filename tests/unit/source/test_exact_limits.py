@@ -6,9 +6,10 @@ import os
 from types import SimpleNamespace
 
 import pytest
-from ansible_collections.flaskblog.hosting.plugins.module_utils import limits, tree
-from ansible_collections.flaskblog.hosting.plugins.module_utils.limits import LimitError, Limits, Meter
-from ansible_collections.flaskblog.hosting.plugins.module_utils.tree import SourceError, Tree
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source import limits, tree
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source.limits import Limits, Meter
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source.refusals import LimitError, SourceError
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source.tree import Tree
 
 
 @pytest.mark.parametrize(
