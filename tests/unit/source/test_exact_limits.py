@@ -112,7 +112,7 @@ def test_limits_that_are_not_given_have_their_defaults() -> None:
 def test_a_limit_names_its_variable_value_rule_and_remedy() -> None:
     error = LimitError("flask_blog_source_max_files", 2, "the source holds more entries")
     assert str(error) == "the source holds more entries (flask_blog_source_max_files: 2)"
-    assert limits.explain("blog.tar", error) == (
+    assert error.explain("blog.tar") == (
         "flask_blog_source_max_files: 2: the source holds more entries. Leave out of the source what a release does not"
         " need, or raise the limit if you trust the source."
     )
