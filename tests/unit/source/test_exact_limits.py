@@ -116,7 +116,7 @@ def test_a_limit_names_its_variable_value_rule_and_remedy() -> None:
         "flask_blog_source_max_files: 2: the source holds more entries. Leave out of the source what a release does not"
         " need, or raise the limit if you trust the source."
     )
-    assert limits.explain("blog.tar", SourceError("it is bad.")) == "flask_blog_source: 'blog.tar': it is bad."
+    assert SourceError("it is bad.").explain("blog.tar") == "flask_blog_source: 'blog.tar': it is bad."
 
 
 # -- paths and links ------------------------------------------------------------------------------------------------

@@ -158,7 +158,7 @@ def test_the_served_release_is_asked_for_within_the_time_that_is_left(
 def test_a_socket_whose_queue_is_full_holds_nobody_up(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(health, "REACHED", 0.1)
+    monkeypatch.setattr(health, "CONNECT_TIMEOUT", 0.1)
     signal.alarm(10)
     place = tmp_path / "socket"
     site.settings["bind"] = f"unix:{place}"
