@@ -187,7 +187,7 @@ class ActionModule(ActionBase):
             "changed": True,
             "bare": True,
             "layers": ["packages"],
-            "differences": [{"layer": "packages", "name": "python3", "words": [BARE]}],
+            "differences": [{"layer": "packages", "name": "python3", "reasons": [BARE]}],
             "missing_packages": ["python3", *first, *arguments.get("packages", [])],
             "data_is_new": True,
             "release": release,

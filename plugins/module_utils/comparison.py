@@ -50,7 +50,7 @@ def managed(params: dict[str, Any], objects: Objects, notes: list[str]) -> Diffe
             problems.append(str(conflict))
             continue
         if difference:
-            differences.append({"layer": "state", "name": difference.path, "words": difference.reasons})
+            differences.append({"layer": "state", "name": difference.path, "reasons": difference.reasons})
     link = params["site"]["link"]
     if os.path.lexists(link) and not os.path.islink(link):
         problems.append(
@@ -67,7 +67,7 @@ def account_differences(params: dict[str, Any]) -> Differences:
     """Return which of the site's accounts are missing or changed."""
     accounts = (params["account"], host.build_account(params["site"]["build_user"]))
     return [
-        {"layer": "account", "name": account["name"], "words": ["missing or changed"]}
+        {"layer": "account", "name": account["name"], "reasons": ["missing or changed"]}
         for account in accounts
         if host.account_differs(account)
     ]
@@ -77,8 +77,11 @@ def unit_differences(params: dict[str, Any], units: dict[str, dict[str, str]]) -
     """Return how units differ, and what an interrupted run has left to load."""
     compared = (unit.compare(wanted, units.get(wanted["name"], {})) for wanted in params["units"])
     return [
-        *({"layer": "state", "name": found.path, "words": found.reasons} for found in compared if found),
-        *({"layer": "state", "name": name, "words": [reloads.NOT_LOADED]} for name in reloads.pending(params["site"])),
+        *({"layer": "state", "name": found.path, "reasons": found.reasons} for found in compared if found),
+        *(
+            {"layer": "state", "name": name, "reasons": [reloads.NOT_LOADED]}
+            for name in reloads.pending(params["site"])
+        ),
     ]
 
 
@@ -103,4 +106,4 @@ def activation(
     if not reasons and not differences:
         asked = {"host": site["host"], "port": site["port"], "schemes": site["public_schemes"], "probes": probes}
         reasons = probe.ask(asked)
-    return [{"layer": "activate", "name": site["name"], "words": reasons}] if reasons else []
+    return [{"layer": "activate", "name": site["name"], "reasons": reasons}] if reasons else []

@@ -220,7 +220,7 @@ def compared(
         {wanted["name"] for wanted in params["units"]} | {site["socket_unit"], site["service_unit"]}
     )
     differences += [
-        *({"layer": "packages", "name": name, "words": ["not installed"]} for name in missing),
+        *({"layer": "packages", "name": name, "reasons": ["not installed"]} for name in missing),
         *comparison.account_differences(params),
         *comparison.unit_differences(params, units),
     ]
@@ -232,7 +232,7 @@ def compared(
         release, found = release_differences(site, {**release, "live": linked})
         differences += found
         if data_is_new and params.get("initial_data"):
-            differences.append({"layer": "unpack", "name": "the initial data", "words": ["not brought yet"]})
+            differences.append({"layer": "unpack", "name": "the initial data", "reasons": ["not brought yet"]})
         loaded = {item["path"] for item in objects if reloads.is_loaded_by_activation(item)}
         differences += comparison.activation(site, release, units, probes, differences, loaded)
 
@@ -252,7 +252,7 @@ def release_differences(site: dict[str, Any], release: dict[str, Any]) -> tuple[
     """Return a release with its virtual environment, and how the two differ on the host."""
     wanted = check.complete(Release.from_dict(release), site["venvs"], host.python_version())
     found = check.host_differences(wanted, group_id(site["group"]))
-    differences = [{"layer": layer, "name": name, "words": reasons} for layer, name, reasons in found]
+    differences = [{"layer": layer, "name": name, "reasons": reasons} for layer, name, reasons in found]
     return {**release, **wanted.to_dict()}, differences
 
 

@@ -109,7 +109,7 @@ def test_what_holds_for_all_commands_stands_before_or_after_them(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(arguments) == 0
-    assert json.loads(capsys.readouterr().out) == {"maintenance": False}
+    assert json.loads(capsys.readouterr().out) == {"maintenance": False, "message": "the maintenance page is off"}
 
 
 def test_the_site_may_be_named_in_the_environment(
