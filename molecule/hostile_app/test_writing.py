@@ -58,8 +58,8 @@ def test_a_note_that_the_app_forges_moves_no_file_over_root_s_own_code(app: Host
         "for note in notes:\n"
         "    planted = DATA / note / 'lib'\n"
         "    planted.mkdir(parents=True)\n"
-        "    text = Path(library, 'maintenance.py').read_text()\n"
-        "    (planted / 'maintenance.py').write_text(text + payload)\n",
+        "    text = Path(library, 'cli.py').read_text()\n"
+        "    (planted / 'cli.py').write_text(text + payload)\n",
         library=LIBRARY,
         notes=NOTES,
         payload=PAYLOAD,
