@@ -9,8 +9,8 @@ declare -rA DURATION=(
     [rejects_bad_input]=40 [lint-python]=5 [lint-yaml]=10 [lint-shell]=10
 )
 
-# The tests of one machine mostly wait, for it and for Ansible, so several of them share a core.
-readonly UNITS_PER_CORE=3
+# The tests of one machine wait for it and for Ansible about half of the time, so two of them share a core.
+readonly UNITS_PER_CORE=2
 
 readonly LINTERS=(lint-ansible lint-yaml lint-python lint-types lint-shell lint-collection lint-repository)
 declare -rA SUITES=([unit]=tests/unit [contract]=tests/contract [templates]=tests/templates [example]=examples/blog/tests)
