@@ -19,6 +19,7 @@ import pytest
 if TYPE_CHECKING:
     from molecule.conftest import Operator, Visitor
 
+FILES = Path(__file__).parents[2] / "roles" / "flask_blog" / "files"
 MIRROR = "mirror.example.com"
 DATABASE = "/var/lib/flask-blog/database.db"
 
@@ -95,8 +96,9 @@ for unit in args[0]:
     subprocess.run(["systemctl", "disable", "--now", unit], check=True, stderr=subprocess.DEVNULL)
 """
 EXPAND = """
-import os
-print(json.dumps([os.path.join(path, name) for path in args[0] for name in os.listdir(path) if name.endswith('.py')]))
+from pathlib import Path
+found = [path for folder in args[0] for path in [Path(folder), *Path(folder).rglob("*")] if "__pycache__" not in path.parts]
+print(json.dumps([[str(path) for path in found if path.is_dir() is is_folder] for is_folder in (True, False)]))
 """
 RELEASE = """
 import os
@@ -118,6 +120,8 @@ class Managed:
     operator: Operator
     files: list[str]
     directories: list[str]
+    #: folders that hold the role's modules and nothing else
+    modules: list[str]
     links: list[str]
     absent: list[str]
     #: files whose owner and mode are managed, and whose content other programs write
@@ -157,14 +161,15 @@ def managed(operator: Operator) -> Managed:
     paths: defaultdict[str, list[str]] = defaultdict(list)
     for item in declared["objects"]:
         paths[item["kind"]].append(item["path"])
-    # One object stands for all files of a folder.
-    folders = [path for path in paths["file"] if path in paths["directory"]]
-    inside = operator.python(EXPAND, folders)
-    assert len(inside) >= len(folders) > 0
+    # One object stands for a folder of modules and all that is in it.
+    folders = [item["path"] for item in declared["objects"] if "file" in item and (FILES / item["file"]).is_dir()]
+    directories, files = operator.python(EXPAND, folders)
+    assert len(files) > len(directories) > len(folders) > 0
     return Managed(
         operator=operator,
-        files=[path for path in paths["file"] if path not in folders] + inside,
-        directories=paths["directory"],
+        files=[path for path in paths["file"] if path not in folders] + files,
+        directories=paths["directory"] + directories,
+        modules=folders,
         links=paths["link"],
         absent=paths["absent"],
         others_write=paths["attributes"],
@@ -186,9 +191,10 @@ def is_named(path: str, report: str) -> bool:
 
 def change_contents(managed: Managed) -> list[str]:
     release = managed.release["path"]
-    managed.operator.python(APPEND, [*managed.files, f"{release}/app.py", f"{release}/added.py"])
+    added = [f"{folder}/stray.py" for folder in managed.modules] + [f"{release}/added.py"]
+    managed.operator.python(APPEND, [*managed.files, f"{release}/app.py", *added])
     managed.operator.python(REMOVE, [f"{release}/static/mirror.css"])
-    return [*managed.files, "app.py", "added.py", "static/mirror.css"]
+    return [*managed.files, "stray.py", "app.py", "added.py", "static/mirror.css"]
 
 
 def lead_links_astray(managed: Managed) -> list[str]:
