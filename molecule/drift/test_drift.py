@@ -97,7 +97,8 @@ for unit in args[0]:
 """
 EXPAND = """
 from pathlib import Path
-found = [path for folder in args[0] for path in [Path(folder), *Path(folder).rglob("*")] if "__pycache__" not in path.parts]
+found = [path for folder in args[0] for path in [Path(folder), *Path(folder).rglob("*")]]
+found = [path for path in found if "__pycache__" not in path.parts]
 print(json.dumps([[str(path) for path in found if path.is_dir() is is_folder] for is_folder in (True, False)]))
 """
 RELEASE = """
