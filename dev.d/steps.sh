@@ -12,6 +12,9 @@ declare -rA DURATION=(
 # The tests of one machine wait for it and for Ansible about half of the time, so two of them share a core.
 readonly UNITS_PER_CORE=2
 
+# Its visitors keep all cores busy, so nothing runs beside it.
+readonly ALONE=release_under_load
+
 readonly LINTERS=(lint-ansible lint-yaml lint-python lint-types lint-shell lint-collection lint-repository)
 declare -rA SUITES=([unit]=tests/unit [contract]=tests/contract [templates]=tests/templates [example]=examples/blog/tests)
 
@@ -45,7 +48,7 @@ chosen_steps() { # NAME...: expand "lint", refuse what does not exist
 }
 
 test_command() { # [--list | NAME...]
-    local steps chosen name needs_machines='' verdict
+    local steps chosen name capacity needs_machines='' verdict
     if [[ ${1:-} == --list ]]; then
         all_steps
         return
@@ -57,21 +60,24 @@ test_command() { # [--list | NAME...]
     done
 
     if [[ $needs_machines ]]; then setup; else setup_for_linters; fi
-    set_weights "${steps[@]}"
+    capacity=${FLASKBLOG_TEST_CAPACITY:-$((UNITS_PER_CORE * $(nproc)))}
+    set_weights "$capacity" "${steps[@]}"
     say "Checks"
     export PATH=$ROOT/.venv/bin:$PATH NO_COLOR=1 MOLECULE_COMMAND_BORDERS=false
-    pool "${FLASKBLOG_TEST_CAPACITY:-$((UNITS_PER_CORE * $(nproc)))}" run_check "${steps[@]}"
+    pool "$capacity" run_check "${steps[@]}"
     verdict=$(count "${steps[@]}")
     summary "${steps[@]}"
     say "$verdict"
     [[ $verdict == *", 0 failed" ]]
 }
 
-set_weights() { # NAME...: one unit for each machine whose tests run at the same time; a core for what has no machine
-    local name units
+set_weights() { # CAPACITY NAME...: one unit for each machine whose tests run at the same time; a core for what has no machine
+    local name units capacity=$1
+    shift
     for name in "$@"; do
         units=$UNITS_PER_CORE
         ! is_scenario "$name" || units=$(machines_of "$name")
+        [[ $name != "$ALONE" ]] || units=$capacity
         weight+=(["$name"]=$units)
     done
 }
