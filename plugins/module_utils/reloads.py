@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.flaskblog.hosting.plugins.module_utils import contract, live
+from ansible_collections.flaskblog.hosting.plugins.module_utils.resources import atomic
 
 Object = Mapping[str, Any]
 
@@ -35,6 +36,8 @@ class Reload:
     note: Callable[[str], str] | None = None
     #: called before anything is changed: with the site, all objects, and the changed ones of this reload
     prepare: Callable[[Object, Sequence[Object], Sequence[Object]], None] | None = None
+    #: whether the difference between an object and the host's file matters to it; without it, every difference does
+    concerns: Callable[[Object], bool] | None = None
     #: whether something must be loaded, by the properties of the site's units
     is_stale: Callable[[Iterable[Mapping[str, str]]], bool] | None = None
 
@@ -63,6 +66,19 @@ def keep_settings(site: Object, wanted: Sequence[Object], _: Sequence[Object]) -
     live.keep_previous(site["name"], [item["path"] for item in wanted if "app" in of(item) and not checked_by(item)])
 
 
+def listens_differently(item: Object) -> bool:
+    """Return whether a socket unit differs from the host's in more than comments and descriptions.
+
+    To load such a change the socket stops for a moment, and connections are refused meanwhile.
+    """
+    return _directives(atomic.read_text(item["path"]) or "") != _directives(item["content"])
+
+
+def _directives(unit: str) -> list[str]:
+    lines = (line.strip() for line in unit.splitlines())
+    return [line for line in lines if line and not line.startswith(("#", ";", "Description=", "Documentation="))]
+
+
 def units_are_stale(units: Iterable[Mapping[str, str]]) -> bool:
     """Return whether a unit file has changed since systemd read it."""
     return any(unit.get("NeedDaemonReload") == "yes" for unit in units)
@@ -70,7 +86,9 @@ def units_are_stale(units: Iterable[Mapping[str, str]]) -> bool:
 
 #: In the order in which they are prepared, noted and loaded.
 RELOADS: dict[str, Reload] = {
-    "socket": Reload(note=lambda site: contract.pending_path(site, "socket"), prepare=hold_addresses),
+    "socket": Reload(
+        note=lambda site: contract.pending_path(site, "socket"), prepare=hold_addresses, concerns=listens_differently
+    ),
     "app": Reload(note=lambda site: contract.pending_path(site, "activate"), prepare=keep_settings),
     "systemd": Reload(load=("systemctl", "daemon-reload"), before_units=True, is_stale=units_are_stale),
     "nginx": Reload(
@@ -88,8 +106,14 @@ def of(item: Object) -> list[str]:
 
 
 def used_by(items: Sequence[Object]) -> dict[str, list[Object]]:
-    """Return the reloads that some objects need, in their order, each with its objects."""
-    needed = {name: [item for item in items if name in of(item)] for name in RELOADS}
+    """Return the reloads that some objects need, in their order, each with its objects.
+
+    Before they are applied: afterwards the host's files no longer show the difference.
+    """
+    needed = {
+        name: [item for item in items if name in of(item) and (reload.concerns is None or reload.concerns(item))]
+        for name, reload in RELOADS.items()
+    }
     return {name: objects for name, objects in needed.items() if objects}
 
 

@@ -132,7 +132,10 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils.printable import
 BLOGCTL = "/usr/local/sbin/blogctl"
 
 #: Exit statuses of blogctl with a meaning for this module (C(blogctl --help)).
-DONE, UNDECIDED, FOLLOW_UP_FAILED, INCOMPLETE = 0, 4, 5, 7
+DONE = 0
+UNDECIDED = 4
+FOLLOW_UP_FAILED = 5
+INCOMPLETE = 7
 
 #: The operations that have C(--dry-run).
 WITH_DRY_RUN = frozenset({"rollback", "maintenance"})

@@ -139,6 +139,41 @@ def test_no_address_is_kept_for_a_socket_that_stays(
     apply(site, [wanted("systemd/blog.service", reload=["systemd", "app"])])
 
 
+SOCKET = (
+    "[Unit]\nDescription=Blog\nDocumentation=https://example.com\n# Comment\n[Socket]\nListenStream=127.0.0.1:8000\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "moves"),
+    [
+        ("https://example.com", "man:blogctl(8)", False),
+        ("Description=Blog", "Description=The blog", False),
+        ("# Comment", "; another", False),
+        ("127.0.0.1:8000", "127.0.0.1:8001", True),
+        ("[Socket]", "[Socket]\nBacklog=10", True),
+    ],
+)
+def test_a_socket_stays_open_if_only_its_comments_and_descriptions_change(
+    tmp_path: Path,
+    wanted: Wanted,
+    site: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    before: str,
+    after: str,
+    moves: bool,
+) -> None:
+    """Connections are refused while a socket is opened anew."""
+    monkeypatch.setattr(hold, "start", lambda *_: None)
+    (tmp_path / "systemd").mkdir()
+    (tmp_path / "systemd" / "blog.socket").write_text(SOCKET)
+    assert before in SOCKET
+    changed = SOCKET.replace(before, after)
+    apply(site, [wanted("systemd/blog.socket", changed, reload=["systemd", "socket"])])
+    assert is_pending("blog.socket") is moves
+    assert (tmp_path / "systemd" / "blog.socket").read_text() == changed
+
+
 def test_a_file_that_no_process_reads_leaves_no_note(wanted: Wanted, site: dict[str, Any]) -> None:
     apply(site, [wanted("etc/other")])
     assert not is_pending("blog.activate")

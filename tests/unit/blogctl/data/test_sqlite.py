@@ -68,8 +68,9 @@ def foreign(site: Site, tmp_path: Path) -> Site:
         pytest.skip("only root can start programs with another account")
     owner = pwd.getpwnam("nobody")
     site.settings.update(user="nobody", group="nogroup")
-    for parent in [*tmp_path.parents[:3], tmp_path]:
-        os.chmod(parent, 0o755)  # noqa: S103  (pytest closes its folders to everybody but root)
+    for parent in [tmp_path, *tmp_path.parents]:
+        if parent.stat().st_mode & 0o005 != 0o005:  # pytest closes its folders to everybody but root
+            os.chmod(parent, 0o755)  # noqa: S103
     site.path("backups").chmod(0o700)
     os.chown(site.path("data"), owner.pw_uid, owner.pw_gid)
     reads = ["/usr/bin/test", "-r", process.__file__]
