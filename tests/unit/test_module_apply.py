@@ -165,7 +165,6 @@ def test_a_socket_stays_open_if_only_its_comments_and_descriptions_change(
 ) -> None:
     """Connections are refused while a socket is opened anew."""
     monkeypatch.setattr(hold, "start", lambda *_: None)
-    (tmp_path / "systemd").mkdir()
     (tmp_path / "systemd" / "blog.socket").write_text(SOCKET)
     assert before in SOCKET
     changed = SOCKET.replace(before, after)
