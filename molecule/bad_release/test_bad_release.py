@@ -29,7 +29,7 @@ BEHAVIOURS = {
 MIGRATION = "CREATE TABLE tags (id INTEGER PRIMARY KEY)\nALTER TABLE no_such_table ADD COLUMN name TEXT\n"
 #: Appended to migrate.py: whether it runs on the live data.
 LIVE = "live = '/rehearsal' not in Path('/proc/self/mountinfo').read_text()\n"
-#: Locks the database without an end.
+#: Locks the database for longer than a command may take.
 HOLD = "    connection.execute('BEGIN IMMEDIATE'); print('holds it', flush=True)\n    import time; time.sleep(600)\n"
 
 

@@ -43,7 +43,7 @@ for path in ('/run/systemd/journal/socket', '/run/systemd/journal/dev-log', '/de
         pass
 print(f'this is FILE {who}')
 """
-#: The output of a rehearsal without the server, with control characters for a terminal.
+#: Prints control characters for a terminal, and fails without the server.
 NEEDS = """
 import socket, sys
 print('\\x1b]0;owned\\x07\\x1b[2J\\x9b31m', flush=True)
