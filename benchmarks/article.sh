@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The article's steps as a careful person would put them into a script: article.sh SSH_CONFIG HOST SOURCE
+# The article's steps as a shell script: article.sh SSH_CONFIG HOST SOURCE
 #
-# It deploys SOURCE and the files in files/ on HOST. Run again, it does only what is not done. SECRET_KEY and
+# It deploys SOURCE and the files in files/ on HOST. It skips steps that are already done. SECRET_KEY and
 # ADMIN_PASSWORD come from the environment.
 set -euo pipefail
 

@@ -1,7 +1,7 @@
 """Fixtures of all scenarios.
 
-Tests look at a machine from outside: a `Visitor` speaks HTTP to its address, an `Operator` runs playbooks against it
-and commands on it.
+Tests use a machine from outside: a `Visitor` sends HTTP requests to its address, an `Operator` runs playbooks against
+it and commands on it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import yaml
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-# Shown with the report of a failed test: titles, and the commands on its machine whose output follows.
+# Added to the report of a failed test: titles, and commands that run on its machine.
 EVIDENCE = {
     "the last lines of the blog's journal": "journalctl --unit 'flask-blog*' --lines 40 --no-pager",
     "the errors in it": "journalctl --unit 'flask-blog*' --grep '[A-Z][a-z]+Error|Exception' --lines 40 --no-pager",
@@ -42,13 +42,13 @@ def pytest_configure(config: pytest.Config) -> None:
     inventory_file = os.environ.get("MOLECULE_INVENTORY_FILE")
     if inventory_file and not config.option.hosts:
         inventory = yaml.safe_load(Path(inventory_file).read_text())
-        # A scenario may have machines beside those that host blogs.
+        # A scenario may have machines that host no blogs.
         machines = inventory.get("flask_blogs", inventory["all"])["hosts"]
         config.option.hosts = ",".join(f"docker://{name}" for name in machines)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tests that the other machine takes."""
+    """Deselect the tests that run on the other machine."""
     others = [
         item for item in items for mark in item.iter_markers("machine") if f"debian{mark.args[0]}" not in item.name
     ]
@@ -57,7 +57,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 class ByMachine(LoadScopeScheduling):
-    """Give each process all tests of one machine, in their order, so that two machines are tested at the same time."""
+    """Run the tests of each machine in one process, in their order, and the machines in parallel."""
 
     def _split_scope(self, nodeid: str) -> str:
         """Return the machine of a test. Tests without one share a process."""

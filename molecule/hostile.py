@@ -16,17 +16,17 @@ SITE, NAME = "hostile", "hostile.example.com"
 DATA, RUN, BACKUPS = "/var/lib/hostile", "/run/hostile", "/var/backups/hostile"
 NEIGHBOUR = "/var/lib/neighbour"
 LIBRARY = "/usr/local/lib/flask-blog-hosting/blogctl"
-#: What only root can read on the host, and in which file.
+#: A secret that only root can read, and its file.
 SECRET_FILE, SECRET = "/root/secret", "only-root-can-read-this"
 #: Code that leaves a mark if root executes it.
 MARK = "/root/executed"
 PAYLOAD = f"\nimport os\nif os.geteuid() == 0:\n    open({MARK!r}, 'w').close()\n"
-#: Seconds after which one of root's commands counts as hanging.
+#: Timeout in seconds of root's commands.
 BOUND = 90
 #: KiB of address space for root's programs, if it is limited.
 MEMORY = 1_000_000
 
-#: For a release command: a change of the data; on the live data alone, an end that is none.
+#: For a release command: it changes the data, and on the live data fails after the change.
 CHANGE = (
     "import sqlite3\n"
     "c = sqlite3.connect(DATA / 'database.db')\n"
@@ -55,7 +55,7 @@ for root in args:
             found[path] = [s.st_uid, s.st_gid, s.st_mode, content]
 print(json.dumps(found))
 """
-#: Nothing that the app does may change anything below these.
+#: The app must not be able to change anything below these.
 OUTSIDE = ("/etc", "/usr/local", "/opt/neighbour", NEIGHBOUR)
 
 
@@ -65,13 +65,13 @@ def copy_of_the_app(folder: Path) -> Path:
 
 
 def record(operator: Any, *roots: str) -> dict[str, Any]:
-    """Return the files below some directories of the machine, by path."""
+    """Return the state of the files below some directories of the machine, by path."""
     return dict(operator.python(RECORD, *(roots or OUTSIDE)))
 
 
 @dataclass(frozen=True)
 class Done:
-    """A finished command of root's."""
+    """A finished command that root ran."""
 
     status: int
     stdout: str
@@ -79,13 +79,13 @@ class Done:
     seconds: float
 
     def json(self) -> Any:
-        """What it printed, read as JSON."""
+        """Its output, parsed as JSON."""
         return json.loads(self.stdout)
 
 
 @dataclass(frozen=True)
 class Hostile:
-    """The app, for its attacker and for root."""
+    """The hostile app, as its attacker and as root use it."""
 
     host: Any
     visit: Callable[..., Any]
@@ -93,7 +93,7 @@ class Hostile:
     def run(self, code: str, **values: object) -> str:
         """Run code in the app's own process and return what it prints.
 
-        :param values: names that the code finds.
+        :param values: variables of the code.
         :raises AssertionError: with the traceback, if it fails.
         """
         given = "".join(f"{name} = {value!r}\n" for name, value in values.items())
@@ -102,13 +102,13 @@ class Hostile:
         return str(answer.text)
 
     def write(self, name: str, text: str) -> None:
-        """Have the app write a file of its data folder."""
+        """Let the app write a file in its data folder."""
         self.run("(DATA / name).write_text(text)", name=name, text=text)
 
     def blogctl(self, *arguments: str, bound: float = BOUND, memory: int = 0) -> Done:
         """Run blogctl for the app's site as root.
 
-        :param memory: KiB of address space that it gets; 0 for as much as it wants.
+        :param memory: KiB of address space; 0 for no limit.
         :raises AssertionError: if it has not ended in time.
         """
         words = shlex.join(["timeout", "--kill-after=2", str(bound), "blogctl", "--site", SITE, *arguments])
@@ -130,10 +130,10 @@ class Hostile:
         return str(next(name for name in known if name != self.live()))
 
     def activate(self, **options: float) -> Done:
-        """Have root activate the release that is not live."""
+        """Activate the release that is not live, as root."""
         return self.blogctl("activate", "--retry", self.other(), **options)  # type: ignore[arg-type]
 
     def serves(self) -> bool:
-        """Say whether visitors get pages of the live release."""
+        """Return whether visitors get pages of the live release."""
         answer = self.visit(NAME).ask("/healthz")
         return bool(answer.status == 200 and answer.json()["release"] == self.live())

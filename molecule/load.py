@@ -1,4 +1,4 @@
-"""Clients that send requests all the time, and record the release, time and acknowledged row of each response."""
+"""Clients that send requests continuously, and record the release, duration and acknowledged row of each response."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Client:
     keeps_connection: bool
 
 
-#: Seconds between two requests of a client. Without a pause, ten threads would take all of a small computer's time and
-#: measure each other.
+#: Seconds between two requests of a client. Without a pause, the clients themselves would use all of a small
+#: computer's CPU time.
 PAUSE = 0.004
 
 #: Eight quick clients of all kinds, and two that request a slow page.

@@ -1,4 +1,4 @@
-"""What the tests that need no machine have in common: the checkout as the collection, and its role's own programs."""
+"""Fixtures of the tests that need no machine: the checkout as the collection, and the role's programs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ROLE = ROOT / "roles" / "flask_blog"
 
 os.environ["ANSIBLE_CONFIG"] = str(ROOT / "ansible.cfg")
-# Commands of the environment that runs the tests (ansible-playbook, gixy), whether it is on PATH or not.
+# Commands of the tests' own environment (ansible-playbook, gixy), even if it is not on PATH.
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 sys.path.insert(0, str(ROLE / "files"))
 

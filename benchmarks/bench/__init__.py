@@ -1,1 +1,1 @@
-"""What benchmarks/run measures, and how: machines, contenders, measurements, and the report."""
+"""The benchmarks of benchmarks/run: machines, contenders, measurements and the report."""

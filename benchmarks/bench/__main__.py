@@ -34,7 +34,7 @@ def arguments() -> argparse.Namespace:
 
 
 def stop(number: int, frame: FrameType | None) -> None:
-    """End as Ctrl-C does, so that machines are removed; what removes them is not interrupted."""
+    """Exit as Ctrl-C does, so that machines are removed; ignore further signals."""
     del frame
     for other in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(other, signal.SIG_IGN)

@@ -28,13 +28,13 @@ from .machines import (
     ssh_options,
 )
 
-#: What is no part of the blog, though it may lie in its folder.
+#: Files in the blog's folder that are not deployed.
 NO_CODE = shutil.ignore_patterns("__pycache__", ".*_cache", "database.db*", "venv", ".venv")
 
 
 @dataclass(frozen=True)
 class Workplace:
-    """What the contenders share: a folder for their files, a copy of the blog that nobody edits, two secrets."""
+    """Shared by the contenders: a folder for their files, a copy of the blog, and two secrets."""
 
     folder: Path
     secret_key: str
@@ -54,7 +54,7 @@ class Workplace:
 
     @property
     def sockets(self) -> Path:
-        """Where OpenSSH keeps its open connections."""
+        """The folder of OpenSSH's control sockets."""
         return self.folder / "sockets"
 
     def close_connections(self) -> None:
@@ -72,7 +72,7 @@ class Deployment:
     """One measured deployment."""
 
     seconds: float
-    #: it said that something was changed
+    #: whether it reported a change
     changed: bool
 
 
@@ -83,7 +83,7 @@ class Contender(ABC):
     key: str
     #: for the tables
     title: str
-    #: what a deployment has to serve before its time counts
+    #: pages that a deployment must serve before its time is taken
     pages = PAGES
 
     def __init__(self, place: Workplace) -> None:
@@ -92,7 +92,7 @@ class Contender(ABC):
     @property
     @abstractmethod
     def version(self) -> str:
-        """What was measured, for the report."""
+        """The name and version, for the report."""
 
     @abstractmethod
     def command(self, machine: Machine) -> list[str]:
@@ -104,12 +104,12 @@ class Contender(ABC):
 
     @abstractmethod
     def says_changed(self, output: str) -> bool:
-        """Read from the output whether something was changed."""
+        """Return whether the output reports a change."""
 
     def deploy(self, machine: Machine) -> Deployment:
-        """Deploy once, from a closed connection to the end of the command, and see that the blog is served.
+        """Deploy once, starting without an open connection, and check that the blog is served.
 
-        :raises BenchmarkError: where it is not.
+        :raises BenchmarkError: if it is not.
         """
         command, environment = self.command(machine), self.environment()
         self.place.close_connections()
@@ -161,7 +161,7 @@ class Role(Contender):
 
 
 class RoleWithLedger(Role):
-    """The role with the blog of the tests that says which release answers, and writes a row for each POST."""
+    """The role with the tests' blog, which reports its release and writes a row for each POST."""
 
     key = "ledger"
     pages = ("/", "/healthz", "/static/book.css")
@@ -224,7 +224,7 @@ class Pyinfra(Contender):
 
 
 class PyinfraWithoutCode(Pyinfra):
-    """pyinfra where it leaves the code alone: what is left when its comparison, file by file, is not counted."""
+    """pyinfra without deploying the code, which leaves out its comparison of each file."""
 
     key, title = "pyinfra-settings", "pyinfra, code not compared"
 

@@ -19,22 +19,22 @@ BLOG = ROOT / "examples" / "blog"
 LEDGER = ROOT / "tests" / "blogs" / "ledger"
 IMAGE = "flaskblog/bench:12-ssh"
 USER = "admin"
-#: The name that the blog is asked for; all contenders are told the same.
+#: The blog's host name, the same for all contenders.
 SITE_NAME = "blog.test"
-#: Pages that a deployment has to serve before its time counts.
+#: Pages that a deployment must serve before its time is taken.
 PAGES = ("/", "/healthz", "/static/css/blog.css")
 
 
 class BenchmarkError(Exception):
-    """A machine or a contender did not do its work; the message says which, and shows its last words."""
+    """A machine or a contender failed; the message names it and has the end of its output."""
 
 
 def run(*command: str | Path, environment: dict[str, str] | None = None, log: Path | None = None) -> str:
-    """Run a command in the checkout and return what it said.
+    """Run a command in the checkout and return its output.
 
-    :param environment: the whole environment of the command; ours where it is None.
+    :param environment: the whole environment of the command; None for that of this process.
     :param log: a file that gets the output as well.
-    :raises BenchmarkError: where the command fails.
+    :raises BenchmarkError: if the command fails.
     """
     result = subprocess.run(
         [str(part) for part in command],
@@ -72,7 +72,7 @@ class Machine:
     address: str
 
     def get(self, path: str, timeout: float = 10) -> tuple[int, int]:
-        """Ask the machine's nginx for a page of the blog; return its status and its length in bytes."""
+        """Request a page of the blog; return its status and its length in bytes."""
         connection = http.client.HTTPConnection(self.address, 80, timeout=timeout)
         try:
             connection.request("GET", path, headers={"Host": SITE_NAME})
@@ -82,9 +82,9 @@ class Machine:
             connection.close()
 
     def must_serve(self, pages: Sequence[str] = PAGES) -> None:
-        """Ask for each of some pages.
+        """Request each of some pages.
 
-        :raises BenchmarkError: where one of them is not there.
+        :raises BenchmarkError: if one of them is not served.
         """
         for path in pages:
             try:
@@ -100,13 +100,13 @@ class Machine:
 
 
 def remove(name: str) -> None:
-    """Remove a machine, whether it is there or not."""
+    """Remove a machine, if it exists."""
     subprocess.run(["docker", "rm", "--force", "--volumes", name], capture_output=True, check=False)
 
 
 @contextlib.contextmanager
 def machine(purpose: str) -> Iterator[Machine]:
-    """Start a machine, wait until SSH answers, and remove it in the end, whatever happens."""
+    """Start a machine, wait until SSH answers, and always remove it at the end."""
     name = f"{os.environ.get('FLASKBLOG_MACHINES', 'flaskblog')}-bench-{purpose}"
     remove(name)
     try:
@@ -126,7 +126,7 @@ def ssh_key() -> Path:
 
 
 def ssh_options() -> dict[str, str]:
-    """Return OpenSSH's options for a machine that lives for a minute."""
+    """Return OpenSSH's options for a temporary machine."""
     return {"UserKnownHostsFile": "/dev/null", "StrictHostKeyChecking": "no", "LogLevel": "ERROR"}
 
 

@@ -12,9 +12,9 @@ from .machines import BenchmarkError, Machine, machine
 from .report import FIRST_DEPLOYMENT, MEMORY, NEW_RELEASE, NOTHING_CHANGED, Row, Target, comparison, publish, verdict
 from .under_load import under_load
 
-#: Requests after which the memory counts as loaded, and how many are under way at once.
+#: Requests before the loaded memory is measured, and how many run at the same time.
 REQUESTS, AT_ONCE = 500, 8
-#: Megabytes (10^6 bytes) that the loaded blog may take.
+#: Maximum memory of the loaded blog in megabytes (10^6 bytes).
 MOST_MEMORY = 120
 
 #: Runs on the machine: the proportional set size of each program's processes, in bytes (proc(5), smaps_rollup).
@@ -46,7 +46,7 @@ def rows_for(contenders: Sequence[Contender]) -> dict[str, Row]:
 
 
 def nothing_changed(place: Workplace, rounds: int) -> None:
-    """Deploy where everything is done already: how long does it take to see that?"""
+    """Measure a deployment that has nothing to change."""
     role, pyinfra, without_code, shell = Role(place), Pyinfra(place), PyinfraWithoutCode(place), Shell(place)
     contenders: list[Contender] = [role, pyinfra, without_code, shell]
     rows = rows_for(contenders)
@@ -71,7 +71,7 @@ def nothing_changed(place: Workplace, rounds: int) -> None:
 
 
 def new_release(place: Workplace, rounds: int) -> None:
-    """Deploy a change of the code: a module, a template and a style sheet, and none of the requirements."""
+    """Measure a deployment of changed code: a module, a template and a style sheet, with the same requirements."""
     contenders: list[Contender] = [Role(place), Pyinfra(place), Shell(place)]
     rows = rows_for(contenders)
     with contextlib.ExitStack() as machines:
@@ -102,7 +102,7 @@ def _change_code(place: Workplace, number: int) -> None:
 
 
 def first_deploy(place: Workplace, rounds: int) -> None:
-    """Deploy on a new machine whose downloads are on its disk."""
+    """Measure a deployment on a new machine that has all downloads on its disk."""
     contenders: list[Contender] = [Role(place), Pyinfra(place), Shell(place)]
     rows = rows_for(contenders)
     for turn in range(rounds):
@@ -140,7 +140,7 @@ def memory(place: Workplace, rounds: int) -> None:
 def _memory(target: Machine) -> dict[str, list[int]]:
     """Return the bytes of each process by program.
 
-    :raises BenchmarkError: where a program does not run.
+    :raises BenchmarkError: if a program does not run.
     """
     found: dict[str, list[int]] = json.loads(target.execute("python3", "-c", MEASURE_MEMORY))
     for program, processes in found.items():
@@ -150,9 +150,9 @@ def _memory(target: Machine) -> dict[str, list[int]]:
 
 
 def _load(target: Machine) -> None:
-    """Send the requests, several at once, so that all workers and threads have their share.
+    """Send the requests, several at once, so that all workers and threads are used.
 
-    :raises BenchmarkError: where one is not answered with a page.
+    :raises BenchmarkError: if a response is not a page.
     """
     paths = ["/", "/tags/", "/feed.xml", "/sitemap.xml", "/static/css/blog.css"]
     with ThreadPoolExecutor(AT_ONCE) as pool:

@@ -30,7 +30,7 @@ class Row:
     title: str
     version: str
     seconds: list[float] = field(default_factory=list)
-    #: rounds in which it said that it changed something
+    #: rounds in which it reported a change
     changes: int = 0
 
     @property
@@ -46,24 +46,24 @@ class Row:
 
 @dataclass(frozen=True)
 class Target:
-    """What we claim: the role's median is at most a multiple of another contender's."""
+    """A target: the role's median is at most a multiple of another contender's."""
 
     against: str
     most: float
 
     def sentence(self, ratio: float) -> str:
-        """Say what was claimed and what was measured."""
+        """Return the target and the measured ratio as a sentence."""
         judged = verdict(ratio, self.most)
         return f"Target: at most {self.most} × {self.against}'s time. Measured: {ratio:.2f} ×. {judged}."
 
 
 def verdict(measured: float, most: float) -> str:
-    """Say whether a target is met."""
+    """Return whether a target is met, as text."""
     return "Met" if measured <= most else "Missed"
 
 
 def comparison(rows: Sequence[Row], target: Target) -> str:
-    """Return the table of a comparison and what it says about its target; the first row is the role."""
+    """Return the table of a comparison and its verdict; the first row is the role."""
     role = rows[0]
     by_title = {row.title: row for row in rows}
     table = [
@@ -83,7 +83,7 @@ def comparison(rows: Sequence[Row], target: Target) -> str:
 
 
 def doubts(rows: Sequence[Row]) -> list[str]:
-    """Return lines that say why a ratio of these rows is not to be leaned on."""
+    """Return the reasons why a ratio of these rows is not reliable."""
     reasons = []
     if len(rows[0].seconds) < 3:
         reasons.append("there are fewer than three rounds")
@@ -93,7 +93,7 @@ def doubts(rows: Sequence[Row]) -> list[str]:
 
 
 def publish(section: str, text: str) -> None:
-    """Print a section, and put it in the place of its predecessor in the results."""
+    """Print a section, and replace it in the results."""
     print(f"\n{section}\n\n{text}\n", flush=True)
     found = {**_sections(), section: text}
     RESULTS.parent.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""Ten releases in a row under load: does a request fail, and how much longer does the slowest one take?"""
+"""Measure failed requests and the slowest request during ten releases under load."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from .machines import SITE_NAME, BenchmarkError, Machine, machine
 from .report import UNDER_LOAD, publish, verdict
 
 RELEASES = 10
-#: Requests to be sent while the releases come, at least.
+#: Minimum number of requests during the releases.
 REQUESTS = 50_000
-#: Seconds for which the visitors are alone at first: what the slowest request took then is what it is held against.
+#: Seconds of load before the first release; its slowest request is the baseline.
 QUIET = 20.0
-#: Milliseconds that the slowest quick request may take longer than that.
+#: Milliseconds that the slowest quick request may exceed the baseline by.
 MOST_DELAY = 150.0
-#: Seconds from the command to go back to the end of it.
+#: Maximum duration of the rollback in seconds.
 MOST_ROLLBACK = 3.0
 #: Seconds that the slow page takes (tests/blogs/ledger).
 SLOW_PAGE = 1.5
 
 
 def under_load(place: Workplace, rounds: int) -> None:
-    """Release ten times, go back once, and change the data once, while visitors read and write."""
+    """Release ten times, roll back once, and change the data once, while visitors read and write."""
     del rounds
     with machine("ledger") as target:
         role = RoleWithLedger(place)
@@ -74,7 +74,7 @@ def under_load(place: Workplace, rounds: int) -> None:
 
 
 def _release(role: RoleWithLedger, target: Machine, number: int) -> None:
-    """Change the code each time, and in the middle what it requires."""
+    """Release changed code, once with changed requirements."""
     (role.code / "static" / "book.css").write_text(f"body {{ margin: {number}px; }}\n")
     if number == RELEASES // 2:
         (role.code / "requirements.txt").write_text("Flask\nitsdangerous\n")

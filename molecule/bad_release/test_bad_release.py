@@ -1,4 +1,4 @@
-"""A bad release never serves: no request fails, and the data is what it was, with every acknowledged entry."""
+"""A bad release never serves: no request fails, and the data is unchanged, with every acknowledged entry."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from ledger import NAME, Book, copy_of_the_blog, served, visitors
 from load import Load
 
-#: What the new code does, and what the message must say of it. Each machine takes a share: none of this is Debian's.
+#: Bad code, and the expected message. The machines share the cases, as none depends on Debian's version.
 BEHAVIOURS = {
     "12": {
         "cannot be imported": "this release cannot be imported",
@@ -25,29 +25,29 @@ BEHAVIOURS = {
         "hangs at start": "/healthz: no answer",
     },
 }
-#: The second statement fails; the first one stays behind, as with many a migration tool.
+#: The second statement fails after the first one was committed.
 MIGRATION = "CREATE TABLE tags (id INTEGER PRIMARY KEY)\nALTER TABLE no_such_table ADD COLUMN name TEXT\n"
-#: For the end of migrate.py: whether it runs on the live data, which no rehearsal can know.
+#: Appended to migrate.py: whether it runs on the live data.
 LIVE = "live = '/rehearsal' not in Path('/proc/self/mountinfo').read_text()\n"
-#: Takes the database for as long as it is let.
+#: Locks the database for longer than a command may take.
 HOLD = "    connection.execute('BEGIN IMMEDIATE'); print('holds it', flush=True)\n    import time; time.sleep(600)\n"
 
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """A copy of the blog to spoil."""
+    """A copy of the blog to change."""
     return copy_of_the_blog(tmp_path)
 
 
 def append(source: Path, code: str) -> None:
-    """Add something to the release's command."""
+    """Append code to the release command."""
     with (source / "migrate.py").open("a") as script:
         script.write(code)
 
 
 @contextmanager
 def unnoticed(operator: Any, visit: Callable[..., Any]) -> Iterator[Load]:
-    """See that visitors noticed nothing of what happens meanwhile, and that nothing was lost or changed."""
+    """Check that no request fails during the block, and that no data is lost or changed."""
     before, release = Book.read(operator), served(visit)
     with visitors(operator) as load:
         yield load
@@ -63,7 +63,7 @@ def unnoticed(operator: Any, visit: Callable[..., Any]) -> Iterator[Load]:
 
 
 def refused(operator: Any, source: Path, *words: str, **options: object) -> None:
-    """Bring a bad release and see what is said of it."""
+    """Deploy a bad release and check the message."""
     run = operator.play("--extra-vars", json.dumps({"source": str(source), **options}))
     assert run.returncode != 0, run.output
     for word in words:
@@ -81,7 +81,7 @@ def test_code_that_does_not_work_never_serves(operator: Any, visit: Callable[...
 def test_code_that_does_not_work_on_the_live_data_alone_meets_no_visitor(
     host: Any, operator: Any, visit: Callable[..., Any], source: Path
 ) -> None:
-    """What no rehearsal can find: the instance that would join the one that serves has to find it by itself."""
+    """A rehearsal cannot find this; the new instance has to fail its own check before it serves."""
     (source / "behaviour").write_text("answers 500 on the live data")
     with unnoticed(operator, visit):
         refused(operator, source, "does not serve: /healthz: answered 500", "The previous release still serves")
@@ -101,7 +101,7 @@ def test_a_migration_that_fails_half_way_leaves_the_data_as_it_was(
 def test_a_migration_that_fails_on_the_live_data_alone_is_undone(
     operator: Any, visit: Callable[..., Any], source: Path
 ) -> None:
-    """What no rehearsal can find."""
+    """A rehearsal cannot find this."""
     (source / "migrations.sql").write_text("CREATE TABLE tags (id INTEGER PRIMARY KEY)\n")
     append(source, f"{LIVE}assert not live, 'it fails on the live data'\n")
     with unnoticed(operator, visit):
@@ -111,7 +111,7 @@ def test_a_migration_that_fails_on_the_live_data_alone_is_undone(
 def test_a_migration_that_would_lock_ends_with_its_time(
     operator: Any, visit: Callable[..., Any], tmp_path: Path
 ) -> None:
-    """Each machine takes a share of the ways to lock."""
+    """The machines share the ways to lock."""
     ways = {
         "12": [waits_for_itself, waits_for_a_shell_that_somebody_left_open],
         "13": [keeps_the_database_from_the_app],
@@ -135,7 +135,7 @@ def waits_for_itself(operator: Any, visit: Callable[..., Any], source: Path) -> 
 
 
 def keeps_the_database_from_the_app(operator: Any, visit: Callable[..., Any], source: Path) -> None:
-    """It changes nothing in the rehearsal, so visitors are served meanwhile: those who write wait for it."""
+    """It changes nothing in the rehearsal, so visitors are served while it runs; writers wait for it."""
     append(source, f"{LIVE}if live:\n{HOLD}")
     with unnoticed(operator, visit) as load:
         words = ("changed nothing on a copy of the data and failed on the live data", "took longer", "holds it")
@@ -144,9 +144,9 @@ def keeps_the_database_from_the_app(operator: Any, visit: Callable[..., Any], so
 
 
 def waits_for_a_shell_that_somebody_left_open(operator: Any, visit: Callable[..., Any], source: Path) -> None:
-    """Once the data is changed, a shell begins to write and does not end: the migration never gets its turn.
+    """A shell starts a write transaction when the data is changed, so the migration cannot lock the database.
 
-    It is one that blogctl knows nothing of; for a command of "blogctl run", the change would wait.
+    It was not started by "blogctl run", for which the change would wait.
     """
     shell = (
         "import os, sqlite3, time\n"
@@ -182,7 +182,7 @@ def waits_for_a_shell_that_somebody_left_open(operator: Any, visit: Callable[...
 def test_a_disk_that_is_full_spoils_no_release_and_leaves_nothing_half(
     host: Any, operator: Any, visit: Callable[..., Any], source: Path
 ) -> None:
-    """The build finds no room: for the code, then for the environment. With room, the same run goes through."""
+    """The disk is full, first for the code, then for the environment. With free space, the same run succeeds."""
     folders = "ls -A /opt/flask-blog/releases /opt/flask-blog/venvs"
     before = host.check_output(folders)
     host.check_output("fallocate --length $(($(df --output=avail -B1 /opt | tail -n 1) - 4000000)) /opt/filler")

@@ -31,7 +31,7 @@ def png(side: int = 8) -> bytes:
 
 @pytest.fixture
 def editor(visit: Callable[..., Visitor]) -> Visitor:
-    """Somebody who has logged in."""
+    """A visitor who has logged in."""
     visitor = visit(BLOG)
     answer = visitor.submit("/admin/login", {"username": "admin", "password": PASSWORD})
     assert (answer.status, answer.headers["Location"]) == (302, "/admin/")

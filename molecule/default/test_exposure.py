@@ -1,4 +1,4 @@
-"""What systemd itself says of the sandbox of the app's units, as they stand on the machine."""
+"""The exposure of the app's units on the machine, as systemd-analyze measures it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-#: The most that "systemd-analyze security" may say of an app that may open connections.
+#: Maximum exposure of an app with a network (systemd-analyze security).
 MOST = 1.2
 
 

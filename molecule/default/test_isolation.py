@@ -16,7 +16,7 @@ SECRETS = (f"{DATA}/database.db", SETTINGS, "/etc/flask-blog/site.json", f"{LIVE
 
 @pytest.fixture(scope="module")
 def stranger(host: Any) -> Generator[str, None, None]:
-    """An account of somebody else."""
+    """An unprivileged account."""
     host.check_output("useradd --system stranger")
     yield "stranger"
     host.check_output("userdel stranger")
@@ -44,7 +44,7 @@ def test_nginx_reads_what_it_serves(host: Any) -> None:
 
 def test_the_app_cannot_write_its_code_or_its_settings(host: Any) -> None:
     others = [SETTINGS, "/etc/flask-blog/gunicorn.conf.py", "/etc/systemd/system/flask-blog.service"]
-    # First, that the question can be answered with yes.
+    # First, check that the test can detect a writable path.
     ask = "runuser -u flask-blog -- find -L %s -writable -not -type l"
     assert host.check_output(ask, f"{DATA}/database.db")
     assert len(host.check_output("find -L %s -type f", LIVE).split()) > 1000, "the virtual environment is below it"
@@ -70,7 +70,7 @@ def test_the_process_itself_cannot_write_beside_its_data(host: Any) -> None:
 def test_the_app_runs_as_its_own_user_on_the_releases_own_packages(host: Any) -> None:
     pid = host.check_output("systemctl show --property MainPID --value flask-blog.service")
     assert host.check_output("stat --format %%U /proc/%s", pid) == "flask-blog"
-    # What the workers have loaded, as the kernel sees it.
+    # The files that the workers have mapped.
     worker = host.check_output("pgrep --parent %s --newest", pid)
     mapped = host.check_output("grep --only-matching '/opt/.*site-packages' /proc/%s/maps | sort -u", worker)
     venv = host.check_output("readlink -f %s/venv", LIVE)

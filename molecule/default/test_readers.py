@@ -1,4 +1,4 @@
-"""What the world gets: pages, static files, and nothing else."""
+"""Visitors get pages and static files, and nothing else."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BLOG = "blog.example.com"
 STYLES = "/static/css/blog.css"
 HIDDEN = ("/var/www/flask-blog/static/.hidden", "/var/lib/flask-blog/static/uploads/.hidden")
 
-# Nothing of what lies around the site: code, settings, data, whatever way a path is written.
+# Code, settings and data, in several spellings of their paths.
 PRIVATE_FILES = (
     "app.py",
     "config.py",
@@ -56,7 +56,7 @@ def blog(visit: Callable[..., Visitor]) -> Visitor:
 
 @pytest.fixture
 def stopped_app(host: Any) -> Generator[None, None, None]:
-    """The app and its socket are down, and nobody can start them by asking."""
+    """The app and its socket are stopped, and a request cannot start them."""
     host.check_output("systemctl stop flask-blog.socket flask-blog.service")
     yield
     host.check_output("systemctl start flask-blog.socket flask-blog.service")
@@ -100,7 +100,7 @@ def test_code_settings_and_data_cannot_be_asked_for(host: Any, blog: Visitor) ->
         for name in PRIVATE_FILES:
             path = way.format(name)
             answer = blog.ask(path)
-            # 308 is the app's own hint that a path with two slashes means the one with one, which is asked for as well.
+            # Werkzeug redirects a path with two slashes to one with a single slash (308), which is requested as well.
             assert answer.status in {308, 400, 404}, path
             assert "import " not in answer.text, path
             assert not answer.body.startswith(b"SQLite"), path
@@ -150,7 +150,7 @@ def test_a_request_without_a_name_learns_nothing(operator: Operator, request_wit
             answer = client.recv(4096)
         except ConnectionResetError:  # nginx closes without an answer this way, too (reset_timedout_connection)
             answer = b""
-    # HTTP/1.1 makes the name compulsory: nginx says so by itself, before it chooses a site.
+    # HTTP/1.1 requires the Host header: nginx answers 400 before it selects a site.
     assert answer == b"" or answer.startswith(b"HTTP/1.1 400 ")
     assert b"\r\nServer: nginx\r\n" in answer or not answer, "it names its version"
 

@@ -1,4 +1,4 @@
-"""What a run finds to do on a machine that is as declared."""
+"""A run on a machine in the declared state changes nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens at night: processes die, the machine reboots, and nobody is there."""
+"""The site recovers from killed processes and from a reboot."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def master(host: Any) -> str:
 
 
 def is_replaced(host: Any, killed: str) -> bool:
-    """Say whether another master runs now, and has started."""
+    """Return whether another master has started."""
     found = host.check_output("systemctl show --property MainPID,ActiveState --value flask-blog.service").split()
     return "active" in found and not {"0", killed} & set(found)
 
 
 @pytest.fixture(autouse=True)
 def settled(host: Any, eventually: Callable[..., None]) -> None:
-    """Begin each test with a site that has got over the one before it."""
+    """Wait until the site has recovered from the previous test."""
     eventually(lambda: is_replaced(host, killed="0"))
 
 
@@ -40,7 +40,7 @@ def workers(host: Any) -> set[str]:
 
 
 def was_answered(visitor: Visitor) -> bool:
-    """Say whether a visitor got the page: not an error from nginx, and not half of it."""
+    """Return whether a visitor got the whole page."""
     try:
         status = visitor.ask("/").status
     except http.client.IncompleteRead:
@@ -60,8 +60,8 @@ def test_the_site_survives_a_killed_master(
         return is_replaced(host, killed)
 
     host.check_output("kill -9 %s", killed)
-    # The orphaned workers end at once, and take with them what they have accepted. Then requests wait, as the socket
-    # is systemd's: no connection is ever refused, and nobody has to ask twice.
+    # The orphaned workers exit at once; requests that they had accepted fail. Later requests wait, as systemd holds the
+    # socket: no connection is refused.
     eventually(replaced)
     assert answered.count(False) <= 2, answered
     assert visitor.ask("/").status == 200

@@ -23,7 +23,7 @@ FILES = Path(__file__).parents[2] / "roles" / "flask_blog" / "files"
 MIRROR = "mirror.example.com"
 DATABASE = "/var/lib/flask-blog/database.db"
 
-# -- what runs on the machine --
+# -- code that runs on the machine --
 
 LOOK = """
 import glob, hashlib, os, pwd, re, subprocess
@@ -75,7 +75,7 @@ import os
 for path in args[0]:
     os.chmod(path, os.stat(path).st_mode | 0o002)
 """
-# A number that no account has: what belongs to an account in the data folder is not given away.
+# A uid without an account: files of another account in the data folder are refused.
 CHANGE_OWNER = """
 import os
 for path in args[0]:
@@ -116,7 +116,7 @@ print(json.dumps({
 
 @dataclass(frozen=True)
 class Managed:
-    """What the role manages on a machine."""
+    """The managed objects of a machine."""
 
     operator: Operator
     files: list[str]
@@ -127,7 +127,7 @@ class Managed:
     absent: list[str]
     #: files whose owner and mode are managed, and whose content other programs write
     others_write: list[str]
-    #: those of them that the role makes
+    #: those of them that the role creates
     made_empty: list[str]
     secret: list[str]
     units: list[str]
@@ -135,7 +135,7 @@ class Managed:
     release: dict[str, Any]
 
     def look(self) -> dict[str, str]:
-        """What everything is like, by path."""
+        """Return the state of each object, by path."""
         paths = [*self.files, *self.directories, *self.links, *self.absent, self.site["link"], DATABASE]
         folders = [self.release["path"], f"{self.site['data']}/static"]
         seen: dict[str, str] = self.operator.python(
@@ -151,7 +151,7 @@ class Managed:
 
     @property
     def changeable(self) -> list[str]:
-        """What has an owner and a mode of its own."""
+        """Return the paths with a managed owner and mode."""
         return [*self.files, *self.directories, *self.others_write, DATABASE]
 
 
@@ -183,11 +183,11 @@ def managed(operator: Operator) -> Managed:
 
 
 def is_named(path: str, report: str) -> bool:
-    """Say whether a report has a line about something: a heading of a difference, or words that begin with it."""
+    """Return whether a report names a path, in the heading of a difference or at the start of a text."""
     return bool(re.search(rf"^\s*(--- before: |[-+] ?){re.escape(path)}(:| leads to |$)", report, re.MULTILINE))
 
 
-# -- the hand: each changes what it can, and returns what a report must name --
+# -- manual changes: each function returns the paths that a report must name --
 
 
 def change_contents(managed: Managed) -> list[str]:
@@ -227,7 +227,7 @@ def remove_files_and_links(managed: Managed) -> list[str]:
 
 
 def remove_folders(managed: Managed) -> list[str]:
-    """All but the data: what is gone there is a case for the backups."""
+    """Remove all folders but the data, which only a backup can restore."""
     data = f"{managed.site['data']}/"
     folders = [path for path in managed.directories if path != "/var/www" and not f"{path}/".startswith(data)]
     outermost = [path for path in folders if not any(path.startswith(f"{other}/") for other in folders)]

@@ -1,4 +1,4 @@
-"""The hostile app, its neighbour, and the guard of every test: nothing outside the app's own data has changed."""
+"""Fixtures: the hostile app, its neighbour, and a check that nothing outside the app's data has changed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hostile import BACKUPS, DATA, MARK, NEIGHBOUR, SECRET, SECRET_FILE, SITE, H
 if TYPE_CHECKING:
     from molecule.conftest import Operator
 
-#: As many as an attack has names to exchange, so that each try has many chances.
+#: Number of names that an attack exchanges, so that each attempt has many chances.
 UPLOADS = 60
 #: The app's folders as the role has made them.
 KEPT = "/root/folders"
@@ -32,7 +32,7 @@ def neighbour(host: Any, visit: Callable[..., Any]) -> str:
 
 @pytest.fixture(scope="module")
 def machine(host: Any, operator: Operator, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The machine, with a secret of root's and two releases of the app."""
+    """The machine, with a secret of root and two releases of the app."""
     host.check_output("sh -c %s", f"umask 077; echo {SECRET} > {SECRET_FILE}")
     host.check_output(f"[ -e {KEPT} ] || cp --archive {DATA} {KEPT}")
     if len(host.check_output("ls /opt/%s/releases", SITE).split()) < 2:
@@ -49,7 +49,7 @@ def app(machine: Any, visit: Callable[..., Any]) -> Generator[Hostile, None, Non
     """The app, whose loops end and whose data is removed after the test."""
     found = Hostile(machine, visit)
     yield found
-    # What a test has left half done must not spoil the next one.
+    # An unfinished operation of a test must not affect the next test.
     machine.check_output(
         f"systemctl stop {SITE}.service && rm -rf /opt/{SITE}/transaction.json {BACKUPS}/2* {BACKUPS}/snapshots"
         f" && find {DATA} -mindepth 1 -delete && cp --archive {KEPT}/. {DATA}"
@@ -59,7 +59,7 @@ def app(machine: Any, visit: Callable[..., Any]) -> Generator[Hostile, None, Non
 
 @pytest.fixture(autouse=True)
 def _unharmed(machine: Any, operator: Operator, neighbour: str) -> Generator[None, None, None]:
-    """See that nothing outside the app's data has changed, and that root has executed nothing of the app's."""
+    """Check that nothing outside the app's data has changed, and that root has executed no code of the app."""
     del neighbour
     before = record(operator)
     yield

@@ -1,6 +1,6 @@
-"""Servers that a rehearsal must not reach: they listen at many places of the host and note who comes.
+"""Servers that a rehearsal must not reach. They listen at several addresses and log their clients.
 
-servers.py NOTES      appends "PLACE WORDS" to a file for each connection that sends a line
+servers.py NOTES      appends "PLACE TEXT" to a file for each connection that sends a line
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def listeners() -> dict[str, socket.socket]:
         found[name] = socket.socket(socket.AF_UNIX)
         found[name].bind(address)
         if address.startswith("/"):
-            os.chmod(address, 0o777)  # noqa: S103  (nothing but a sandbox is to keep the app away)
+            os.chmod(address, 0o777)  # noqa: S103  (only the sandbox may block the app)
         found[name].listen(50)
     return found
 
@@ -39,7 +39,7 @@ def main(notes: str) -> None:
     while True:
         for key, _ in selector.select():
             connection, _ = key.fileobj.accept()  # type: ignore[union-attr]
-            with connection, contextlib.suppress(OSError):  # somebody who has left already
+            with connection, contextlib.suppress(OSError):  # a closed connection
                 connection.settimeout(5)
                 words = connection.recv(100).decode(errors="replace").strip()
                 with open(notes, "a", encoding="utf-8") as file:

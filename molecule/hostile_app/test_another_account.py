@@ -1,4 +1,4 @@
-"""Another account of the host neither speaks for visitors, nor takes the app's address, nor root's locks and notes."""
+"""Another account of the host cannot forge visitors, take the app's address, or use root's locks and notes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 ON_12, ON_13 = pytest.mark.machine("12"), pytest.mark.machine("13")
 STRANGER = "stranger"
-#: Asks gunicorn as nginx would.
+#: Sends requests to gunicorn as nginx would.
 ASK = """
 import http.client
 connection = http.client.HTTPConnection('127.0.0.1', 8000, timeout=10)
@@ -39,7 +39,7 @@ FORGED = {
     "X-Flask-Blog-Probe": "1",
     "X-Flask-Blog-Key": "0" * 64,
 }
-#: Tries to take addresses as fast as it can, answers whoever comes then, and says so.
+#: Tries to bind addresses in a loop, and reports each address that it gets and each client.
 TAKE = """
 import json, socket, sys, threading, time
 def take(port):
@@ -72,7 +72,7 @@ time.sleep(600)
 
 @pytest.fixture(scope="module")
 def stranger(machine: Any) -> Generator[str, None, None]:
-    """An account of somebody else."""
+    """An unprivileged account."""
     machine.check_output("useradd --system %s", STRANGER)
     yield STRANGER
     machine.check_output("userdel %s", STRANGER)
@@ -80,9 +80,9 @@ def stranger(machine: Any) -> Generator[str, None, None]:
 
 @contextlib.contextmanager
 def taking(operator: Operator, *ports: int, named_in: str = "") -> Iterator[list[str]]:
-    """Have the stranger try to take ports; what it says is in the list at the end.
+    """Let the stranger try to take ports during the block; the list gets its reports at the end.
 
-    :param named_in: a file that has to name a port before the stranger begins.
+    :param named_in: the stranger starts once this file names a port.
     """
     command = ["docker", "exec", "-i", operator.machine, "runuser", "-u", STRANGER, "--"]
     command += ["timeout", "300", "python3", "-c", TAKE, json.dumps(ports), named_in]
@@ -100,7 +100,7 @@ def taking(operator: Operator, *ports: int, named_in: str = "") -> Iterator[list
 
 @contextlib.contextmanager
 def visiting(app: Hostile) -> Iterator[list[str]]:
-    """Have a visitor ask for pages all the time; the list gets what was answered."""
+    """Request pages continuously during the block; the list gets the responses."""
     answers: list[str] = []
     over = threading.Event()
 
@@ -124,7 +124,7 @@ def visiting(app: Hostile) -> Iterator[list[str]]:
 def ask(
     operator: Operator, path: str, headers: dict[str, str], user: str = STRANGER
 ) -> tuple[int, dict[str, str], str]:
-    """Ask gunicorn directly, as some account."""
+    """Send a request to gunicorn directly, as some account."""
     status, found, body = operator.python(ASK, path, headers, user=user)
     return status, found, body
 
@@ -138,7 +138,7 @@ def test_an_account_that_asks_the_app_directly_speaks_for_nobody(app: Hostile, o
     kept = {name for name in seen["headers"] if name.lower().startswith(("x-", "forwarded"))}
     assert kept == set()
     assert not any(name.lower().startswith("x-flask-blog") for name in headers)
-    # A visitor does not either, by sending a key of its own.
+    # A visitor that sends a key is not trusted either.
     through = app.visit(NAME).ask("/seen", {"X-Flask-Blog-Key": "0" * 64, "X-Forwarded-Proto": "https"}).json()
     assert through["scheme"] == "http"
     assert through["client"] not in ("127.0.0.1", "203.0.113.1")
@@ -153,7 +153,7 @@ def test_an_account_never_gets_the_address_while_data_is_restored(app: Hostile, 
     with taking(operator, 8000) as said, visiting(app) as answers:
         assert app.blogctl("rollback", "--restore-data").status == 0
     assert said == []
-    # On a busy machine, a visitor may wait for longer than nginx does.
+    # On a busy machine, nginx may time out.
     assert {answer for answer in answers if "504 Gateway Time-out" not in answer} == {"hello"}
 
 
@@ -194,7 +194,7 @@ def test_visitors_never_meet_an_account_that_takes_an_address_which_the_app_leav
 def test_visitors_never_meet_an_account_that_takes_the_address_which_the_app_is_to_get(
     app: Hostile, operator: Operator, named_in: str
 ) -> None:
-    # It takes the old address as well, should that be free for a moment.
+    # It also tries the old address, in case that is free for a moment.
     with taking(operator, 8000, 8010, named_in=named_in) as said, visiting(app) as answers:
         run = operator.play("--extra-vars", "with_neighbour=false bind=127.0.0.1:8010")
     again = operator.play("--extra-vars", "with_neighbour=false")

@@ -1,4 +1,4 @@
-"""What root reads of a hostile app neither stops it nor fills its memory or disk; what cannot be copied is named."""
+"""Files and responses of a hostile app neither block root nor fill memory or disk; skipped files are reported."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from molecule.conftest import Operator
 
 ON_12, ON_13 = pytest.mark.machine("12"), pytest.mark.machine("13")
-#: What to put in the place of a file that root may read.
+#: Objects that replace a file that root may read.
 KINDS = {
     "a FIFO": "os.mkfifo(place)",
     "a link to /dev/zero": "place.symlink_to('/dev/zero')",
@@ -22,7 +22,7 @@ KINDS = {
     "a JSON list": "place.write_text('[1, 2]')",
     "deep JSON": "place.write_text('[' * 500_000)",
 }
-#: Names that root once took for something, and some that it may take for something one day.
+#: Names that root reads, or that older versions read.
 PLANT = """
 import os
 from pathlib import Path
@@ -35,13 +35,13 @@ for place in [Path(run, name) for name in ('served.json', 'app.sock', 'note')] +
     if place.parent.is_dir() and os.access(place.parent, os.W_OK):
         {}
 """
-#: A Python for Ansible's modules that may have no more memory than blogctl gets here.
+#: A Python for Ansible's modules with the memory limit of blogctl in these tests.
 PYTHON = "/usr/local/bin/limited-python"
 
 
 @pytest.fixture(scope="module")
 def limited(machine: Any) -> Generator[str, None, None]:
-    """Arguments of a playbook whose modules have little memory and no more time than the bound."""
+    """Arguments of a playbook whose modules have limited memory and time."""
     script = f'#!/bin/sh\nulimit -v {MEMORY}\nexec timeout --kill-after=2 {BOUND} /usr/bin/python3 "$@"\n'
     machine.check_output("printf %%s %s > %s && chmod 755 %s", script, PYTHON, PYTHON)
     yield f"with_neighbour=false ansible_python_interpreter={PYTHON}"
@@ -49,7 +49,7 @@ def limited(machine: Any) -> Generator[str, None, None]:
 
 
 def play(operator: Operator, limited: str) -> float:
-    """Run the playbook, however it ends, and return the seconds that it took."""
+    """Run the playbook, ignore its result, and return its duration in seconds."""
     began = time.monotonic()
     run = operator.play("--extra-vars", limited)
     assert "Traceback" not in run.output, run.output
@@ -84,7 +84,7 @@ def test_a_health_page_without_an_end_is_read_up_to_a_limit(
     app.run("import app\napp.health = body", body=body)
     app.blogctl("status", memory=MEMORY, bound=30)
     assert play(operator, limited) < BOUND
-    # The good release after it must not fail for what the process before it answers.
+    # The next release must not fail because of the previous process's response.
     app.run("import app\napp.health = body", body=body)
     done = app.activate(memory=MEMORY)
     assert done.status == 0, done.stderr
@@ -139,7 +139,7 @@ with (DATA / 'sparse').open('wb') as file:
 (DATA / 'closed').mkdir()
 (DATA / 'closed').chmod(0)
 """
-#: A lease on a file stops who opens it, until the one who has the lease gives it up (fcntl(2), F_SETLEASE).
+#: An open of a file with a lease blocks until the holder releases the lease (fcntl(2), F_SETLEASE).
 LEASE = """
 import subprocess, sys
 (DATA / 'leased').write_text('mine')
@@ -189,7 +189,7 @@ def test_a_release_goes_on_without_what_cannot_be_copied(app: Hostile, eventuall
     assert app.live() == before
 
 
-#: Ends every process of its account but its own two: those that work on the data for root, too.
+#: Kills every process of its account but its own two, including those that work on the data for root.
 KILL = """
 import os, signal
 own = {os.getpid(), os.getppid()}

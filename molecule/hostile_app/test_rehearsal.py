@@ -1,4 +1,4 @@
-"""What is rehearsed reaches nothing that is real; what needs a server has choices; what is new happens once."""
+"""A rehearsal reaches no real server; messages name the alternatives; init commands run once."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from molecule.conftest import Operator
 
 NOTES = "/root/notes"
-#: Where servers.py listens, and what the live app reaches of it: its /tmp is its own.
+#: Addresses of servers.py, and those that the live app reaches: it has a private /tmp.
 PLACES = {"tcp", "abstract", "/run/real.sock", "/tmp/real.sock", "/srv/real.sock", "/var/lib/real.sock"}
 REACHED = PLACES - {"/tmp/real.sock"}
-#: Tries all of them, and the journal; says where it runs.
+#: Connects to all of them and to the journal; sends its role.
 REACH = """
 import os, socket
 who = os.environ.get('FLASK_BLOG_ROLE', 'nobody') + (' on a copy' if ON_A_COPY else '')
@@ -43,7 +43,7 @@ for path in ('/run/systemd/journal/socket', '/run/systemd/journal/dev-log', '/de
         pass
 print(f'this is FILE {who}')
 """
-#: What a rehearsal without the server says, and sends to a terminal.
+#: Prints control characters for a terminal, and fails without the server.
 NEEDS = """
 import socket, sys
 print('\\x1b]0;owned\\x07\\x1b[2J\\x9b31m', flush=True)
@@ -63,14 +63,14 @@ def _servers(machine: Any, operator: Operator) -> Generator[None, None, None]:
 
 @pytest.fixture
 def _settings_kept(machine: Any) -> Generator[None, None, None]:
-    """Put the site's settings back after the test, without a run of the playbook."""
+    """Restore the site's settings after the test, without a run of the playbook."""
     machine.check_output(f"rm -rf /root/settings && cp --archive /etc/{SITE} /root/settings")
     yield
     machine.check_output(f"rm -rf /etc/{SITE} && cp --archive /root/settings /etc/{SITE}")
 
 
 def visitors_of_servers(host: Any) -> dict[str, set[str]]:
-    """Return who has reached which places since the last time, by what they say of themselves."""
+    """Return the addresses that each role has reached since the last call."""
     found = defaultdict(set)
     for line in host.run("cat %s; rm -f %s", NOTES, NOTES).stdout.splitlines():
         place, _, who = line.partition(" ")
@@ -79,13 +79,13 @@ def visitors_of_servers(host: Any) -> dict[str, set[str]]:
 
 
 def journal(host: Any, word: str) -> set[str]:
-    """Return the lines of the last minutes' journal that hold a word, without their beginning."""
+    """Return the messages of the last minutes' journal that contain a word."""
     lines = host.run("journalctl --quiet --output=cat --since=-3min --grep %s", word).stdout.splitlines()
     return {line[line.index(word) :].strip() for line in lines}
 
 
 def test_init_commands_run_once_in_the_life_of_a_blog_without_any_file(app: Hostile) -> None:
-    """Two releases and more have been activated by now, each on an empty folder."""
+    """At least two releases have been activated before, each with an empty data folder."""
     command = "runs the command: echo this blog is new"
     assert app.activate().status == 0
     journal = app.host.check_output("journalctl --quiet --output=cat --unit %s", SITE)
@@ -140,7 +140,7 @@ def test_a_release_that_needs_a_server_is_told_its_choices_and_has_them(
     assert visitors_of_servers(app.host) == {}
 
     if operator.machine.endswith("12"):
-        # The same app, started beside the live one: its command runs once, for real.
+        # The same app without a rehearsal: its command runs once, on the live data.
         assert bring(rehearse="start").returncode == 0
     else:
         app.write("command.py", "import os\nif os.environ.get('SERVER') != 'none':\n" + indented(NEEDS))

@@ -1,4 +1,4 @@
-"""Root writes, renames and gives away nothing by a name in the app's folder, whatever the app has put there."""
+"""Root does not write, rename or chown by name in the app's folder, regardless of what the app planted there."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from molecule.conftest import Operator
 
 ON_12, ON_13 = pytest.mark.machine("12"), pytest.mark.machine("13")
-#: What older versions took for their own notes in the data folder.
+#: Names of notes that older versions kept in the data folder.
 NOTES = (".initialised", ".initialising")
-#: Makes two directories with the same names, one of files and one of links, and exchanges them without an end.
+#: Makes two directories with the same names, one of files and one of links, and exchanges them in a loop.
 EXCHANGE = """
 files, links = DATA / 'static/uploads/album', DATA / 'static/uploads/links'
 files.mkdir(parents=True)
@@ -25,7 +25,7 @@ for number in range(1, 61):
     (links / f'{number}.png').symlink_to(targets[number % len(targets)])
 repeat(lambda: exchange(files, links), pause=0)
 """
-#: Exchanges a directory above writable ones for a link to the neighbour's, and gives the playbook something to do.
+#: Exchanges a directory above writable ones for a link to the neighbour's in a loop, and causes drift to correct.
 EXCHANGE_PARENT = """
 import os, time
 albums, link = DATA / 'albums', DATA / 'link'
@@ -152,7 +152,7 @@ def test_a_directory_exchanged_for_a_link_while_the_playbook_runs_gives_nothing_
     app: Hostile, operator: Operator
 ) -> None:
     for _ in range(3):
-        # The playbook may have started the app anew.
+        # The playbook may have restarted the app.
         app.run(EXCHANGE_PARENT, target=f"{NEIGHBOUR}/albums")
         operator.play("--extra-vars", "with_neighbour=false")
     owners = app.host.check_output("find %s -printf '%%u\n' | sort -u", f"{NEIGHBOUR}/albums")

@@ -1,6 +1,6 @@
 """A build that attacks the host reaches nothing and leaves nothing running; only root can change what it made.
 
-The attacker/setup.py of the blog (tests/blogs/hostile_build) wrote down what its attacks came to.
+The attacker/setup.py of the blog (tests/blogs/hostile_build) records the results of its attacks.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import pytest
 
 VICTIM = "victim"
 BLOG = Path(__file__).parents[2] / "tests" / "blogs" / "hostile_build"
-#: Attacks that take long, by machine: what they show does not depend on Debian's version.
+#: Slow attacks, by machine: their results do not depend on Debian's version.
 SHARES = {"12": ["deep", "greedy"], "13": ["loud"]}
 
-#: What each attack must have come to: an empty list of what was seen, or an error.
+#: The expected result of each attack: an empty list of findings, or an error.
 SEES_NOTHING = (
     "data",
     "releases",
@@ -46,7 +46,7 @@ FAILS = (
     "set-user-id",
     "hard link",
 )
-#: Attacks on whoever works with the result later: these succeed, and the takeover undoes them.
+#: Attacks on later users of the environment. They succeed in the build, and the takeover undoes them.
 LEFT = ("daemon", "writable", "fifo", "mark", "pip")
 
 
@@ -58,7 +58,7 @@ def venv(host: Any) -> str:
 
 @pytest.fixture
 def results(host: Any, venv: str) -> dict[str, Any]:
-    """What the attacks came to."""
+    """The results of the attacks."""
     return dict(json.loads(host.check_output("cat %s/hostile.json", venv)))
 
 

@@ -1,11 +1,11 @@
-"""Run blogctl on the machine and end it with SIGKILL at one of its steps, or name its steps, or say how the site is.
+"""Run blogctl on the machine and kill it at one of its steps, list its steps, or print the state of the site.
 
-    stepper.py count ARGUMENTS...        run blogctl to its end; its steps in their order, as JSON
-    stepper.py kill STEP NTH ARGUMENTS   kill blogctl when it comes to a step for the nth time
-    stepper.py state RELEASE...          wait until nothing is under way, then say what visitors and the disk have
+    stepper.py count ARGUMENTS...        run blogctl to its end; print its steps in their order, as JSON
+    stepper.py kill STEP NTH ARGUMENTS   kill blogctl when it reaches a step for the nth time
+    stepper.py state RELEASE...          wait until no operation runs, then print the state of the site
 
-A step is a call that has an effect on the world, found by Python's audit events, together with the lines of blogctl it
-comes from. A program that blogctl starts is two steps: before it, and while it runs; what follows it is the next step.
+A step is a call with side effects, found by Python's audit events, together with the lines of blogctl that make it. A
+program that blogctl starts has two steps: before it starts, and while it runs.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ EVENTS = frozenset(
         *(f"os.{name}" for name in ("chmod", "chown", "utime")),
     }
 )
-#: Programs that only look, or only write to the journal.
+#: Programs that only read, or only write to the journal.
 HARMLESS = ("systemctl is-active", "systemctl show", "journalctl", "systemd-cat")
 
 
 def step_of(kind: str) -> str:
-    """Name a step: what is done, and the lines of blogctl that lead there, the innermost first."""
+    """Return the name of a step: the event, and the lines of blogctl that led to it, the innermost first."""
     frame: FrameType | None = sys._getframe(1)
     lines = []
     while frame is not None:
@@ -53,7 +53,7 @@ def step_of(kind: str) -> str:
 
 
 def program(words: Any) -> str:
-    """Name a program with its verb, without what differs from run to run; empty for one that has no effect."""
+    """Return a program's name and verb, without arguments that vary; empty if it has no side effects."""
     line = " ".join(Path(str(word)).name for word in words if not str(word).startswith("-"))
     return "" if line.startswith(HARMLESS) else " ".join(line.split()[:2])
 
@@ -114,7 +114,7 @@ def kill(wanted: str, nth: int, arguments: list[str]) -> int:
 
 
 def ask(path: str) -> str:
-    """Ask for a page through nginx."""
+    """Request a page through nginx."""
     connection = http.client.HTTPConnection("127.0.0.1", 80, timeout=60)
     try:
         connection.request("GET", path, headers={"Host": HOST})
@@ -125,7 +125,7 @@ def ask(path: str) -> str:
 
 
 def is_quiet() -> bool:
-    """Say whether nothing of an operation is left running."""
+    """Return whether no operation runs."""
     units = [f"{NAME}-{what}.service" for what in ("recovery", "next", "rehearsal", "command")]
     command = ["systemctl", "is-active", *units, f"{NAME}.service"]
     *others, main = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
@@ -133,7 +133,7 @@ def is_quiet() -> bool:
 
 
 def leftovers() -> list[str]:
-    """List what an operation needs on its way and nobody needs after it."""
+    """Return the temporary files of operations."""
     roots = [Path(root) for root in (f"/opt/{NAME}", f"/var/backups/{NAME}", f"/var/lib/{NAME}", f"/etc/{NAME}")]
     places = [path for root in roots for path in [*root.iterdir(), *root.glob("*/*")]] + list(
         Path("/var/www").iterdir()
@@ -151,13 +151,13 @@ def leftovers() -> list[str]:
 
 
 def state() -> dict[str, Any]:
-    """Wait until nothing is under way, and say what visitors get and what lies on the disk."""
+    """Wait until no operation runs, and return the served pages and the state of the disk."""
     began = time.monotonic()
     while not is_quiet() and time.monotonic() - began < 60:
         time.sleep(0.1)
     settled = time.monotonic() - began
     database = Path(f"/var/lib/{NAME}/database.db")
-    # As the app: files that root makes beside the database would not be the app's for a moment.
+    # As the app's account, which must own the files that SQLite creates beside the database.
     os.setegid(database.stat().st_gid)
     os.seteuid(database.stat().st_uid)
     with contextlib.closing(sqlite3.connect(database, timeout=30)) as connection:

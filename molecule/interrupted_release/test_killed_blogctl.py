@@ -1,7 +1,6 @@
-"""blogctl is killed at each of its steps: the host by itself ends up with one whole release; the next run converges.
+"""blogctl is killed at each of its steps: the host recovers with one whole release, and the next run converges.
 
-The steps are found, not guessed: a first run counts them (stepper.py). The two machines share them; with
-FLASKBLOG_WALK=whole each of them takes all.
+A first run lists the steps (stepper.py). The two machines share them; with FLASKBLOG_WALK=whole, each takes all.
 """
 
 from __future__ import annotations
@@ -19,16 +18,15 @@ from load import Client, Load
 
 NAME = "book.example.com"
 STEPPER = "/root/stepper.py"
-#: One that reads over a new connection each time, one that writes and keeps its connection; neither tires the machine.
+#: Light load: one client reads over new connections, one writes over a kept connection.
 VISITORS = (Client("GET", "/", False), Client("POST", "/entries", True))
 PAUSE = 0.03
-#: Of the steps of a walk, every this-many-th is taken in an ordinary run, other ones on each machine; fewer where
-#: nothing but a copy is at stake.
+#: An ordinary run takes every nth step, different ones on each machine; fewer for operations that only copy.
 SHARE, SHARE_OF_COPIES = 8, 20
 COPIES = ("< rehearsal.rehearse:", "< assets.keep:")
 
-# Releases made on the machine, by name: a copy of the one that the playbook brought, with a style sheet of its own. One
-# of the two "data" releases renames the other's table, in two steps, so that data and release fit or do not.
+# Releases made on the machine, by name: copies of the deployed one with another style sheet. One of the two "data"
+# releases renames the other's table in two steps, so that a wrong combination of data and release is detected.
 MAKE_EDITIONS = """
 import os, pathlib, shutil, time
 releases = pathlib.Path('/opt/flask-blog/releases')
@@ -56,10 +54,10 @@ for name in ('plain-a', 'plain-b', 'data-a', 'data-b'):
 
 @dataclass
 class Machine:
-    """blogctl on one machine, and how the site is."""
+    """blogctl on one machine, and the state of the site."""
 
     operator: Any
-    #: what was found wrong, by step
+    #: failures by step
     problems: dict[str, list[str]] = field(default_factory=dict)
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
@@ -76,24 +74,24 @@ class Machine:
         return [(step, times) for step, times in found["steps"]]
 
     def kill(self, step: str, nth: int, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run blogctl until it comes to a step, and kill it there."""
+        """Run blogctl until it reaches a step, and kill it there."""
         return self.run("python3", STEPPER, "kill", step, str(nth), *arguments)
 
     def must(self, *arguments: str) -> None:
-        """Run blogctl, which has to succeed."""
+        """Run blogctl and check that it succeeds."""
         result = self.run("blogctl", *arguments)
         assert result.returncode == 0, result.stderr
 
     def state(self) -> dict[str, Any]:
-        """Say how the site is once nothing is under way."""
+        """Return the state of the site once no operation runs."""
         result = self.run("python3", STEPPER, "state")
         assert result.returncode == 0, result.stderr
         return dict(json.loads(result.stdout))
 
     def check(self, load: Load, allowed: set[str], *, older: str = "") -> tuple[dict[str, Any], list[str]]:
-        """Return how the site is once nothing is under way, and what is wrong with it.
+        """Return the state of the site once no operation runs, and its failures.
 
-        :param older: the release with which the data goes back: what was written since is lost, as it was asked for.
+        :param older: the release whose older data is restored; rows that were written later are lost then.
         """
         acknowledged = set(load.acknowledged)
         state = self.state()
@@ -127,7 +125,7 @@ def machine(operator: Any) -> Machine:
 
 
 def chosen(machine: str, steps: list[tuple[str, int]]) -> list[tuple[str, int]]:
-    """Return the steps that this machine takes, in their order: of one in a loop, the first and the last time."""
+    """Return the steps that this machine takes, in their order; of a loop, the first and the last time."""
     steps = [(step, nth) for step, times in steps for nth in sorted({1, times})]
     if os.environ.get("FLASKBLOG_WALK") == "whole":
         return steps
@@ -148,7 +146,7 @@ def walk(
     *,
     older: str = "",
 ) -> None:
-    """Kill at each step; look at the site, let the next run converge, look again."""
+    """Kill at each step; check the site, let the next run converge, and check again."""
     problems: dict[str, list[str]] = {}
     missed = []
     address = machine.operator.address()
@@ -170,7 +168,7 @@ def walk(
             if state["releases"] != [target]:
                 machine.must(*arguments())
                 wrong += machine.check(load, {target}, older=older)[1]
-        # Once more, when nobody writes any more.
+        # Check again without load.
         state, more = machine.check(load, {target}, older=older)
         wrong += [*more, *(f"left behind: {path}" for path in state["leftovers"])]
         settle()
@@ -184,7 +182,7 @@ def walk(
 
 @pytest.mark.parametrize("kind", ["plain", "data"])
 def test_an_activation_that_is_killed_at_any_step_leaves_one_whole_release(machine: Machine, kind: str) -> None:
-    """The two releases replace each other, so that each step has something to do: "data" ones change the data."""
+    """The two releases replace each other, so that each activation has all steps; "data" ones change the data."""
     first, second = f"{kind}-a", f"{kind}-b"
     machine.must("activate", first)
     steps = chosen(machine.operator.machine, machine.steps("activate", second))

@@ -1,4 +1,4 @@
-"""The controller, a module on the host, or the host itself is gone in the middle of a run; the next run converges."""
+"""The controller, a module on the host, or the host itself is killed during a run; the next run converges."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from load import Client, Load
 NAME = "book.example.com"
 LEDGER = Path(__file__).parents[2] / "tests" / "blogs" / "ledger"
 VISITORS = (Client("GET", "/", False), Client("POST", "/entries", True))
-#: How many tasks a run begins at the most; one that has fewer comes to its end.
+#: Maximum number of tasks of a run; a shorter one ends normally.
 TASKS = 12
 
-# Python on the machine kills itself at an audit event whose arguments match, as long as its file is there.
+# Python on the machine kills itself at a matching audit event, as long as this file exists.
 KILLER = """
 import os, pathlib, signal, sys
 def hook(event, arguments, wanted=None):
@@ -73,7 +73,7 @@ def change(source: Path, text: str) -> None:
 
 
 def is_whole(visit: Callable[..., Any], wanted: str) -> bool:
-    """Say whether the release with a certain style sheet is the only one that answers."""
+    """Return whether the release with this style sheet is the only one that answers."""
     releases = {served(visit) for _ in range(8)}
     return len(releases) == 1 and str(visit(NAME).ask("/static/edition.css").text) == wanted
 
@@ -84,12 +84,12 @@ def rows(operator: Any) -> set[int]:
 
 
 def begun_tasks(output: str) -> list[str]:
-    """Return the names of the tasks that a run began."""
+    """Return the names of the tasks that a run started."""
     return re.findall(r"^TASK \[(.*?)\]", output, re.MULTILINE)
 
 
 def play_and_die(operator: Any, source: Path, task: int) -> tuple[int, str]:
-    """Run the playbook in a process group of its own, which dies at the start of a task."""
+    """Run the playbook in a separate process group, and kill that at the start of a task."""
     command = ["ansible-playbook", "--inventory", os.environ["MOLECULE_EPHEMERAL_DIRECTORY"] + "/inventory"]
     command += ["--limit", f"{operator.machine},localhost", "--extra-vars", f"source={source}"]
     command += [str(operator.folder / "converge.yml")]
@@ -121,7 +121,7 @@ def test_a_controller_that_is_killed_at_any_task_leaves_the_site_serving(
             status, output = play_and_die(operator, source, task)
             killed += status == -9
             assert status in (0, -9), output
-            # What runs on the host may come to its end without its controller.
+            # A module on the host may continue without its controller.
             deadline = time.monotonic() + 30
             while not (is_whole(visit, wanted) or is_whole(visit, before)):
                 assert time.monotonic() < deadline, begun_tasks(output)
@@ -134,11 +134,11 @@ def test_a_controller_that_is_killed_at_any_task_leaves_the_site_serving(
 
 
 KILLS = {
-    # Everything is unpacked and has its owner; the release has not got its name yet.
+    # All files are unpacked and have their owner; the release is not renamed yet.
     "unpack": "echo os.rename .incomplete > /run/kill-at",
     # The build is about to begin.
     "venv": "echo subprocess.Popen --unit=flask-blog-build.service > /run/kill-at",
-    # The build's unit goes on without the module, until the next run ends it.
+    # The build's unit continues without the module, until the next run stops it.
     "pip": 'systemd-run --quiet --collect sh -c \'touch /run/kill-at; until pgrep -f "[p]ip install" &&'
     ' unit=$(pgrep -of "[s]ystemd-run.*unit=flask-blog-build"); do sleep 0.05; done;'
     " kill -KILL $(ps -o ppid= -p $unit); rm /run/kill-at'",
@@ -151,7 +151,7 @@ def test_a_module_that_is_killed_leaves_nothing_that_the_next_run_trips_over(
 ) -> None:
     before = served(visit)
     change(source, step)
-    # Another environment each time, of what is there already.
+    # New requirements each time, from packages that are already on the machine.
     requirements = {"unpack": "Flask\n", "venv": "Flask\nitsdangerous\n", "pip": "Flask\nWerkzeug\n"}
     (source / "requirements.txt").write_text(requirements[step])
     host.check_output(KILLS[step].replace("%", "%%"))
@@ -168,7 +168,7 @@ def test_a_module_that_is_killed_leaves_nothing_that_the_next_run_trips_over(
 def test_a_power_cut_in_the_middle_of_a_change_of_the_data_leaves_one_whole_release(
     host: Any, operator: Any, visit: Callable[..., Any], source: Path, eventually: Callable[..., None]
 ) -> None:
-    """The commands have changed half of the data when the machine stops; it is undone before the blog starts."""
+    """The machine stops during a release command; the change is undone before the blog starts."""
     change(source, "before the cut")
     assert operator.play("--extra-vars", f"source={source}").returncode == 0
     before = served(visit)
@@ -205,7 +205,7 @@ def test_a_power_cut_in_the_middle_of_a_change_of_the_data_leaves_one_whole_rele
 
 
 def answers(visit: Callable[..., Any]) -> bool:
-    """Say whether the site is up."""
+    """Return whether the site answers."""
     try:
         return bool(visit(NAME).ask("/healthz").status == 200)
     except (OSError, ValueError):
@@ -213,7 +213,7 @@ def answers(visit: Callable[..., Any]) -> bool:
 
 
 def has_table(host: Any, name: str) -> bool:
-    """Say whether the live database has a table."""
+    """Return whether the live database has a table."""
     code = (
         "import sqlite3, sys; c = sqlite3.connect('/var/lib/flask-blog/database.db', timeout=30);"
         " print(c.execute('SELECT count(*) FROM sqlite_schema WHERE name = ?', sys.argv[1:]).fetchone()[0])"

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Take every mail on 127.0.0.1:2525 and append it to a file: the mail server of the tests (RFC 5321)."""
+"""An SMTP server for the tests: accept every mail on 127.0.0.1:2525 and append it to a file (RFC 5321)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What systemd itself says of the sandbox of an app without a network, as its units stand on the machine."""
+"""The exposure of the units of an app without a network, as systemd-analyze measures it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A blog that takes what it can get of its machine gets its share; the host and the neighbours go on.
+"""A blog cannot exceed its limits, and does not affect the host and its neighbours.
 
-Each limit is tried by what it does, in a blog that runs (tests/blogs/greedy).
+Each limit is tested by its effect on a running blog (tests/blogs/greedy).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pytest
 if TYPE_CHECKING:
     from molecule.conftest import Answer, Operator, Visitor
 
-#: As converge.yml sets them for the greedy blog.
+#: The limits of the greedy blog (converge.yml).
 MEMORY, TASKS, FILES, LINES = 200 << 20, 60, 300, 100
 #: journald multiplies a rate limit by at most this, if its disk has much free space (journald.conf(5)).
 MULTIPLIED = 6
@@ -56,7 +56,7 @@ def hermit(visit: Callable[..., Visitor]) -> Visitor:
 
 @pytest.fixture
 def limited(operator: Operator) -> Callable[..., None]:
-    """Skip a test on a machine whose kernel shows no such limit; fail if there is another one than was set."""
+    """Skip a test if the kernel has no such limit; fail if it has another value than was set."""
 
     def check(controller: str, old: str, new: str, wanted: int) -> None:
         found = operator.python(LIMIT, "greedy.service", old, new, controller)
@@ -69,14 +69,14 @@ def limited(operator: Operator) -> Callable[..., None]:
 
 @pytest.fixture
 def recovered(host: Any) -> Generator[None, None, None]:
-    """Start the greedy blog afresh after a test."""
+    """Restart the greedy blog after a test."""
     yield
     host.check_output("systemctl restart greedy.service")
 
 
 @contextlib.contextmanager
 def served(visitor: Visitor) -> Generator[list[int], None, None]:
-    """Ask a blog for its home page again and again meanwhile; collect the statuses, 0 for no answer."""
+    """Request a blog's home page continuously during the block; the list gets the statuses, 0 for no answer."""
     statuses: list[int] = []
     over = threading.Event()
 
@@ -97,7 +97,7 @@ def served(visitor: Visitor) -> Generator[list[int], None, None]:
 
 
 def attempt(visitor: Visitor, path: str) -> Answer | None:
-    """Ask for a page that may end the process that answers."""
+    """Request a page that may end the process that serves it."""
     try:
         return visitor.ask(path, timeout=60)
     except (OSError, http.client.HTTPException):
@@ -111,7 +111,7 @@ def test_a_blog_that_eats_memory_loses_a_worker_and_comes_back_while_the_neighbo
     host: Any, greedy: Visitor, hermit: Visitor, limited: Callable[..., None], eventually: Callable[..., None]
 ) -> None:
     limited("memory", "memory.limit_in_bytes", "memory.max", MEMORY)
-    # First, that a little is granted.
+    # A small amount is granted.
     assert greedy.ask("/eat/10").status == 200
     master = greedy.ask("/").json()["parent"]
     with served(hermit) as statuses:
@@ -211,7 +211,7 @@ def test_a_worker_cannot_speak_for_the_service(host: Any, greedy: Visitor) -> No
 
 @pytest.fixture
 def listener(host: Any) -> Generator[str, None, None]:
-    """Somebody who listens on an abstract Unix socket of the host, called like the host's own address."""
+    """A server on an abstract Unix socket of the host, whose name is the host's address."""
     code = r"import socket, time; s = socket.socket(1); s.bind('\x00127.0.0.1'); s.listen(9); time.sleep(99)"
     host.check_output("systemd-run --quiet --collect --unit=limits-listener python3 -c %s", code)
     yield "127.0.0.1"
@@ -221,7 +221,7 @@ def listener(host: Any) -> Generator[str, None, None]:
 def test_without_outbound_the_app_reaches_nobody_and_still_serves(
     greedy: Visitor, hermit: Visitor, listener: str, operator: Operator, eventually: Callable[..., None]
 ) -> None:
-    # First, that there is somebody: the neighbour's gunicorn, PostgreSQL's port, the socket.
+    # The servers are reachable from the host: the neighbour's gunicorn, PostgreSQL's port, the socket.
     eventually(lambda: set(greedy.ask(f"/reach/{listener}/8002").json().values()) == {"reached"}, 10)
     for host, port in ((listener, 8002), (listener, 5432), (operator.address(), 80)):
         assert "reached" not in hermit.ask(f"/reach/{host}/{port}").json().values()

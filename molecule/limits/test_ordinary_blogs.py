@@ -1,4 +1,4 @@
-"""Ordinary blogs work with the defaults: what blogs do in their requests is not in the way of the sandbox."""
+"""Ordinary blogs work with the defaults: the sandbox does not restrict what their requests usually do."""
 
 from __future__ import annotations
 

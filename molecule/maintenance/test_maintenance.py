@@ -1,4 +1,4 @@
-"""Under maintenance: who gets the page, who sees the site, and what does not end it."""
+"""Maintenance mode: who gets the page, who gets the site, and what does not end it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ASK = (
 
 @pytest.fixture
 def stranger(operator: Any) -> Callable[..., int]:
-    """Somebody on the scenario's other machine, whose address nobody listed."""
+    """A client on the scenario's other machine, whose address is not listed."""
     there = type(operator)(machine("stranger"), operator.folder)
 
     def ask(path: str = "/", **headers: str) -> int:
@@ -37,7 +37,7 @@ def stranger(operator: Any) -> Callable[..., int]:
 
 @pytest.fixture
 def my_address(operator: Any) -> str:
-    """The address that the machine sees the tests come from: that of the computer on its network."""
+    """The client address of the tests, as the machine sees it."""
     template = "{{range .NetworkSettings.Networks}}{{.Gateway}}{{end}}"
     command = ["docker", "inspect", "--format", template, operator.machine]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
@@ -49,7 +49,7 @@ def turn(operator: Any, on: bool, *arguments: str) -> int:
 
 
 def from_the_host(operator: Any, path: str) -> set[int]:
-    """Ask on the machine itself: by the loopback address, and by the one that others use."""
+    """Send requests from the machine itself, to the loopback address and to its public one."""
     return {operator.python(ASK, address, path, {}) for address in ("127.0.0.1", operator.address())}
 
 

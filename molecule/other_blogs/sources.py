@@ -1,4 +1,4 @@
-"""Lay the sources of the blogs ready to be deployed and changed: sources.py FROM TO."""
+"""Prepare copies of the blogs' sources for the tests: sources.py FROM TO."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def pack_tar(folder: Path, archive: Path) -> None:
 
 
 def pack_zip(folder: Path, archive: Path) -> None:
-    """Pack a folder as a Mac does: below one folder, with another one for what only a Mac reads."""
+    """Pack a folder as macOS does: below one folder, with a second one (__MACOSX) for its metadata."""
     with zipfile.ZipFile(archive, "w") as zipped:
         for path in sorted(folder.rglob("*")):
             zipped.write(path, path.relative_to(folder.parent))
@@ -30,7 +30,7 @@ def pack_zip(folder: Path, archive: Path) -> None:
 
 
 def use_laptop(folder: Path) -> None:
-    """Leave the blog on the laptop as if it were running: uploads, and posts that only the write-ahead log holds."""
+    """Leave the laptop's blog as if it were running: with uploads, and a post only in the write-ahead log."""
     uploads = folder / "static" / "uploads"
     (uploads / "2024").mkdir(parents=True)
     (uploads / "cat.png").write_bytes(PICTURE)

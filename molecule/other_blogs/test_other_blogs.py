@@ -1,6 +1,6 @@
-"""Blogs as other people write them: each serves, keeps what is written, and keeps serving when a release is bad.
+"""Blogs in various layouts: each serves, keeps its data, and keeps serving if a release is bad.
 
-A test runs once for each machine; `blog` is an inventory host of it (inventory/blogs.yml).
+A test runs once for each machine; `blog` is one of its inventory hosts (inventory/blogs.yml).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ sys.path.insert(0, str(HERE))
 
 from sources import BLOGS, PICTURE, pack_tar  # noqa: E402  (the line above says where it lies)
 
-#: A file of each blog's own static folder.
+#: A static file of each blog.
 STYLES = {
     "flaskr": "style.css",
     "journal": "journal.css",
@@ -58,7 +58,7 @@ def home(visit: Callable[..., Any]) -> Callable[[str], str]:
 
 
 def fields(**values: str) -> dict[str, Any]:
-    """Return what sends a form."""
+    """Return the arguments that send a form."""
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
     return {"method": "POST", "headers": headers, "body": urllib.parse.urlencode(values).encode()}
 
@@ -110,7 +110,7 @@ def test_the_laptops_data_is_never_brought_again(
     assert TITLE in home("laptop")
 
 
-#: A file of the code whose change shows on the home page, for those that are installed in a way of their own.
+#: A code file that changes the home page, for blogs that are installed in different ways.
 PAGES = {
     "flaskr": "flaskr/templates/index.html",
     "journal": "src/journal/motto.txt",

@@ -1,5 +1,5 @@
 # Keep apt busy as a first boot does: cloud-init's update, then its installation, and unattended-upgrades later on.
-# Each holds a lock of its own kind (fcntl(2), as apt and dpkg take them) for some seconds.
+# Each holds its locks (fcntl(2), as apt and dpkg do) for some seconds.
 use strict;
 use warnings;
 use Fcntl;

@@ -1,4 +1,4 @@
-"""A bare server over SSH: what the run said while it waited, and what it left."""
+"""A bare server over SSH: the messages while the run waited, and its result."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 @pytest.fixture
 def said(host: Any) -> list[str]:
-    """What the scenario's runs have said about this machine."""
+    """The output of the scenario's runs about this machine."""
     log = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"], "run.log").read_text(encoding="utf-8")
     return [line for line in log.splitlines() if f"[{host.backend.name}]:" in line]
 

@@ -1,4 +1,4 @@
-"""Sources that nobody should deploy."""
+"""Invalid and hostile sources."""
 
 from __future__ import annotations
 

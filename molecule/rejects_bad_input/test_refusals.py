@@ -1,7 +1,7 @@
-"""Bad input is refused with a message, and nothing is touched.
+"""Bad input is refused with a message, and nothing is changed.
 
-All cases share one run of Ansible: each is an inventory host of its own, with the variables of a good site but for
-what is wrong.
+All cases share one run of Ansible: each is an inventory host with the variables of a valid site, except for the wrong
+ones.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ GOOD = {
     "flask_blog_wsgi": "main:application",
     "flask_blog_server_names": ["notes.example.com"],
 }
-#: What identifies every file of a machine, but for what systemd and the journal write by themselves.
+#: Prints the identity of every file of a machine, except those that systemd and the journal write.
 FINGERPRINT = [
     *("find", "/etc", "/home", "/opt", "/root", "/srv", "/usr", "/var", "-xdev"),
     *("(", "-path", "/var/log", "-o", "-path", "/var/lib/systemd", "-o", "-path", "/var/tmp", ")", "-prune", "-o"),
@@ -64,7 +64,7 @@ def fingerprints() -> list[list[str]]:
 
 
 def host_variables(case: dict[str, Any], sources: Path) -> dict[str, Any]:
-    """Return a good site's variables, with what is wrong in their place."""
+    """Return a valid site's variables, overridden by the wrong ones."""
     keys = {name: json.dumps((sources / name).read_text())[1:-1] for name in ("locked_key", "open_key")}
     text = json.dumps(case.get("set", {}))
     texts = {"here": str(HERE), "sources": str(sources), "zeros": "0" * 64, "machines": machine(""), **keys}

@@ -1,4 +1,4 @@
-"""No request fails while releases come and go, and no acknowledged row is lost."""
+"""No request fails during releases, and no acknowledged row is lost."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def source(tmp_path: Path) -> Path:
 
 
 def change(source: Path, number: int) -> None:
-    """Change the blog: its code each time, what it requires in the middle, its data before the end."""
+    """Change the blog: its code each time, its requirements once, and its data once."""
     (source / "static" / f"book-{number}.css").write_text(f"body {{ margin: {number}px; }}\n")
     (source / "static" / f"book-{number - 1}.css").unlink(missing_ok=True)
     if number == 5:
@@ -60,7 +60,7 @@ def test_ten_releases_in_a_row_lose_no_request(operator: Any, visit: Callable[..
 
 
 def test_the_database_is_held_by_a_process_that_cannot_lose_its_lock(host: Any) -> None:
-    """A thread of a worker can, and the log that it writes to with it (gunicorn.conf.py)."""
+    """A worker's thread can lose its lock, and with it the write-ahead log (gunicorn.conf.py)."""
     inode = host.check_output("stat -c %i /var/lib/flask-blog/database.db")
     master = host.check_output("systemctl show --property=MainPID --value flask-blog")
     workers = set(host.check_output("pgrep --parent %s", master).split())

@@ -1,4 +1,4 @@
-"""One command goes back: losing no request, and no data unless that was asked for."""
+"""One command rolls back, without losing a request, and without losing data unless requested."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def bring(operator: Any, source: Path) -> None:
 
 
 def go_back(operator: Any, *arguments: str) -> Any:
-    """Run the playbook that goes back."""
+    """Run the rollback playbook."""
     return operator.play(*arguments, playbook=PLAYBOOK)
 
 
 def states(host: Any) -> dict[str, str]:
-    """Return what the host says of each release."""
+    """Return the state of each release."""
     found = json.loads(host.check_output("blogctl releases --json"))
     return {release["id"]: release["state"] for release in found["releases"]}
 

@@ -1,4 +1,4 @@
-"""blogctl in somebody's hand: commands on a terminal and without one, the Tab key, and exit statuses to script on."""
+"""blogctl on the command line: with and without a terminal, completion, and exit statuses."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_a_command_does_not_outlive_the_one_who_started_it(host: Any) -> None:
 
 
 def test_a_shell_of_the_app_works_on_a_terminal(operator: Any) -> None:
-    """As somebody at a keyboard has it: docker hands a terminal through, and we type into it."""
+    """docker exec passes a terminal through, and the test types into it."""
     master, terminal = pty.openpty()
     command = ["docker", "exec", "--interactive", "--tty", operator.machine, "blogctl", "run", "--", "flask", "shell"]
     shell = subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal)
@@ -45,7 +45,7 @@ def test_a_shell_of_the_app_works_on_a_terminal(operator: Any) -> None:
 
 
 def read_until(terminal: int, words: bytes) -> bytes:
-    """Read what a terminal shows until some words are there."""
+    """Read from a terminal until a text appears."""
     said = b""
     while words not in said:
         ready, _, _ = select.select([terminal], [], [], 30)
@@ -64,7 +64,7 @@ def read_until(terminal: int, words: bytes) -> bytes:
     ],
 )
 def test_the_tab_key_offers_what_may_come_next(host: Any, typed: list[str], offered: list[str]) -> None:
-    """Through bash itself, with the file that bash-completion would load."""
+    """bash itself completes, with the file that bash-completion would load."""
     words = " ".join(f"'{word}'" for word in ["blogctl", *typed])
     code = (
         "source /usr/local/share/bash-completion/completions/blogctl; complete -p blogctl >/dev/null || exit 1;"

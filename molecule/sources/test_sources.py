@@ -1,4 +1,4 @@
-"""Where the code comes from: what is wanted is what serves, what cannot be had changes nothing, and no key is left."""
+"""Sources: the wanted version serves, a version that cannot be fetched changes nothing, and no key remains."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ NOTES = Path(__file__).parents[2] / "tests" / "blogs" / "notes"
 KEYS = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"], "keys")
 CODEHOST = machine("codehost")
 NAME = "notes.example.com"
-#: What a folder or an archive has no use for.
+#: Variables that do not apply to a folder or an archive.
 NO_GIT = {"version": "", "deploy_key": "", "known_hosts": []}
-#: What identifies all that a refused run must leave alone, but for what the services write by themselves.
+#: Prints the identity of each file that a refused run must not change, except those that services write.
 FINGERPRINT = (
     "find /opt /etc /var/lib /var/tmp /usr/local -xdev"
     r" -path /var/lib/systemd -prune -o ! -path /var/tmp -printf '%p %y %m %u:%g %s %T@ %l\n'"
@@ -77,24 +77,24 @@ def codehost() -> str:
 
 
 def manifest(host: Any) -> dict[str, Any]:
-    """Return what the live release says of itself."""
+    """Return the manifest of the live release."""
     return dict(json.loads(host.check_output("cat /var/www/flask-blog/.release.json")))
 
 
 def secret_lines() -> list[str]:
-    """Return what nobody may see of the deploy key: its first two lines are the same for every key of its kind."""
+    """Return the secret lines of the deploy key; the first two are the same for every key of its type."""
     return (KEYS / "deploy_key").read_text().splitlines()[2:-1]
 
 
 def fingerprint(host: Any) -> set[str]:
-    """Return what identifies each file of the machine."""
+    """Return the identity of each file of the machine."""
     found = set(host.check_output(FINGERPRINT).splitlines())
     assert len(found) > 1000
     return found
 
 
 def only_on(release: str, host: Any) -> None:
-    """Skip a test on the other machine, to save time, if Debian's version has no part in what it shows."""
+    """Skip a test on the other machine, to save time, if it does not depend on Debian's version."""
     if not host.backend.name.endswith(release):
         pytest.skip(f"the machine with Debian {release} shows it")
 
@@ -131,7 +131,7 @@ def test_a_branch_that_moved_is_a_new_release_and_one_can_go_back(
 
 
 def test_the_deploy_key_is_nowhere_on_the_host(host: Any) -> None:
-    """Neither the app's account nor anybody else can read what is not there."""
+    """A file that does not exist cannot be read by any account."""
     places = "/etc /home /opt /root /run /srv /tmp /usr/local /var /dev/shm"
     assert host.check_output(f"grep -rlF --devices=skip -e %s {places} || true", secret_lines()[0]) == ""
     assert host.run("runuser -u flask-blog -- ls /opt/flask-blog/git").failed
@@ -148,7 +148,7 @@ def test_a_tag_that_leads_to_the_commit_that_serves_is_no_new_release(
 
 
 def test_a_commit_in_the_middle_of_a_branch_is_found(host: Any, deploy: Callable[..., Any], upstream: Upstream) -> None:
-    """Neither its own branch's last nor a tag: this server gives it with all of the history alone."""
+    """It is neither the head of a branch nor a tag, so this server sends it only with the whole history."""
     only_on("12", host)
     middle = upstream.commit("static/middle.css", "p {}")
     upstream.commit("static/last.css", "p {}")
@@ -175,7 +175,7 @@ REFUSED = {
 }
 
 
-#: What one machine shows for both, to save time; that it is refused the same way is shown by the others.
+#: Tested on one machine only, to save time; the other cases are refused in the same way.
 ONCE = {"a commit that is not there": "12", "a server that is not there": "13", "a server that says nothing": "12"}
 
 
@@ -225,7 +225,7 @@ def test_a_repository_on_the_server_is_read_whoever_owns_it(
     assert status_of(visit) == 200
 
 
-#: A tree in which one name is a link that leads out, and a folder. Git makes none; its objects can be written by hand.
+#: A tree with one name twice: a link that leads out, and a folder. Git does not create such trees; an attacker can.
 HOSTILE = r"""
 rm -rf /srv/hostile /srv/outside && mkdir /srv/hostile /srv/outside && cd /srv/hostile && git init --quiet
 object() { git hash-object -t "$1" --literally -w --stdin; }

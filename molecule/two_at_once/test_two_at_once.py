@@ -1,4 +1,4 @@
-"""Two operations at the same time: they come one after the other, no visitor notices, and the end is one of both."""
+"""Two operations at the same time run one after the other, no request fails, and the result is one of both."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from ledger import served as live
 from load import Client, Load
 
 VISITORS = (Client("GET", "/", False), Client("POST", "/entries", True))
-#: Every operation writes its beginning and its end; nothing else may stand between the two.
+#: Every operation records its start and its end; no other record may be between the two.
 JOURNAL = "import pathlib; print(json.dumps(pathlib.Path('/opt/flask-blog/operations.jsonl').read_text()))"
 
 
 def edition(folder: Path, name: str) -> Path:
-    """Make a copy of the blog with a style sheet of its own."""
+    """Make a copy of the blog with another style sheet."""
     source = copy_of_the_blog(folder / name)
     (source / "static" / "edition.css").write_text(name)
     return source
 
 
 def served(visit: Callable[..., Any]) -> str:
-    """Return the edition that visitors get: the only release that answers, by its style sheet."""
+    """Return the edition that visitors get, by its style sheet; no other release may answer."""
     releases = {visit(NAME).ask("/healthz").json()["release"] for _ in range(8)}
     assert len(releases) == 1, "one whole release answers"
     return str(visit(NAME).ask("/static/edition.css").text)
@@ -56,7 +56,7 @@ def blogctl(operator: Any, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def load(operator: Any) -> Iterator[Load]:
-    """Visitors during the whole test, none of whom may notice anything, and whose rows are all there afterwards."""
+    """Load during the whole test: no request may fail, and no acknowledged row may be lost."""
     with Load(operator.address(), NAME, fast=VISITORS, slow=(), pause=0.03) as visitors:
         yield visitors
         time.sleep(0.5)
@@ -77,7 +77,7 @@ def two(operator: Any, visit: Callable[..., Any], tmp_path: Path) -> tuple[str, 
 
 
 def assert_one_after_the_other(operator: Any) -> None:
-    """Each operation's end follows its beginning in the journal: none began while another was under way."""
+    """Check in the journal that no operation started while another one was running."""
     import json
 
     lines = [json.loads(line) for line in operator.python(JOURNAL).splitlines()]
@@ -133,7 +133,7 @@ def test_a_rollback_while_a_playbook_activates_comes_after_it_or_before_it(
     run, rolled_back = at_once(lambda: operator.play("--extra-vars", f"source={source}"), roll_back)
     assert rolled_back.returncode == 0, rolled_back.stderr
     assert f"{two[1]} is served again" in rolled_back.stdout, "it went back from what the playbook had brought"
-    # The playbook asks for its own release at the end, and may find the other one.
+    # The playbook checks for its own release at the end, and may find the other one.
     assert run.returncode == 0 or "verify |" in run.output, run.output
     assert served(visit) == "two"
     assert_one_after_the_other(operator)
@@ -177,7 +177,7 @@ def test_whoever_waits_in_vain_is_told_who_holds_the_lock_and_a_killed_holder_fr
         )
         said = host.check_output("python3 -c %s", code)
         assert f"(a test, process {pid}, since 20" in said
-        # One that waits already gets it the moment that the holder dies.
+        # A waiting operation gets the lock as soon as the holder is killed.
         waiting = subprocess.Popen(
             ["docker", "exec", operator.machine, "blogctl", "activate", two[0]],
             stdout=subprocess.PIPE,

@@ -14,9 +14,9 @@ import pytest
 if TYPE_CHECKING:
     from molecule.conftest import Operator, Visitor
 
-#: A request without its end: nginx cannot take the connection for an idle one and close it.
+#: An unfinished request, so that nginx does not close the connection as idle.
 HALF = b"GET / HTTP/1.1\r\nHost: plain.example.com\r\nX-Slow: "
-#: Descriptors that this process needs beside its connections.
+#: Descriptors that this process needs in addition to its connections.
 OTHERS = 200
 
 
@@ -66,7 +66,7 @@ def test_headers_that_do_not_come_end_the_connection_after_15_s(
 def test_a_client_has_no_more_than_a_hundred_requests_under_way(
     connections: Callable[[int], list[socket.socket]], visit: Callable[..., Visitor]
 ) -> None:
-    """Uploads that never end: nginx takes them in whole, so that they keep no thread of the app from working."""
+    """The uploads never end. nginx buffers them, so they do not occupy threads of the app."""
     upload = b"POST / HTTP/1.1\r\nHost: plain.example.com\r\nContent-Length: 1000\r\n\r\nx"
     held = connections(101)
     for connection in held:

@@ -1,4 +1,4 @@
-"""The apps see the true client, scheme and host of a request, whatever its headers claim."""
+"""The apps see the true client, scheme and host of a request, regardless of its headers."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import pytest
 if TYPE_CHECKING:
     from molecule.conftest import Operator, Visitor
 
-# With a ProxyFix of the app's own: none, one like the role's, and one that expects another proxy in front.
+# Apps without ProxyFix, with the same one as the role's, and with one for a further proxy.
 SITES = {
     "plain": ("plain.example.com", 80),
     "fixed": ("fixed.example.com", 8080),
     "fooled": ("fooled.example.com", 80),
 }
-# Everything forged carries one of these marks.
+# Every forged value has one of these marks.
 MARKS = ("203.0.113", "evil", "7777", "https")
 CLAIMS = {
     "X-Forwarded-For": "203.0.113.1",

@@ -1,4 +1,4 @@
-"""Other accounts of the host reach gunicorn's port: they speak for nobody there, and never get the address."""
+"""Other accounts of the host can connect to gunicorn's port, but cannot forge clients or take the address."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ try:
 except PermissionError:
     print("false")
 """
-#: Take an address whenever it is free for a moment.
+#: Binds an address as soon as it is free.
 TAKE = """
 import socket, time
 deadline = time.monotonic() + args[1]
@@ -97,7 +97,7 @@ def test_a_blog_on_a_unix_socket_is_reached_by_nginx_and_root_alone(
 
 @pytest.fixture
 def broken_site(host: Any) -> Generator[None, None, None]:
-    """A blog whose code is gone, and which systemd starts again and again."""
+    """A blog without its code, which systemd restarts continuously."""
     target = host.check_output("readlink /var/www/fixed")
     host.check_output("ln -sfn /nowhere /var/www/fixed && (systemctl restart fixed.service || true)")
     yield

@@ -1,4 +1,4 @@
-"""Blogs on one host: each has its own user, settings, code and fate."""
+"""Blogs on one host have separate users, settings, code and failures."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def stopped_site(host: Any) -> Generator[str, None, None]:
 
 @pytest.fixture
 def broken_site(host: Any) -> Generator[str, None, None]:
-    """A site whose code is gone, and which systemd starts again and again."""
+    """A site without its code, which systemd restarts continuously."""
     target = host.check_output("readlink /var/www/fixed")
     host.check_output("ln -sfn /nowhere /var/www/fixed && (systemctl restart fixed.service || true)")
     yield "fixed"

@@ -1,4 +1,4 @@
-"""nginx serves a blog's files and follows no link out of them; a browser keeps no error."""
+"""nginx serves a blog's files and follows no links; browsers do not cache errors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def client(visit: Callable[..., Visitor]) -> Visitor:
 
 @pytest.fixture
 def links(host: Any) -> Generator[None, None, None]:
-    """Links as a hostile source and a hostile app make them; and one that stays inside its release."""
+    """Links of a hostile source and a hostile app, and one that stays inside its release."""
     host.check_output(f"ln -s mirror.css {RELEASE}/inside.css && ln -s . {RELEASE}/folder")
     host.check_output(f"ln -s /etc/passwd {RELEASE}/out.txt && ln -s /etc {RELEASE}/etc")
     host.check_output(f"ln -s /etc/passwd {UPLOADS}/out.txt && ln -s /etc {UPLOADS}/etc")
@@ -33,7 +33,7 @@ def links(host: Any) -> Generator[None, None, None]:
 def test_nginx_follows_no_link_and_the_app_serves_its_own(client: Visitor, links: None) -> None:
     del links
     for path in ("out.txt", "etc/passwd", "etc/hostname"):
-        # The app is asked. It serves what it can read with its own account, as it could by its code.
+        # nginx passes the request to the app, which serves files that its account can read.
         answer = client.ask(f"/static/{path}")
         assert answer.status == 404 or "Content-Disposition" in answer.headers
         answer = client.ask(f"/static/uploads/{path}")
@@ -46,7 +46,7 @@ def test_nginx_follows_no_link_and_the_app_serves_its_own(client: Visitor, links
 
 
 def test_nginx_itself_reads_nothing_through_a_link(host: Any, client: Visitor, links: None) -> None:
-    """What nginx's account alone can read stays hidden: the app, which is asked instead, cannot read it."""
+    """A file that only nginx's account can read stays hidden, as the app cannot read it."""
     del links
     host.check_output("install -o www-data -g www-data -m 0400 /etc/hostname /srv/for-nginx.txt")
     host.check_output(f"ln -sfn /srv/for-nginx.txt {RELEASE}/out.txt")

@@ -1,4 +1,4 @@
-"""Two blogs of one host, deployed by two versions of the collection. The tests continue each other."""
+"""Two blogs of one host, deployed by two versions of the collection. Each test continues the previous one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TOOL = "/usr/local/lib/flask-blog-hosting"
 
 
 def make_collection(folder: Path, version: str, interface: int) -> Path:
-    """Copy this collection as another version, whose tool differs; return the path of collections that it is in."""
+    """Copy this collection as another version with a different tool; return the collections path."""
     collection = folder / "ansible_collections" / "flaskblog" / "hosting"
     collection.mkdir(parents=True)
     for part in PARTS:
@@ -61,12 +61,12 @@ def play(operator: Operator, tmp_path_factory: pytest.TempPathFactory) -> Play:
 
 
 def said(run: Run) -> str:
-    """What a run printed, without its line breaks."""
+    """Return a run's output without line breaks."""
     return " ".join(run.output.split())
 
 
 def installed(host: Any) -> tuple[str, str]:
-    """The version that the tool says of itself, and the first line of its code, which each version has of its own."""
+    """Return the tool's version, and the first line of its code, which differs between versions."""
     version = json.loads(host.check_output(f"cat {TOOL}/version.json"))["version"]
     return version, host.check_output(f"head -n 1 {TOOL}/blogctl/__init__.py")
 

@@ -1,4 +1,4 @@
-"""One run takes a host of the previous version over; it is then like one that had this version from the start."""
+"""One run upgrades a host of the previous version; the result is the same as a new deployment."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ PASSING = (
     *("/run/docker", "/run/log", "/run/lock", "/run/mount", "/run/systemd", "/run/udev", "/run/user"),
     *("/var/cache/apt", "/var/cache/ldconfig", "/var/lib/apt", "/var/lib/dpkg", "/var/lib/systemd"),
 )
-#: Files below these have no content of their own on each host, such as a secret.
+#: Folders whose files have the same content on each host.
 SAME_CONTENT = ("/etc/nginx/", "/etc/systemd/", "/etc/tmpfiles.d/", "/usr/local/")
-#: Lists everything below some roots: path, kind, mode, owner, and a link's target or a digest of the content. Left out
-#: is the content of an environment, and of pip's cache, which depends on what the package index answered.
+#: Lists everything below some roots: path, kind, mode, owner, and a link's target or a digest of the content. The
+#: content of environments and of pip's cache is left out, as it depends on the package index.
 LIST = """
 import grp, hashlib, os, pwd, re, stat
 roots, passing, same = args
@@ -62,12 +62,12 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def new(operator: Any) -> Any:
-    """The operator of the host that had this version from the start."""
+    """The operator of the host that only this version has deployed."""
     return type(operator)(machine(f"new-{operator.machine[-8:]}"), operator.folder)
 
 
 def release(operator: Any, machines: str, source: Path) -> Any:
-    """Bring the next release to a host with this version of the collection."""
+    """Deploy the next release with this version of the collection."""
     return operator.play("--extra-vars", f"machines={machines} source={source}")
 
 

@@ -10,7 +10,7 @@ from ansible_collections.flaskblog.hosting.plugins.plugin_utils import role
 
 
 class ActionModule(ActionBase):
-    """Run an operation on the host, and show its message where a person asked for it."""
+    """Run an operation on the host, and show its message if a person requested the operation."""
 
     TRANSFERS_FILES = False
 

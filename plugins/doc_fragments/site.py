@@ -1,7 +1,7 @@
 # Copyright (c) the flaskblog.hosting maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""What several modules take alike, documented once."""
+"""Options that several modules share."""
 
 from __future__ import annotations
 

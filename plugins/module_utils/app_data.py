@@ -1,7 +1,7 @@
 # Copyright (c) the flaskblog.hosting maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""What is said about entries of a directory that the app writes."""
+"""Messages about entries of a directory that the app can write."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils import beneath
 from ansible_collections.flaskblog.hosting.plugins.module_utils.printable import printable
 from ansible_collections.flaskblog.hosting.plugins.module_utils.resources.difference import Conflict
 
-#: Paths that a message names; a folder copied from elsewhere may hold thousands.
+#: Maximum number of paths in a message; a copied folder may have thousands.
 NAMED = 5
 
 
 def shown(path: str) -> str:
-    r"""Return a path for a message, on one line: the app chooses its files' names, C(\x1b) and line breaks included."""
+    r"""Return a path for a message, on one line; a file name can have C(\x1b) and line breaks."""
     return printable(path.encode("utf-8", "backslashreplace").decode()).replace("\n", "\\n")
 
 
 def blocked(problem: beneath.Blocked) -> Conflict:
-    """Return the refusal of a path that cannot be reached without following a link."""
+    """Return the error for a path that cannot be opened without following a link."""
     return Conflict(f"{problem}. Nothing was changed there. Stop the blog, move it away, and run again.")
 
 
 def foreign(path: str, reason: str, owner: str) -> Conflict:
-    """Return the refusal to give another account's file or directory to the app."""
+    """Return the error for a file or directory that must not become the app's."""
     return Conflict(
         f"{path} {reason}, so it is not given to {owner}. Stop the blog, as the app could lead a command elsewhere;"
         f" remove it, or give it away yourself (chown -h {owner} {path}), and run again."

@@ -1,14 +1,13 @@
 # Copyright (c) the flaskblog.hosting maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""How root works below a directory that the app's account can write, such as the data folder.
+"""Safe file access for root below a directory that the app's account can write, such as the data folder.
 
-The app may exchange anything there at any moment (rename(2), C(RENAME_EXCHANGE)). Therefore no path is resolved by
-name: each component is opened relative to the directory before it, without following a link (openat(2),
-C(O_NOFOLLOW)). What was opened is examined with fstat(2) and changed through its descriptor. The directory above the
-root of such a walk must belong to root.
+The app can replace anything there at any moment (rename(2), C(RENAME_EXCHANGE)). Therefore each path component is
+opened relative to its parent directory, without following links (openat(2), C(O_NOFOLLOW)), and examined and changed
+through its descriptor. Root must own the parent directory of the root of a walk.
 
-Two programs share this file, the modules of the collection and blogctl. It needs the standard library alone.
+The modules of the collection and blogctl share this file. It needs only the standard library.
 """
 
 from __future__ import annotations
@@ -21,10 +20,10 @@ import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-#: Directories below the root of a walk that are looked into. A walk holds two descriptors for each.
+#: Maximum depth of directories below the root of a walk. Each level needs two descriptors.
 MAX_DEPTH = 64
 
-#: Bits of a regular file's mode that must not survive when it gets an owner: set-user-id, set-group-id, sticky.
+#: Bits of a regular file's mode that are removed when its owner changes: set-user-id, set-group-id, sticky.
 SPECIAL_BITS = 0o7000
 
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -32,7 +31,7 @@ _OPEN_DIRECTORY = _OPEN | os.O_DIRECTORY
 
 
 class Blocked(Exception):
-    """A path cannot be reached, or must not be changed; C(path) and C(reason) say which and why."""
+    """A path cannot be opened safely, or must not be changed."""
 
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(f"{path} {reason}")
@@ -62,9 +61,9 @@ def open_directory(root: str, relative: str = "") -> int:
 
 
 def make_directory(root: str, relative: str, uid: int, gid: int, mode: int) -> int:
-    """Open a directory below C(root), and make what is missing of it with this owner, group and mode.
+    """Open a directory below C(root), and create missing components with this owner, group and mode.
 
-    A directory that exists is left as it is: the caller examines the descriptor.
+    Existing directories are not changed; the caller examines the descriptor.
 
     :returns: a descriptor, which the caller closes.
     :raises Blocked: if a component is a link, or is no directory.
@@ -89,7 +88,10 @@ def remove_directory(root: str, relative: str) -> bool:
 
 
 def _descend(root: str, relative: str, complete: Callable[[int], None] | None) -> int:
-    """Open a directory; make missing ones if C(complete) says how they are completed."""
+    """Open a directory.
+
+    :param complete: create missing components, and call this function with the descriptor of each.
+    """
     names, path = components(relative), root
     descriptor = _enter(root, None, root, complete)
     for name in names:
@@ -128,14 +130,14 @@ def _enter(name: str, directory: int | None, path: str, complete: Callable[[int]
 
 
 def open_file(directory: int, name: str, path: str = "") -> int:
-    """Open a regular file by its name in an open directory. Nothing is waited for, and a link is not followed.
+    """Open a regular file by its name in an open directory, without blocking and without following a link.
 
     :param path: the whole path, for messages.
     :returns: a descriptor to read from, which the caller closes.
-    :raises Blocked: if it is no regular file, or a program keeps others from it.
+    :raises Blocked: if it is no regular file, or a program holds a lease on it.
     """
     try:
-        # A device would react to being opened, so its type is asked for first, and asked again of what was opened.
+        # Opening a device can have side effects, so the type is checked before and after opening.
         if stat.S_ISREG(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
             descriptor = os.open(name, _OPEN, dir_fd=directory)
             if stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -143,7 +145,7 @@ def open_file(directory: int, name: str, path: str = "") -> int:
             os.close(descriptor)
     except OSError as error:
         if error.errno == errno.EWOULDBLOCK:
-            # Its program holds a lease (fcntl(2), F_SETLEASE), for which an open would wait up to 45 s.
+            # A program holds a lease (fcntl(2), F_SETLEASE); a blocking open would wait up to 45 s.
             raise Blocked(path or name, "is held by a program") from error
         if error.errno not in (errno.ELOOP, errno.ENXIO):
             raise
@@ -153,9 +155,9 @@ def open_file(directory: int, name: str, path: str = "") -> int:
 def read_small(root: str, relative: str, limit: int) -> bytes:
     """Return the content of a regular file below C(root).
 
-    :param limit: the most bytes that it may have.
+    :param limit: maximum size in bytes.
     :raises FileNotFoundError: if it does not exist.
-    :raises Blocked: if it is no regular file, is larger, or a component on the way is no directory.
+    :raises Blocked: if it is no regular file, is larger, or a parent is no directory.
     """
     *parents, name = components(relative)
     directory = open_directory(root, "/".join(parents))
@@ -175,25 +177,25 @@ def read_small(root: str, relative: str, limit: int) -> bytes:
 
 @dataclass(slots=True)
 class Entry:
-    """One entry below the root of a walk: a directory that was opened, or something else that was only looked at."""
+    """An entry below the root of a walk: an open directory, or anything else, which is not opened."""
 
     #: relative to the root
     path: str
     name: str
-    #: an open descriptor of the directory that it lies in; open until the walk goes on
+    #: descriptor of the parent directory, open until the walk continues
     directory: int
-    #: of a directory: what fstat(2) said of C(descriptor); else what fstatat(2) said
+    #: from fstat(2) for an open directory, otherwise from fstatat(2)
     status: os.stat_result
-    #: an open descriptor of the directory itself, open until the walk goes on; None for everything else
+    #: descriptor of the directory itself, open until the walk continues; None for everything else
     descriptor: int | None = None
-    #: why a directory is not looked into, "" if it is
+    #: why a directory is not entered; "" if it is
     unread: str = ""
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[tuple[int, os.stat_result]]:
-        """Open what was looked at, and yield its descriptor and what fstat(2) says of it now.
+        """Open the entry, and yield its descriptor and its current status.
 
-        :raises Blocked: if something else stands there by now, or it is neither directory nor regular file.
+        :raises Blocked: if it was replaced, or is neither a directory nor a regular file.
         """
         if self.descriptor is not None:
             yield self.descriptor, os.fstat(self.descriptor)
@@ -213,7 +215,7 @@ class Entry:
 
 @dataclass(slots=True)
 class _Level:
-    """A directory that a walk is in."""
+    """An open directory of a walk, with its listing."""
 
     descriptor: int
     path: str
@@ -222,10 +224,10 @@ class _Level:
 
 
 def walk(root: str) -> Iterator[Entry]:
-    """Yield everything below C(root), a directory before what is in it. No link is followed.
+    """Yield everything below C(root), a directory before its entries. Links are not followed.
 
-    A directory deeper than C(MAX_DEPTH), or on another file system, is yielded with the reason in C(unread). What
-    vanishes or is exchanged meanwhile is left out.
+    A directory deeper than C(MAX_DEPTH), or on another file system, is yielded with the reason in C(unread). Entries
+    that are removed or replaced during the walk are skipped.
 
     :raises FileNotFoundError: if the root does not exist.
     :raises Blocked: if the root is no directory.
@@ -239,13 +241,13 @@ def walk(root: str) -> Iterator[Entry]:
             if found is None:
                 levels.pop().stack.close()
                 continue
-            entry = _look(level, found)
+            entry = _examine(level, found)
             if entry is None:
                 continue
             if entry.descriptor is None:
                 yield entry
                 continue
-            # Among the levels before it is yielded, so that its descriptor is closed however the walk ends.
+            # Added before the yield, so that its descriptor is closed even if the caller ends the walk.
             levels.append(_level(entry.descriptor, entry.path))
             if entry.status.st_dev != device:
                 entry.unread = "is on another file system"
@@ -259,11 +261,11 @@ def walk(root: str) -> Iterator[Entry]:
             level.stack.close()
 
 
-def _look(level: _Level, found: os.DirEntry[str]) -> Entry | None:
-    """Open a directory, and look at anything else; None for what is gone or was exchanged meanwhile."""
+def _examine(level: _Level, found: os.DirEntry[str]) -> Entry | None:
+    """Open a directory, or get the status of anything else; None if it was removed or replaced."""
     path = f"{level.path}/{found.name}" if level.path else found.name
     try:
-        # readdir(3) has said the type already, so this costs nothing. What is opened decides.
+        # The type from readdir(3) is only a hint; O_DIRECTORY checks it.
         if not found.is_dir(follow_symlinks=False):
             return Entry(path, found.name, level.descriptor, found.stat(follow_symlinks=False))
         try:
@@ -279,7 +281,7 @@ def _look(level: _Level, found: os.DirEntry[str]) -> Entry | None:
 
 
 def _level(descriptor: int, path: str) -> _Level:
-    """Begin to list an open directory; the level closes the descriptor."""
+    """Start listing an open directory; the level owns the descriptor."""
     stack = contextlib.ExitStack()
     stack.callback(os.close, descriptor)
     try:
@@ -290,29 +292,29 @@ def _level(descriptor: int, path: str) -> _Level:
     return _Level(descriptor, path, listing, stack)
 
 
-# -- giving something to the app ------------------------------------------------------------------------------------
+# -- changing owners ------------------------------------------------------------------------------------------------
 
 
 def set_attributes(descriptor: int, uid: int, gid: int, mode: int) -> None:
-    """Set owner, group (-1 keeps it) and mode of what is open."""
+    """Set owner, group (-1 keeps it) and mode of an open file or directory."""
     os.fchown(descriptor, uid, gid)
-    # After the owner, as chown(2) clears bits of the mode.
+    # After the owner, as chown(2) clears the set-id bits.
     os.fchmod(descriptor, mode)
 
 
 class Recipient:
-    """The account that files are given to, and the rules for what may become its own."""
+    """The account that becomes the owner of files, with the rules for which files it may own."""
 
     def __init__(self, uid: int, device: int) -> None:
-        """Take the account's uid, and the device of the directory that everything has to lie on."""
+        """Set the account's uid, and the device that all files must be on."""
         self.uid = uid
         self.device = device
         self._accounts: dict[int, str] = {}
 
     def refusal(self, status: os.stat_result) -> str | None:
-        """Return why something must not be given to the account, or None.
+        """Return why the account must not become the owner of a file, or None.
 
-        :param status: what fstat(2) said of it, so that nothing else can take its place.
+        :param status: from fstat(2) of the open file, which cannot be replaced.
         """
         if stat.S_ISREG(status.st_mode):
             if status.st_nlink != 1:
@@ -326,9 +328,9 @@ class Recipient:
         return None
 
     def owner_of(self, uid: int) -> str:
-        """Return the name of an account whose files are not given away.
+        """Return the name of another account that owns files with this uid.
 
-        "" stands for the recipient itself, root, and a number that no account of the host has: such files were copied
+        Returns "" for the recipient itself, for root, and for a uid without an account, as in files that were copied
         from another host.
         """
         if uid in (0, self.uid):

@@ -1,11 +1,11 @@
 # Copyright (c) the flaskblog.hosting maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""One HTTP question whose answer is bounded in time and memory, as the app that answers is not trusted.
+"""HTTP requests to an untrusted app, with limits on time and memory.
 
 http.client limits a header line (64 KiB) and the number of headers (100). It does not limit the number of interim
-answers (C(100 Continue)), the length of a body, or the time that all of it takes: its timeout starts again with each
-byte. blogctl uses this file as well (roles/flask_blog/files/blogctl/shared/bounded_http.py is a link to it).
+responses (C(100 Continue)), the size of the body, or the total time: its timeout applies to each read. blogctl shares
+this file (roles/flask_blog/files/blogctl/shared/bounded_http.py is a link to it).
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from dataclasses import dataclass
 from email.message import Message
 from typing import Any
 
-#: Bytes that are read of a body at a time: all the memory that a body takes.
+#: Bytes of the body in memory at a time.
 CHUNK = 64 * 1024
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a server answered: C(sha256) of the body, as far as it was read, and whether that was the whole."""
+    """A response: C(sha256) covers the part of the body that was read; C(is_whole) tells whether that is all."""
 
     status: int
     headers: Message
@@ -34,7 +34,7 @@ class Answer:
 
 
 class _Socket(socket.socket):
-    """A socket on which everything together ends at a deadline, however many reads it takes."""
+    """A socket with one deadline for all of its operations."""
 
     deadline = 0.0
 
@@ -55,13 +55,13 @@ class _Socket(socket.socket):
         super().sendall(*arguments)
 
     def recv_into(self, *arguments: Any) -> int:
-        """Receive before the deadline; the file that http.client reads from calls this."""
+        """Receive before the deadline; http.client reads through this method."""
         self._limit()
         return super().recv_into(*arguments)
 
 
 class _Connection(http.client.HTTPConnection):
-    """HTTP over a bounded socket.
+    """HTTP over a socket with a deadline.
 
     :param address: host and port, or the path of a Unix socket.
     """
@@ -83,13 +83,13 @@ class _Connection(http.client.HTTPConnection):
 
 
 def get(address: tuple[str, int] | str, path: str, headers: Mapping[str, str], *, seconds: float, limit: int) -> Answer:
-    """Send one GET and read its answer, no redirect followed.
+    """Send a GET request and read the response. Redirects are not followed.
 
     :param address: IP address and port, or the path of a Unix socket.
-    :param seconds: for everything together, from the connection to the last byte.
-    :param limit: bytes of the body that are read at most; the rest is left unread.
-    :raises OSError: for a server that is not there or not done in time.
-    :raises http.client.HTTPException: for an answer that is not HTTP, or ends too early.
+    :param seconds: total time, from the connection to the last byte.
+    :param limit: maximum number of bytes of the body to read.
+    :raises OSError: if the server cannot be reached, or the time is over.
+    :raises http.client.HTTPException: if the response is not HTTP, or ends too early.
     """
     connection = _Connection(address, seconds)
     try:
@@ -106,9 +106,9 @@ def get(address: tuple[str, int] | str, path: str, headers: Mapping[str, str], *
 
 
 def _refuse_short(response: http.client.HTTPResponse, left: int) -> None:
-    """Refuse a body that ended before its C(Content-Length): http.client does not, for a read of a given size.
+    """Refuse a body that is shorter than its C(Content-Length), which http.client does not check in sized reads.
 
-    :raises http.client.IncompleteRead: saying how many bytes are missing.
+    :raises http.client.IncompleteRead: with the number of missing bytes.
     """
     if left > 0 and response.length:
         raise http.client.IncompleteRead(b"", response.length)

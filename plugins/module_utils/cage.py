@@ -1,10 +1,10 @@
 # Copyright (c) the flaskblog.hosting maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""Transient systemd units for programs that root does not trust: a file system of their own, no capabilities, an end.
+"""Transient systemd units for untrusted programs, with a private file system and without capabilities.
 
-Two programs share this file: the modules of the collection, and blogctl, which has a link to it
-(roles/flask_blog/files/blogctl/shared/cage.py). It needs the standard library alone.
+The modules of the collection and blogctl share this file; roles/flask_blog/files/blogctl/shared/cage.py is a link to
+it. It needs only the standard library.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from types import ModuleType
 
-#: The empty directory that a cage takes for its root; systemd mounts a new file system on it for each unit.
+#: The empty root directory of all units; systemd mounts a new file system on it for each.
 ROOT = "/run/flask-blog-hosting/root"
 
-#: What programs need of the host; a path with "-" before it may be missing (systemd.exec(5), BindPaths=).
+#: Host directories that programs need; a path with the prefix "-" may be missing (systemd.exec(5), BindPaths=).
 SYSTEM = ("/usr", "-/bin", "-/sbin", "-/lib", "-/lib32", "-/lib64", "-/libx32", "/etc")
 
-#: What resolv.conf may lead to, outside /etc: the files alone, as sockets lie beside them.
+#: Possible targets of /etc/resolv.conf. Only the files: their directories also have sockets.
 RESOLVER = tuple(
     f"-/run/{path}"
     for path in (
@@ -33,10 +33,10 @@ RESOLVER = tuple(
     )
 )
 
-#: The version of systemd from which on a unit with a root directory sees the journal's sockets, unless told otherwise.
+#: From this version of systemd, a unit with a root directory gets the journal's sockets by default.
 SHOWS_JOURNAL = 257
 
-#: What no program in a cage needs.
+#: Restrictions for all units.
 HARDENING = {
     "CapabilityBoundingSet": "",
     "LockPersonality": "yes",
@@ -66,15 +66,15 @@ def file_system(
     hidden: Iterable[str] = (),
     network: bool = False,
 ) -> dict[str, str]:
-    """Return the properties that give a unit a file system with nothing in it but what is named here.
+    """Return the properties that give a unit a private file system.
 
-    The host's programs and /etc are there, read-only; /tmp and /var/tmp are empty and the unit's own. No Unix socket of
-    the host can be reached, neither in the file system nor, without a network, an abstract one.
+    It has the host's programs and /etc, read-only, and empty private /tmp and /var/tmp. Unix sockets of the host are
+    not reachable in the file system; without a network, neither are abstract ones.
 
-    :param readable: directories and files of the host at their own paths; one that starts with C(-) may be missing.
-    :param writable: directories of the host, and the path that each has in the unit. Root resolves the first one by
-        name, so nobody but root may be able to write to the directories above it.
-    :param hidden: paths that are not to be seen although they lie below another one.
+    :param readable: further read-only paths of the host; one with the prefix C(-) may be missing.
+    :param writable: directories of the host, and the path of each in the unit. Root resolves the host's path by name,
+        so only root may be able to write to its parent directories.
+    :param hidden: inaccessible paths below the others.
     :param network: whether the unit shares the host's network.
     """
     writable = writable or {}
@@ -98,21 +98,21 @@ def file_system(
 
 @functools.cache
 def systemd_version() -> int:
-    """Return the version of the host's systemd, such as 252; 0 if it does not say."""
+    """Return the version of the host's systemd, such as 252; 0 if it is unknown."""
     result = subprocess.run(["systemctl", "--version"], capture_output=True, text=True, check=False)
     words = result.stdout.split()
     return int(words[1]) if len(words) > 1 and words[1].isdecimal() else 0
 
 
 def prepare() -> None:
-    """Make the directory that units take for their root. A unit can then be started with P(command)."""
+    """Create the root directory of units, which P(command) needs."""
     parent = os.path.dirname(ROOT)
     for path in (parent, ROOT):
         try:
             os.mkdir(path)
         except FileExistsError:
             continue
-        os.chmod(path, 0o755)  # noqa: S103  (whatever the umask; everybody may pass through)
+        os.chmod(path, 0o755)  # noqa: S103  (regardless of the umask)
 
 
 def command(
@@ -121,15 +121,15 @@ def command(
     environment: Iterable[str] = (),
     options: Sequence[str] = ("--pipe", "--wait"),
 ) -> list[str]:
-    """Return the beginning of a command that runs the rest of it in a transient unit (systemd-run(1)).
+    """Return a command prefix that runs the appended command in a transient unit (systemd-run(1)).
 
     With C(--wait), it ends once every process of the unit has ended, with the exit status of the first one.
 
-    :param description: what the unit is; systemd would take the command line for it.
-    :param properties: of the unit, such as C({"User": "blog-build", **HARDENING, **file_system(...)}); one that may be
-        given several times can have a list.
-    :param environment: variables, as C(NAME=value). Every account of the host can read them while the unit lasts;
-        C(NAME) alone takes the value of this process, and is as public.
+    :param description: of the unit; the default would be its command line.
+    :param properties: of the unit, such as C({"User": "blog-build", **HARDENING, **file_system(...)}). A list repeats
+        a property.
+    :param environment: C(NAME=value), or C(NAME) for the value in this process. Every account of the host can read
+        the variables while the unit runs.
     """
     return [
         "systemd-run",
@@ -149,7 +149,7 @@ def command(
 
 
 def source_of(program: ModuleType) -> str:
-    """Return the text of a module, which can lie in the zip file that Ansible brings."""
+    """Return the source of a module, which may be in Ansible's zip file."""
     # zipimporter has this method of importlib.abc.InspectLoader, and Ansible's own loader returns bytes.
     text: str | bytes = program.__loader__.get_source(program.__name__)  # type: ignore[union-attr]
     return os.fsdecode(text)

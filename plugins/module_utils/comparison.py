@@ -1,7 +1,7 @@
 # Copyright (c) the flaskblog.hosting maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""How a host differs from what a site's role declares, and why it is refused."""
+"""Compare a host with the declared state of a site, and collect the reasons to refuse it."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def refusals(params: dict[str, Any], objects: Objects) -> list[str]:
 
 
 def refuse_host(platform: str, platforms: list[str]) -> None:
-    """Refuse a host that the role cannot work on at all.
+    """Refuse an unsupported host.
 
-    :raises Conflict: with the one reason; nothing else is compared.
+    :raises Conflict: if the host is not supported.
     """
     if refusal := host.refusal(platform, os.geteuid(), platforms):
         raise Conflict(refusal)
@@ -38,8 +38,8 @@ def refuse_host(platform: str, platforms: list[str]) -> None:
 def managed(params: dict[str, Any], objects: Objects, notes: list[str]) -> Differences:
     """Compare the managed objects.
 
-    :param objects: those that this run manages.
-    :param notes: takes a sentence about each thing that is left as it is.
+    :param objects: the objects that this run manages.
+    :param notes: receives a sentence for each object that is not changed.
     :raises Conflict: with all reasons why the host is refused.
     """
     problems, differences = refusals(params, objects), []
@@ -74,7 +74,7 @@ def account_differences(params: dict[str, Any]) -> Differences:
 
 
 def unit_differences(params: dict[str, Any], units: dict[str, dict[str, str]]) -> Differences:
-    """Return how units differ, and what an interrupted run has left to load."""
+    """Return the differences of units, and the reloads that an interrupted run did not make."""
     compared = (unit.compare(wanted, units.get(wanted["name"], {})) for wanted in params["units"])
     return [
         *({"layer": "state", "name": found.path, "reasons": found.reasons} for found in compared if found),
@@ -93,7 +93,7 @@ def activation(
     differences: Differences,
     loaded: set[str],
 ) -> Differences:
-    """Return why the release has to be (re)activated; the site is asked only if nothing else will change.
+    """Return why the release has to be activated. The site is probed only if nothing else changes.
 
     :param loaded: paths of the objects whose changes an activation loads.
     """

@@ -1,10 +1,10 @@
 # Copyright (c) the flaskblog.hosting maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""Keep the addresses of a site's socket unit while the site moves from one to another, or to its first one.
+"""Reserve the addresses of a site's socket unit before the first start and while flask_blog_bind changes.
 
-nginx is pointed at the new address some time before the unit listens there. Another account that took the port in
-between would get the visitors' requests, and the key with which nginx speaks to gunicorn.
+nginx is configured for the new address before the unit listens there. An account that bound the port in between would
+receive the visitors' requests and the proxy key.
 """
 
 from __future__ import annotations
@@ -24,8 +24,7 @@ PYTHON = "/usr/bin/python3"
 #: Ports below this one need a capability (capabilities(7), CAP_NET_BIND_SERVICE).
 FIRST_FREE_PORT = 1024
 
-#: What the unit needs of the host. It stays until the activation has succeeded, as nginx's site names the address
-#: until then; so it has no time limit.
+#: Limits of the unit. It has no timeout: it runs until the activation has succeeded.
 RESOURCES = {
     "LimitCORE": "0",
     "MemoryMax": "64M",
@@ -36,7 +35,7 @@ RESOURCES = {
 }
 
 
-#: systemd, which has the listening socket.
+#: The process id of systemd, which owns the listening socket.
 INIT = 1
 
 #: The number of pidfd_getfd(2), for which Python has no function, on every architecture.
@@ -44,44 +43,44 @@ PIDFD_GETFD = 438
 
 
 class HoldError(Exception):
-    """An address cannot be kept; no file was changed."""
+    """An address cannot be reserved; no file was changed."""
 
 
 def unit_name(name: str) -> str:
-    """Return the unit that keeps the addresses of a site (blogctl's release/settings.py stops it)."""
+    """Return the name of the unit that reserves a site's addresses (blogctl's release/settings.py stops it)."""
     return f"{name}-hold.service"
 
 
 def addresses(unit: str) -> list[str]:
-    """Return the TCP addresses in the text of a socket unit. A Unix socket in root's directory needs no holder."""
+    """Return the TCP addresses in the text of a socket unit. A Unix socket needs no reservation."""
     values = (line.partition("=")[2].strip() for line in unit.splitlines() if line.startswith("ListenStream="))
     return [value for value in values if value and not value.startswith("/")]
 
 
 def properties(wanted: Iterable[str]) -> dict[str, str]:
-    """Return the properties of the unit: root's account without its powers, in the host's network."""
-    needs_power = any(hold_program.split(address)[1] < FIRST_FREE_PORT for address in wanted)
+    """Return the properties of the unit: root without capabilities, in the host's network."""
+    needs_capability = any(hold_program.split(address)[1] < FIRST_FREE_PORT for address in wanted)
     return {
         **RESOURCES,
         **cage.HARDENING,
         **cage.file_system(network=True),
-        "CapabilityBoundingSet": "CAP_NET_BIND_SERVICE" if needs_power else "",
+        "CapabilityBoundingSet": "CAP_NET_BIND_SERVICE" if needs_capability else "",
     }
 
 
 def start(name: str, path: str, text: str) -> None:
-    """Keep the addresses of a site's socket unit, those before and those after a change of the unit's file.
+    """Reserve the old and the new addresses of a site's socket unit.
 
     :param path: the unit's file, which may be missing.
-    :param text: what is to be in it.
-    :raises HoldError: if somebody else has a new address, or the holder does not start.
+    :param text: the new content of the file.
+    :raises HoldError: if another program uses a new address, or the unit does not start.
     """
     new, old = addresses(text), addresses(_read(path))
     every = list(dict.fromkeys([*new, *old]))
     if not every:
         return
-    # An earlier holder is replaced; this process keeps the addresses meanwhile.
-    with _kept(name, new), _kept(name, old, optional=True):
+    # This process reserves the addresses while the unit is restarted.
+    with _reserved(name, new), _reserved(name, old, optional=True):
         subprocess.run(["systemctl", "--quiet", "stop", unit_name(name)], capture_output=True, check=False)
         cage.prepare()
         result = subprocess.run(command(name, every), capture_output=True, text=True, check=False)
@@ -94,7 +93,7 @@ def start(name: str, path: str, text: str) -> None:
 
 
 def command(name: str, wanted: Sequence[str]) -> list[str]:
-    """Return the command that starts the holder and ends once it has bound what is free."""
+    """Return the command that starts the unit; it returns once the free addresses are bound."""
     options = (f"--unit={unit_name(name)}", "--service-type=notify")
     text = cage.source_of(hold_program)
     return [
@@ -110,10 +109,10 @@ def _read(path: str) -> str:
 
 
 @contextlib.contextmanager
-def _kept(name: str, wanted: Iterable[str], optional: bool = False) -> Iterator[None]:
-    """Keep addresses while the block runs.
+def _reserved(name: str, wanted: Iterable[str], optional: bool = False) -> Iterator[None]:
+    """Reserve addresses while the block runs.
 
-    :param optional: leave out those that somebody has.
+    :param optional: skip addresses that are in use.
     """
     with contextlib.ExitStack() as stack:
         for address in wanted:
@@ -131,9 +130,9 @@ def _kept(name: str, wanted: Iterable[str], optional: bool = False) -> Iterator[
 
 
 def _bind(name: str, address: str) -> list[socket.socket]:
-    """Bind an address, also beside the site's own socket.
+    """Bind an address, even if the site's own socket listens there.
 
-    :raises OSError: if somebody else has it.
+    :raises OSError: if another program uses it.
     """
     try:
         return hold_program.bind(address)
@@ -145,15 +144,15 @@ def _bind(name: str, address: str) -> list[socket.socket]:
 
 
 def is_ours(name: str, address: str) -> bool:
-    """Say whether the site itself listens at an address."""
+    """Return whether the site itself listens at an address."""
     port = hold_program.split(address)[1]
     return bool(host.listeners(port)) and host.port_conflict(_port(name, address)) is None
 
 
 def allow_beside(address: str, pid: int = INIT) -> None:
-    """Set SO_REUSEPORT for a listening socket that systemd has opened before its unit said C(ReusePort=yes).
+    """Set SO_REUSEPORT for a listening socket that systemd opened before its unit had C(ReusePort=yes).
 
-    Where the kernel does not let root do that, the holder waits for the address and may lose it to another account.
+    If the kernel does not permit this, the unit waits for the address, and another account may bind it first.
     """
     wanted = hold_program.split(address)
     with contextlib.suppress(OSError):
@@ -175,9 +174,9 @@ def _share(process: int, number: int, wanted: tuple[str, int]) -> None:
 
 
 def _copy_of(process: int, number: int) -> socket.socket:
-    """Return a socket of another process (pidfd_getfd(2)).
+    """Duplicate a socket of another process (pidfd_getfd(2)).
 
-    :raises OSError: if the kernel does not give it, or it is closed by now.
+    :raises OSError: if the kernel denies it, or the socket is closed.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     found = libc.syscall(PIDFD_GETFD, process, number, 0)
@@ -197,7 +196,7 @@ def _port(name: str, address: str) -> dict[str, object]:
 
 
 def taken(name: str, address: str) -> str:
-    """Say who has an address that the site is to get."""
+    """Return the message for a new address that another program uses."""
     reason = host.port_conflict(_port(name, address)) or (
         f"flask_blog_bind: {address!r}: the port is taken by a program that does not listen there. Stop it, or give"
         " flask_blog_bind another port."

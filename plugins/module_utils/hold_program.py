@@ -1,13 +1,13 @@
 # Copyright (c) the flaskblog.hosting maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""Keep TCP addresses for a socket unit that does not listen there yet: bind them, and do not listen.
+"""Reserve TCP addresses for a socket unit that does not listen there yet: bind them without listening.
 
-A socket that is bound and does not listen gets no connection. The kernel lets nobody listen at its address but a socket
-with SO_REUSEPORT of the same account (socket(7)): systemd's, as the unit says C(ReusePort=yes).
+A bound socket that does not listen receives no connections. Only a socket with SO_REUSEPORT of the same account can
+listen at its address (socket(7)). systemd's socket can, as the unit has C(ReusePort=yes).
 
-The text of this file is handed to C(python3 -I -c) as well, which runs it in the unit C(NAME-hold.service). So it needs
-the standard library alone, and holds no dollar sign, as systemd would replace what follows one.
+The unit C(NAME-hold.service) passes the text of this file to C(python3 -I -c). It therefore needs only the standard
+library, and has no dollar sign, which systemd would expand.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ import socket
 import sys
 import time
 
-#: Seconds between two tries to bind an address that is taken.
-PAUSE = 0.001
+#: Seconds between two attempts to bind an address that is in use.
+RETRY_INTERVAL = 0.001
 
-#: Seconds after which an address that was taken all the time is given up.
-PATIENCE = 1800
+#: Seconds after which no further attempt is made.
+RETRY_TIMEOUT = 1800
 
 
 def split(address: str) -> tuple[str, int]:
@@ -33,13 +33,13 @@ def split(address: str) -> tuple[str, int]:
 
 
 def bind(address: str) -> list[socket.socket]:
-    """Return sockets that keep an address until they are closed.
+    """Return sockets that reserve an address until they are closed.
 
-    Without SO_REUSEADDR, connections that are not quite over would be in the way. With it, another account could bind
-    the address as well and listen. So it is set to bind and cleared afterwards, and the second socket proves that
-    nobody has begun to listen in between: it could not be bound then.
+    SO_REUSEADDR is needed to bind despite connections in TIME_WAIT, but lets another account bind the address and
+    listen. It is therefore cleared after binding. The second socket can be bound only if no program has begun to
+    listen in between.
 
-    :raises OSError: C(EADDRINUSE) if somebody else has the address.
+    :raises OSError: C(EADDRINUSE) if another program uses the address.
     """
     held: list[socket.socket] = []
     try:
@@ -65,7 +65,7 @@ def _bound(host: str, port: int) -> socket.socket:
 
 
 def close(sockets: list[socket.socket]) -> None:
-    """Give up what P(bind) returned."""
+    """Close the sockets that P(bind) returned."""
     for one in sockets:
         one.close()
 
@@ -84,20 +84,20 @@ def bind_free(addresses: list[str], held: list[socket.socket]) -> list[str]:
 
 
 def report_ready() -> None:
-    """Tell systemd that the unit is started (sd_notify(3))."""
+    """Notify systemd that the unit is ready (sd_notify(3))."""
     place = os.environ["NOTIFY_SOCKET"]
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
         notify.sendto(b"READY=1", "\0" + place[1:] if place.startswith("@") else place)
 
 
 def main(addresses: list[str]) -> None:
-    """Keep addresses until the unit is stopped, those that are taken as soon as they are free."""
+    """Reserve addresses until the unit is stopped; retry those that are in use."""
     held: list[socket.socket] = []
     taken = bind_free(addresses, held)
     report_ready()
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + RETRY_TIMEOUT
     while taken and time.monotonic() < deadline:
-        time.sleep(PAUSE)
+        time.sleep(RETRY_INTERVAL)
         taken = bind_free(taken, held)
     signal.pause()
 

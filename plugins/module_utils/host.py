@@ -1,7 +1,7 @@
 # Copyright (c) the flaskblog.hosting maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""What a host says of itself: platform, packages, accounts, listeners. P(ensure_account) alone changes it."""
+"""Facts about a host: platform, packages, accounts, listeners. Only P(ensure_account) makes changes."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ DPKG_STATUS = "/var/lib/dpkg/status"
 OS_RELEASE = "/etc/os-release"
 
 USERADD = "/usr/sbin/useradd"
-#: How often an account is tried to be made, 0.2 s apart; another useradd(8) may hold the lock.
+#: Attempts to create an account, 0.2 s apart; another useradd(8) may hold the lock.
 USERADD_TRIES = 15
-#: What an account has that nobody logs in to and that owns no files of its own, such as the build account.
+#: Home and shell of an account without login and without files, such as the build account.
 NOBODY_LOGS_IN = {"home": "/nonexistent", "shell": "/usr/sbin/nologin"}
 
 #: The state of a listening socket in /proc/net/tcp (include/net/tcp_states.h).
@@ -34,7 +34,7 @@ def parse_os_release(text: str) -> dict[str, str]:
 
 
 def platform() -> str:
-    """Return the platform as C(Debian_12): distribution and major version, the way the role's variables name it."""
+    """Return the platform as C(Debian_12): distribution and major version, as in the role's vars/."""
     with open(OS_RELEASE, encoding="utf-8") as handle:
         return platform_name(handle.read())
 
@@ -46,10 +46,10 @@ def platform_name(os_release: str) -> str:
 
 
 def refusal(platform: str, uid: int, known: Iterable[str]) -> str | None:
-    """Say why a host cannot be worked on at all, or None.
+    """Return why a host is not supported at all, or None.
 
-    :param uid: who the role is on the host.
-    :param known: the platforms that are supported.
+    :param uid: the uid of the module on the host.
+    :param known: the supported platforms.
     """
     if platform not in known:
         supported = ", ".join(name.replace("_", " ") for name in known)
@@ -65,7 +65,7 @@ def refusal(platform: str, uid: int, known: Iterable[str]) -> str | None:
 def installed_packages(status: str, names: Iterable[str]) -> set[str]:
     """Return which of some packages dpkg has fully installed.
 
-    :param status: the text of dpkg's status file; reading it takes 10 ms, C(dpkg-query) and apt take more.
+    :param status: the text of dpkg's status file; parsing it takes 10 ms, less than C(dpkg-query) or apt.
     """
     wanted = set(names)
     found = set()
@@ -85,14 +85,14 @@ def missing_packages(names: Iterable[str]) -> list[str]:
 
 
 def python_version() -> str:
-    """Return the minor version of Debian's python3, C(3.11): what a virtual environment is built for."""
+    """Return the minor version of Debian's python3, such as C(3.11)."""
     return f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def account_differs(wanted: Mapping[str, Any]) -> bool:
-    """Say whether an account is missing, or is ours but can log in.
+    """Return whether an account is missing, or is dedicated to the site but differs.
 
-    An account that existed before and is shared, such as www-data, is left as it is.
+    A shared account, such as www-data, is not changed.
     """
     try:
         found = pwd.getpwnam(wanted["name"])
@@ -102,12 +102,12 @@ def account_differs(wanted: Mapping[str, Any]) -> bool:
 
 
 def build_account(name: str) -> dict[str, Any]:
-    """Return what the build account must be, for P(account_differs)."""
+    """Return the wanted attributes of the build account, for P(account_differs)."""
     return {"name": name, "dedicated": True, **NOBODY_LOGS_IN}
 
 
 def has_account(name: str) -> bool:
-    """Say whether the host has an account."""
+    """Return whether the host has an account."""
     try:
         pwd.getpwnam(name)
     except KeyError:
@@ -116,11 +116,11 @@ def has_account(name: str) -> bool:
 
 
 def ensure_account(name: str) -> bool:
-    """Make a system account that owns nothing and that nobody can log in to, unless the host has it.
+    """Create a system account without login and home, unless it exists.
 
-    Two runs may ask at the same time: one of them makes it, and useradd(8) locks its files meanwhile.
+    Two runs may do this at the same time; useradd(8) then fails in one of them, which tries again.
 
-    :returns: whether it was made.
+    :returns: whether it was created.
     :raises OSError: if the name belongs to root or to a group, or useradd fails; the message has its last line.
     """
     options = ["--system", "--user-group", "--no-create-home"]
@@ -142,7 +142,7 @@ def ensure_account(name: str) -> bool:
 
 
 def processes_of(uid: int) -> list[int]:
-    """Return the processes that have an account's uid as their real, effective, saved or file system uid."""
+    """Return the ids of processes with this uid as their real, effective, saved or file system uid."""
     found = []
     for name in os.listdir("/proc"):
         if name.isdigit() and uid in _uids(name):
@@ -154,7 +154,7 @@ def wait_for_the_end(uid: int, limit: float) -> None:
     """Wait until an account has no process.
 
     :param limit: seconds.
-    :raises TimeoutError: if it still has one then.
+    :raises TimeoutError: if it still has one after that.
     """
     deadline = time.monotonic() + limit
     while left := processes_of(uid):
@@ -167,7 +167,7 @@ def wait_for_the_end(uid: int, limit: float) -> None:
 
 
 def _uids(pid: str) -> set[int]:
-    # The owner of /proc/PID would not do: it is root's for a process that made itself undumpable.
+    # The owner of /proc/PID is not enough: it is root for a process that is not dumpable (prctl(2)).
     try:
         with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as handle:
             line = next((line for line in handle if line.startswith("Uid:")), "")
@@ -187,7 +187,7 @@ def listening_inodes(table: str, port: int) -> set[str]:
 
 
 def listeners(port: int) -> list[tuple[int, str, str]]:
-    """Return who listens on a TCP port: process id, command and systemd unit ("" where it has none)."""
+    """Return the listeners on a TCP port: process id, command and systemd unit ("" if it has none)."""
     inodes: set[str] = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         try:
@@ -211,12 +211,12 @@ def _processes_with(sockets: set[str]) -> list[int]:
             if any(readlink(f"{folder}/{number}") in sockets for number in os.listdir(folder)):
                 found.append(int(name))
         except OSError:
-            continue  # it ended while we looked
+            continue  # it has ended
     return found
 
 
 def readlink(path: str) -> str:
-    """Return where a link leads; nothing if it is gone."""
+    """Return the target of a link; "" if it is gone."""
     try:
         return os.readlink(path)
     except OSError:
@@ -243,7 +243,7 @@ def unit_of(pid: int) -> str:
 
 
 def sockets_on(port: int) -> list[str]:
-    """Return the socket units that listen on a port: systemd itself is then the listener, for somebody else."""
+    """Return the socket units that listen on a port; systemd then holds the socket for their services."""
     result = subprocess.run(
         ["systemctl", "list-sockets", "--no-legend", "--no-pager", "--full"],
         capture_output=True,
@@ -255,7 +255,7 @@ def sockets_on(port: int) -> list[str]:
 
 
 def port_conflict(wanted: Mapping[str, Any]) -> str | None:
-    """Say who has a port that the site needs, or None where it is free or already the site's."""
+    """Return a message that names the user of a port, or None if it is free or the site's."""
     found = listeners(wanted["port"])
     mine = set(wanted.get("units") or ())
     if not found or any(unit in mine for _, _, unit in found):

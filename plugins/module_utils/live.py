@@ -1,7 +1,7 @@
 # Copyright (c) the flaskblog.hosting maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""What a site serves, and which changes no running process has loaded yet."""
+"""The release and settings that a site serves, and notes of changes that are not loaded yet."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils.printable import
 
 
 def make_run_directory(folder: Path) -> None:
-    """Create a directory of root's in /run that everybody may enter, regardless of the umask."""
+    """Create a directory in /run with mode 0755, regardless of the umask."""
     try:
         folder.mkdir(mode=0o700)
     except FileExistsError:
@@ -29,9 +29,9 @@ def make_run_directory(folder: Path) -> None:
 
 @contextlib.contextmanager
 def building(name: str) -> Iterator[int]:
-    """Wait until no other run unpacks a release or builds an environment of this site, and make others wait.
+    """Hold the lock for unpacking releases and building environments of a site.
 
-    The kernel drops the lock with this process. A unit that outlives it is stopped by the next run (build.py).
+    The lock ends with this process. A build unit may continue; the next run stops it (build.py).
 
     :returns: the lock's descriptor.
     """
@@ -45,7 +45,7 @@ def building(name: str) -> Iterator[int]:
         os.close(descriptor)
 
 
-# -- notes of changes that are on disk, and that no running process has loaded --
+# -- notes of changes that are not loaded yet --
 
 
 def note(path: str) -> None:
@@ -55,7 +55,7 @@ def note(path: str) -> None:
 
 
 def is_noted(path: str) -> bool:
-    """Return whether a change still has to be loaded, perhaps since a run that was interrupted."""
+    """Return whether a change still has to be loaded, possibly from an interrupted run."""
     return os.path.exists(path)
 
 
@@ -65,10 +65,9 @@ def clear(path: str) -> None:
 
 
 def keep_previous(name: str, paths: Iterable[str]) -> None:
-    """Copy the settings that the running process was started with, and keep them until new ones are proved to work.
+    """Copy the settings of the running process, so that C(blogctl activate) can restore them if it does not start.
 
-    If the process does not start with the new ones, C(blogctl activate) restores them. If an earlier run was
-    interrupted, its copies are the older ones and stay.
+    Copies of an interrupted run are kept: they are the settings that worked last.
     """
     folder = Path(contract.settings_copies(name))
     if is_noted(contract.pending_path(name, "activate")) and folder.is_dir():
@@ -88,7 +87,7 @@ def keep_previous(name: str, paths: Iterable[str]) -> None:
 
 
 def is_new(site: Mapping[str, Any]) -> bool:
-    """Return whether a blog has yet to get its first data."""
+    """Return whether a blog has no data yet."""
     return contract.data_is_new(
         initialised=os.path.lexists(os.path.join(site["state"], contract.INITIALISED)),
         has_live_release=os.path.islink(site["link"]),
@@ -97,7 +96,7 @@ def is_new(site: Mapping[str, Any]) -> bool:
 
 
 def holds_no_file(path: str) -> bool:
-    """Return whether a data directory is missing, or holds nothing but directories."""
+    """Return whether a data directory is missing, or has only directories."""
     try:
         return all(stat.S_ISDIR(entry.status.st_mode) and not entry.unread for entry in beneath.walk(path))
     except FileNotFoundError:
@@ -106,18 +105,18 @@ def holds_no_file(path: str) -> bool:
         return False
 
 
-# -- what is served --
+# -- the live release --
 
 
 def link_target(site: Mapping[str, Any]) -> str | None:
-    """Return the release that the live link leads to; None if there is no link."""
+    """Return the target of the live link; None if there is no link."""
     return os.readlink(site["link"]) if os.path.islink(site["link"]) else None
 
 
 def reasons_to_activate(site: Mapping[str, Any], release: Mapping[str, Any], units: Mapping[str, Any]) -> list[str]:
-    """Return why the wanted release has to be activated; nothing if visitors get it already.
+    """Return why the wanted release has to be activated; empty if it is live.
 
-    What is *served* decides: a link or a file can be right while the process is old.
+    The running process is compared as well: it may still serve an older release than the link's.
     """
     reasons = []
     live = link_target(site)

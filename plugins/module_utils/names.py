@@ -1,10 +1,10 @@
 # Copyright (c) the flaskblog.hosting maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""Whether a site's name, and what is derived from it, is free on a host: directories, accounts, units, other sites.
+"""Check that a site's name is not in use on a host: by directories, accounts, units, packages or other sites.
 
-The role takes over everything that has the site's name. So it refuses a name that something else has already, before
-anything is changed. A first run that was interrupted is recognised by what it has made, and is completed.
+The role manages everything with the site's name, so a name that is in use is refused before anything is changed. An
+interrupted first run is recognised by the files that it created, and is completed.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils import beneath
 from ansible_collections.flaskblog.hosting.plugins.module_utils.resources import unit
 from ansible_collections.flaskblog.hosting.plugins.module_utils.resources.difference import group_id
 
-#: What follows a site's name in the names of its units, accounts and directories (blogctl's host/units.py).
+#: Suffixes of a site's name in the names of its units, accounts and directories (blogctl's host/units.py).
 SUFFIXES = ("-next", "-recovery", "-backup", "-command", "-rehearsal", "-run", "-build", "-data", "-hold")
 
 #: Each site has /etc/NAME/site.json.
 CONFIGURATION = "/etc"
 UNITS = "/etc/systemd/system"
-#: Each service has its own directory here, which belongs to the app.
+#: The app owns its service's directory here.
 RUN = "/run"
 DPKG_LISTS = "/var/lib/dpkg/info/*.list"
 
-#: A line that each of our units has; the second is what versions before the man page wrote.
+#: A line of each managed unit. The second form is from versions without the man page.
 UNIT_MARK = b"Documentation=man:blogctl(8)"
 UNIT_MARKS = frozenset({UNIT_MARK, b"Documentation=https://github.com/flaskblog/hosting"})
 
@@ -40,27 +40,27 @@ PRIVILEGED_GROUPS = frozenset(
     {"adm", "disk", "docker", "incus-admin", "kmem", "libvirt", "lxd", "root", "shadow", "sudo"}
 )
 
-#: The most bytes of a file of settings, or of a unit, that are read.
+#: Maximum size in bytes of settings and units.
 READ_LIMIT = 2**20
 
 ROOT = 0
-#: The first uid of people's accounts (UID_MIN in Debian's /etc/login.defs).
+#: The first uid of login accounts (UID_MIN in Debian's /etc/login.defs).
 FIRST_PERSON = 1000
 NO_LOGIN = frozenset({"/usr/sbin/nologin", "/sbin/nologin", "/bin/false", "/usr/bin/false"})
 
-#: Entries of a directory that a message names.
+#: Maximum number of a directory's entries in a message.
 NAMED = 3
 
 
 def problems(site: Mapping[str, Any], account: Mapping[str, Any], objects: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return all reasons why the site's name is not free on this host.
+    """Return all reasons why the site's name cannot be used on this host.
 
     :param account: the account of the app: C(name), C(home), C(shell), C(dedicated).
-    :param objects: the managed objects, which say what is ours.
+    :param objects: the managed objects.
     """
     reasons = list(_collisions(site))
     if is_ours(site):
-        # An account that the site did not have at its last run may be somebody's.
+        # An account that the last run did not use may belong to something else.
         known = _recorded_accounts(site)
         reasons += _accounts(site, account, known) if known else []
     else:
@@ -71,7 +71,7 @@ def problems(site: Mapping[str, Any], account: Mapping[str, Any], objects: Itera
 
 
 def group_problems(site: Mapping[str, Any]) -> Iterator[str]:
-    """Refuse a group that the host does not have, or whose members can get root's rights."""
+    """Yield an error for a group that does not exist, or that is privileged."""
     group = site["group"]
     if group == site["user"]:
         return  # the account's own
@@ -85,7 +85,7 @@ def group_problems(site: Mapping[str, Any]) -> Iterator[str]:
 
 
 def is_ours(site: Mapping[str, Any]) -> bool:
-    """Say whether a run of the role has set this site up before: all that bears its name is then the site's."""
+    """Return whether an earlier run set this site up; everything with its name then belongs to it."""
     settings, journal = os.path.join(site["config"], "site.json"), os.path.join(site["root"], "operations.jsonl")
     if os.path.lexists(settings) or os.path.lexists(journal):
         return True
@@ -95,13 +95,13 @@ def is_ours(site: Mapping[str, Any]) -> bool:
 
 
 def _recorded_accounts(site: Mapping[str, Any]) -> set[str]:
-    """Return the accounts of the site's last run, as its settings say; nothing if they cannot be read."""
+    """Return the accounts in the site's settings; empty if they cannot be read."""
     found = _read_settings(os.path.join(site["config"], "site.json"))
     return {str(found[key]) for key in ("user", "build_user") if key in found}
 
 
 def _read_settings(path: str) -> dict[str, Any]:
-    """Return the settings of a site; nothing if the file is missing, damaged or another program's."""
+    """Return the settings of a site; empty if the file is missing, damaged or another program's."""
     try:
         found = json.loads(beneath.read_small(os.path.dirname(path), os.path.basename(path), READ_LIMIT))
     except (OSError, ValueError, RecursionError, beneath.Blocked):
@@ -116,7 +116,7 @@ def _collisions(site: Mapping[str, Any]) -> Iterator[str]:
     mine = _derived(site)
     for other in _other_sites(site["name"]):
         theirs = _derived(other)
-        # Two sites may share an account on purpose (flask_blog_user), but never one that builds environments.
+        # Two sites may share an app account (flask_blog_user), but never a build account.
         theirs |= {str(other.get("user"))}
         shared = (mine & theirs) | ({site["user"]} & {other.get("build_user")})
         if shared:
@@ -127,13 +127,13 @@ def _collisions(site: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _derived(site: Mapping[str, Any]) -> set[str]:
-    """Return the names of units and accounts that a site's name stands for."""
+    """Return the names of a site's units and accounts."""
     names = {f"{site['name']}{suffix}" for suffix in ("", *SUFFIXES)}
     return names | {str(site["build_user"])} if site.get("build_user") else names
 
 
 def _other_sites(name: str) -> Iterator[dict[str, Any]]:
-    """Yield the settings of the other sites of this host, as far as they can be read."""
+    """Yield the settings of the other sites of this host that can be read."""
     for path in sorted(glob.glob(f"{CONFIGURATION}/*/site.json")):
         found = _read_settings(path)
         if found and found["name"] != name:
@@ -147,9 +147,9 @@ def _directories(site: Mapping[str, Any], objects: list[Mapping[str, Any]]) -> I
     paths = [str(item["path"]) for item in objects] + [str(value) for value in site.values()]
     for folder in (site["config"], site["root"]):
         known = {os.path.relpath(path, folder).partition("/")[0] for path in paths if path.startswith(f"{folder}/")}
-        strange = [name for name in _entries(folder) if not _is_known(name, known)]
-        if strange:
-            shown = ", ".join(strange[:NAMED]) + (" ..." if len(strange) > NAMED else "")
+        unknown = [name for name in _entries(folder) if not _is_known(name, known)]
+        if unknown:
+            shown = ", ".join(unknown[:NAMED]) + (" ..." if len(unknown) > NAMED else "")
             yield f"{folder} is there and holds what this role did not put there ({shown})"
         elif _entries(folder) and _owner(folder) != ROOT:
             yield f"{folder} is there and does not belong to root"
@@ -164,7 +164,7 @@ def _directories(site: Mapping[str, Any], objects: list[Mapping[str, Any]]) -> I
 
 
 def _entries(folder: str) -> list[str]:
-    """Return the names in a directory, sorted; a file or a link in its place is its own object's to refuse."""
+    """Return the names in a directory, sorted. The object of the path refuses a file or a link there."""
     try:
         descriptor = beneath.open_directory(folder)
     except (FileNotFoundError, NotADirectoryError, beneath.Blocked):
@@ -176,12 +176,12 @@ def _entries(folder: str) -> list[str]:
 
 
 def _is_known(name: str, known: Iterable[str]) -> bool:
-    """Say whether an entry is ours: a known one, or what is left of a write that was interrupted."""
+    """Return whether an entry is managed, or is the temporary file of an interrupted write."""
     return any(name == one or name.startswith(f".{one}.") for one in known)
 
 
 def _owner(path: str) -> int | None:
-    """Return whose a directory is; None if there is none."""
+    """Return the owner's uid of a directory; None if it does not exist."""
     try:
         return os.lstat(path).st_uid
     except FileNotFoundError:
@@ -195,7 +195,7 @@ def _uid(name: str) -> int | None:
 
 
 def _packages(site: Mapping[str, Any]) -> Iterator[str]:
-    """Name the Debian packages that have a directory of the site's name."""
+    """Yield the Debian packages that own a directory with the site's name."""
     mine = {str(site[key]).encode() for key in ("config", "root", "data", "cache", "backups", "link") if key in site}
     ending = f"/{site['name']}\n".encode()
     for path in sorted(glob.glob(DPKG_LISTS)):
@@ -207,9 +207,9 @@ def _packages(site: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _accounts(site: Mapping[str, Any], account: Mapping[str, Any], known: Iterable[str]) -> Iterator[str]:
-    """Refuse accounts that are somebody's; ours cannot log in and have a system account's uid.
+    """Yield a reason for each account that is not the role's: one that can log in, or has no system uid.
 
-    :param known: accounts that are ours, which are corrected if they were changed.
+    :param known: accounts of the role, which are corrected instead.
     """
     ours = {str(site["build_user"]): None} if site.get("build_user") else {}
     if account.get("dedicated"):
@@ -233,7 +233,7 @@ def _accounts(site: Mapping[str, Any], account: Mapping[str, Any], known: Iterab
 
 
 def _units(objects: list[Mapping[str, Any]]) -> Iterator[str]:
-    """Refuse units that somebody else has under a name of ours, an alias such as C(sshd.service) included."""
+    """Yield a reason for each unit or alias, such as C(sshd.service), that is not the role's."""
     wanted = [os.path.basename(item["path"]) for item in objects if os.path.dirname(item["path"]) == UNITS]
     for found in unit.show_units(wanted).values():
         path = found.get("FragmentPath", "")

@@ -1,7 +1,7 @@
 # Copyright (c) the flaskblog.hosting maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""Where a blog's own files lie: what is linked out of a release, what nginx serves, who may write what."""
+"""Derive a blog's links, static locations and data folder from the role's variables."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def layout(
     group: str,
     proxy_group: str,
 ) -> dict[str, Any]:
-    """Derive everything that follows from where the app keeps what it writes and what is served.
+    """Derive links, static locations and the data folder from the app's paths.
 
     :param databases: SQLite files, relative to the app's folder.
     :param writable_paths: folders that the app writes to, relative to the app's folder.
@@ -102,7 +102,7 @@ def _data_objects(
                 "scope": "site",
                 "kind": "directory",
                 "path": f"{data}/{path}" if path else data,
-                # The app may exchange a directory in its data folder for a link at any moment.
+                # The app can replace a directory in its data folder with a link at any time.
                 "beneath": data,
                 "owner": user,
                 "group": proxy_group if shared else group,

@@ -65,7 +65,7 @@ def rendered(action: ActionBase, task_vars: dict[str, Any], objects: list[dict[s
     """
     role = role_path(task_vars)
     lookup = lookup_loader.get("ansible.builtin.template", loader=action._loader, templar=action._templar)
-    # A template includes parts by their path below templates/, whoever it is that renders it.
+    # A template includes parts by their path below templates/.
     known = {**task_vars, "ansible_search_path": [str(role), *task_vars.get("ansible_search_path", [])]}
     result: list[dict[str, Any]] = []
     for wanted in objects:

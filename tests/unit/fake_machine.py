@@ -1,4 +1,4 @@
-"""Units of a machine for the tests of blogctl's releases: they do as they are told."""
+"""Fake units of a machine for the tests of blogctl's releases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Working below a directory that the app can write: what is opened is what was looked at, and no link is followed."""
+"""Access below a directory that the app can write: only examined entries are opened, and no link is followed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An answer of an app that is not trusted costs neither root's memory nor its time."""
+"""Responses of an untrusted app take limited memory and time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Behave = Callable[[socket.socket], None]
 
 @pytest.fixture
 def hostile(request: pytest.FixtureRequest) -> Iterator[Callable[[Behave], int]]:
-    """Start a server that does as a function says with each connection; return its port."""
+    """Start a server that calls a function for each connection; return its port."""
     servers: list[socket.socket] = []
 
     def start(behave: Behave) -> int:
@@ -41,7 +41,7 @@ def hostile(request: pytest.FixtureRequest) -> Iterator[Callable[[Behave], int]]
                         connection.recv(65536)
                         behave(connection)
                     except OSError:
-                        pass  # the client has had enough
+                        pass  # the client has closed the connection
 
         threading.Thread(target=serve, daemon=True).start()
         return int(server.getsockname()[1])

@@ -1,4 +1,4 @@
-"""Keeping the addresses of a socket unit that moves: nobody but systemd listens there meanwhile."""
+"""Reserving the addresses of a socket unit: no program but systemd can listen there."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def another_account() -> Iterator[None]:
 
 
 def can_listen(host: str, port: int) -> bool:
-    """Say whether an account gets an address, in any of the ways that there are."""
+    """Return whether an account can bind an address in any way."""
     for reuse in (True, False):
         for reuse_port in (True, False):
             with contextlib.suppress(OSError):
@@ -64,7 +64,7 @@ def can_listen(host: str, port: int) -> bool:
 
 @pytest.fixture(params=["127.0.0.1:{}", "[::1]:{}"], ids=["IPv4", "IPv6"])
 def address(request: pytest.FixtureRequest) -> str:
-    """An address that nobody has."""
+    """A free address."""
     text = str(request.param)
     place = program.split(text.format(0))[0]
     try:
@@ -305,7 +305,7 @@ def test_the_site_s_own_socket_from_before_reuse_port_does_not_end_the_run(
 ) -> None:
     monkeypatch.setattr(host, "listeners", lambda _: [(1, "systemd", "")])
     monkeypatch.setattr(host, "sockets_on", lambda _: ["blog.socket"])
-    monkeypatch.setattr(hold, "allow_beside", lambda _: None)  # as where the kernel does not let root
+    monkeypatch.setattr(hold, "allow_beside", lambda _: None)  # as if the kernel does not permit it
     (tmp_path / "blog.socket").write_text(UNIT.format(address))
     with listening(*program.split(address), reuse_port=False):
         wanted = address if where == "same" else "/run/flask-blog-hosting/blog.sock"

@@ -1,4 +1,4 @@
-"""What a host says of itself, read from texts as Debian writes them."""
+"""Facts about a host, read from texts as Debian writes them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What follows from where an app keeps what it writes and what is served."""
+"""Links, locations and data folder that follow from the app's paths."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The plan: what differs on a host, in one round trip, and what the host is refused for."""
+"""The plan: the differences of a host in one round trip, and the reasons to refuse it."""
 
 from __future__ import annotations
 

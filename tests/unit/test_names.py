@@ -1,4 +1,4 @@
-"""Whether a site's name is free on a host: nothing of somebody else's is taken over, and our own is found again."""
+"""A name that is in use on a host is refused, and the site's own objects are recognised."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OURS = f"[Unit]\n{names.UNIT_MARK.decode()}\n"
 
 @pytest.fixture
 def units(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, str]]:
-    """What systemd says of the units that it is asked for; empty to begin with."""
+    """The units of the host, by name; empty at first."""
     found: dict[str, dict[str, str]] = {}
     monkeypatch.setattr(unit, "show_units", lambda asked: {name: found[name] for name in asked if name in found})
     return found
@@ -91,7 +91,7 @@ Make = Callable[..., dict[str, Any]]
 
 
 def found(site: dict[str, Any]) -> list[str]:
-    """What a site's name is refused for."""
+    """The reasons why a site's name is refused."""
     account = {"name": site["user"], "home": site["data"], "shell": "/usr/sbin/nologin"}
     account["dedicated"] = site["user"] == site["name"]
     managed = [f"{site['config']}/{name}" for name in ("environment", "site.json", "gunicorn.conf.py")]

@@ -1,4 +1,4 @@
-"""The table of reloads: what an object needs to be loaded, and when."""
+"""The table of reloads: which reload an object needs, and when."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 
 """Files and links of a tree, with their identities; identifiers made from them; relative paths.
 
-The controller and the host compute the same, so a release has its name before the host has it.
+The controller and the host compute the same identifiers, so a release has its name before it is transferred.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-#: Hexadecimal digits of an identifier: 48 bits, and still easy to type at 3 a.m.
+#: Hexadecimal digits of an identifier (48 bits); short enough to type.
 ID_LENGTH = 12
 
 
@@ -72,7 +72,7 @@ def read_tree(root: str, leave_out: Iterable[str] = ()) -> Iterator[Entry]:
 
 
 def is_below(path: str, folders: Iterable[str]) -> bool:
-    """Say whether a relative path is one of some folders, or lies below one."""
+    """Return whether a relative path is one of some folders, or lies below one."""
     return any(path == folder or path.startswith(f"{folder}/") for folder in folders)
 
 

@@ -41,7 +41,7 @@ NAMED = 8
 #: Bytes of the file with host keys that are read.
 LARGEST_KNOWN_HOSTS = 1 << 20
 
-#: Beside the repository: the commit that it holds. Saves a unit that would look for another one in vain.
+#: A file beside the repository with its commit; saves a unit if another commit is wanted.
 COMMIT = "commit"
 COPY = 'cp -R "$1/." "$2"'
 
@@ -133,7 +133,7 @@ def wanted(access: Access, site: Mapping[str, Any], keep: bool, folder: str, lim
         holds = held and noted in ("", commit.identity)
         if not (holds and held and export(git, held, commit.identity, folder)):
             work = stack.enter_context(work_folder(git))
-            # A branch may have moved since it was asked for.
+            # The branch may have moved since the refs were listed.
             commit = Commit(_fetched(remote, work, held, commit), commit.ref, access.url)
             if not export(git, work, commit.identity, folder):
                 raise GitError("the repository was fetched, and lacks the commit")
@@ -162,7 +162,7 @@ def _fetched(remote: Remote, work: Path, mirror: Path | None, commit: Commit) ->
 
 
 def _is_kept(git: Git, mirror: Path) -> bool:
-    """Say whether a kept repository belongs to the account; older versions fetched as root."""
+    """Return whether a kept repository belongs to the account; older versions fetched as root."""
     try:
         return mirror.lstat().st_uid == git.uid
     except OSError:
@@ -203,7 +203,7 @@ def _keep_known_hosts(remote: Remote, known: Path) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a file in a folder of root's atomically."""
+    """Write a file in a folder of root atomically."""
     new = path.with_name(f"{path.name}.incomplete")
     new.unlink(missing_ok=True)
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
@@ -213,7 +213,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _read(path: Path) -> str:
-    """Return the text of a file in a folder of root's; nothing if it is missing."""
+    """Return the text of a file in a folder of root; "" if it is missing."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:

@@ -34,15 +34,15 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils.source.git_unit 
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.limits import Limits
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.refusals import GitError
 
-#: In memory, for what must not reach a disk; and on disk, for what may be large.
+#: Folders in memory, for secrets; and on disk, for large files.
 PRIVATE = RUNTIME
 LARGE = "/var/tmp"
 PREFIX = "flask-blog-git-"
 
-#: Bytes of output that are read.
+#: Maximum number of bytes of output.
 LARGEST_ANSWER = 32 << 20
 
-#: Begins each script. The environment comes from a file, as every account can read that of a unit.
+#: Prefix of each script. The environment comes from a file, as every account can read a unit's.
 BEGIN = 'set -eu; . "$1"; shift; '
 DISCARD = 'find "$1" -mindepth 1 -delete'
 
@@ -83,7 +83,7 @@ class Git:
         self.write("environment", "".join(lines))
 
     def command(self, script: str, arguments: Sequence[str], reach: Reach, seconds: int, user: str = "") -> list[str]:
-        """Return the command for a script in a unit of its own."""
+        """Return the command for a script in a separate unit."""
         reach = Reach((str(self.private), *reach.readable), reach.writable, reach.network, reach.repository)
         begin = git_unit.unit_command(user or self.user, reach, seconds, self.limits)
         return [*begin, "/bin/sh", "-c", BEGIN + script, "sh", str(self.private / "environment"), *arguments]
@@ -103,9 +103,9 @@ class Git:
         return Result(process.status, output, process.errors, late)
 
     def discard(self, path: Path) -> None:
-        """Remove a folder of the account's in one of root's. Root enters it only if root owns it.
+        """Remove a folder of the account in a folder of root. Root enters it only if root owns it.
 
-        :raises GitError: if something is left.
+        :raises GitError: if it cannot be removed.
         """
         if discard_roots(path):
             return
@@ -119,9 +119,9 @@ class Git:
 
 
 def discard_roots(path: Path) -> bool:
-    """Remove what root owns in a folder of root's; return whether nothing is left.
+    """Remove a path that root owns in a folder of root; return whether it is gone.
 
-    Older versions fetched as root, into a folder that no other account could enter.
+    Older versions fetched as root, into a folder that only root could enter.
     """
     try:
         found = path.lstat()
@@ -157,7 +157,7 @@ def git_as(name: str, limits: Limits) -> Iterator[Git]:
 
 @contextlib.contextmanager
 def work_folder(git: Git) -> Iterator[Path]:
-    """Yield an empty folder of the account's on disk, in one of root's that is removed at the end."""
+    """Yield an empty folder of the account on disk, in a folder of root that is removed at the end."""
     with _folder(LARGE, git) as parent:
         work = parent / "repository"
         work.mkdir(0o700)
@@ -170,13 +170,13 @@ def work_folder(git: Git) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _folder(place: str, git: Git | None = None) -> Iterator[Path]:
-    """Yield a new folder of root's, and remove the folders that killed runs have left beside it.
+    """Yield a new folder of root, and remove the leftovers of killed runs.
 
     A run locks its folder. Only root can open the lock that serialises creation and removal.
     """
     with contextlib.suppress(FileExistsError):
         os.mkdir(PRIVATE)
-        os.chmod(PRIVATE, 0o755)  # noqa: S103  (whatever the umask is; root's notes lie in it)
+        os.chmod(PRIVATE, 0o755)  # noqa: S103  (regardless of the umask)
     lock = os.open(f"{PRIVATE}/git.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     held = -1
     try:

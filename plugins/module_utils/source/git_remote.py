@@ -130,11 +130,11 @@ class Remote:
         more = [("credential", "helper", "")]
         if access.credentials:
             credentials = git.write("credentials", f"{access.credentials}\n")
-            # It is asked for, and never told whether that was right: it would write its file anew.
+            # "get" only: after a "store" or "erase", the helper would rewrite its file.
             helper = f"[ $1 != get ] || git credential-store --file={credentials} get"
             more.append(("credential", "helper", f'"!f() {{ {helper}; }}; f"'))
         if access.is_local:
-            # Git asks whether a repository of another account was meant: it was named.
+            # Git refuses repositories of other accounts unless they are listed as safe (git-config(1)).
             more.append(("safe", "directory", "*"))
         config = git.write("config", settings(*more))
         key = (
@@ -158,7 +158,7 @@ class Remote:
     def ask(self, script: str, *arguments: str, readable: Sequence[str] = (), writable: Sequence[str] = ()) -> str:
         """Run a script that talks to the repository.
 
-        :raises GitError: with Git's own words, if it fails or takes too long.
+        :raises GitError: with Git's message, if it fails or takes too long.
         """
         guard, url, limit = ["", ""], self.access.url, self.access.timeout
         if self.access.is_local:
@@ -180,8 +180,8 @@ class Remote:
         return done.output.decode("utf-8", "replace")
 
     def _error(self, done: Result) -> GitError | LimitError:
-        # A program that is ended by the limit says nothing, and Git then finds that it said nothing.
-        silent = not _telling(done.errors) and "invalid index-pack output" in done.errors
+        # A program that the limit ends prints no message; Git reports only that it ended.
+        silent = not _relevant_lines(done.errors) and "invalid index-pack output" in done.errors
         if silent or TOO_LARGE.search(done.errors):
             return LimitError(
                 "flask_blog_source_max_size", self._git.limits.size, "the repository has more in one pack"
@@ -199,7 +199,7 @@ class Remote:
             if value.startswith("ref: "):
                 head = value.removeprefix("ref: ")
             elif FULL_COMMIT.fullmatch(value) and name == printable(name):
-                # What a tag with a message leads to stands on a line of its own.
+                # The commit of an annotated tag has a separate line.
                 found[name.removesuffix("^{}")] = value
         return {"->": head, **found} if head in found else found
 
@@ -229,7 +229,7 @@ def local_repository(url: str) -> tuple[str, str]:
     A unit sees this directory alone. The target of a link, the repository of a worktree and alternates are missing
     in it.
 
-    :raises GitError: if it is missing, or its path goes through a link, which its owner could change meanwhile.
+    :raises GitError: if it is missing, or its path goes through a link, which its owner could change at any time.
     """
     path = os.path.normpath(urllib.parse.unquote(url.removeprefix("file://")))
     if not PLAIN_PATH.fullmatch(path):
@@ -251,14 +251,14 @@ def local_repository(url: str) -> tuple[str, str]:
     return path, f"{found.st_dev}:{found.st_ino}"
 
 
-def _telling(errors: str) -> list[str]:
+def _relevant_lines(errors: str) -> list[str]:
     """Return the lines of an error output that name the cause."""
     return [line.strip() for line in errors.splitlines() if not GENERIC.fullmatch(line.strip())]
 
 
 def _explained(errors: str) -> GitError:
     """Return the last meaningful message of Git or SSH, with a remedy."""
-    lines = _telling(errors)
+    lines = _relevant_lines(errors)
     message = CREDENTIALS.sub("********", printable(lines[-1]) if lines else "Git failed without a word")
     remedy = "Try the same address with 'git ls-remote'"
     if "Permission denied" in message:

@@ -52,7 +52,7 @@ class Reach:
     readable: Sequence[str] = ()
     writable: Sequence[str] = ()
     network: bool = False
-    #: a repository on the host, read whoever owns it; the unit then sees nothing of /etc
+    #: a repository on the host, readable regardless of its owner; the unit then sees nothing of /etc
     repository: str = ""
 
 
@@ -94,7 +94,7 @@ def properties(user: str, reach: Reach, seconds: int, limits: Limits) -> dict[st
     }
     if reach.repository:
         # It may belong to any account, and the user of the role named it. With this capability, files can also be
-        # opened by their handle, wherever they lie.
+        # opened by their handle, on any file system.
         capability = "CAP_DAC_READ_SEARCH"
         found |= {"AmbientCapabilities": capability, "CapabilityBoundingSet": capability}
         # Git checks a repository with access(2), which otherwise ignores capabilities of every uid but 0.
@@ -107,7 +107,7 @@ def properties(user: str, reach: Reach, seconds: int, limits: Limits) -> dict[st
 
 
 def unit_command(user: str, reach: Reach, seconds: int, limits: Limits) -> list[str]:
-    """Return the beginning of a command that runs the rest of it in a unit."""
+    """Return a command prefix that runs the appended command in a unit."""
     cage.prepare()
     return cage.command(f"Git for a blog, as {user}", properties(user, reach, seconds, limits))
 

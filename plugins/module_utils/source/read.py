@@ -24,7 +24,7 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils.source.limits im
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.refusals import special_file
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.tree import DEEPEST, Tree, check_path
 
-#: Names that never belong in a release, wherever they stand.
+#: Names that are excluded from a release in every folder.
 NEVER = frozenset(
     {
         ".git",
@@ -43,7 +43,7 @@ NEVER = frozenset(
     }
 )
 
-#: Takes a path relative to the source, and whether it is a folder; says whether the release leaves it out.
+#: Takes a path relative to the source, and whether it is a folder; returns whether it is excluded.
 LeavesOut = Callable[[str, bool], bool]
 
 
@@ -113,7 +113,7 @@ def tree_of(entries: Iterable[Entry]) -> Tree:
 
 
 def is_never_part(name: str) -> bool:
-    """Say whether a file or folder of this name never belongs in a release, wherever it stands."""
+    """Return whether files and folders of this name are excluded from a release."""
     return name in NEVER or name.endswith((".pyc", ".egg-info"))
 
 

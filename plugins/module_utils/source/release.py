@@ -21,10 +21,10 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils.source.entry imp
     tree_digest,
 )
 
-#: Mode of the folders above releases and environments, whatever the umask is.
+#: Mode of the folders above releases and environments, regardless of the umask.
 FOLDER_MODE = 0o755
 
-#: Unpacking and pip run at this lower CPU priority (nice(2)), as the live release needs the CPU meanwhile.
+#: Unpacking and pip run at this lower CPU priority (nice(2)), as the live release serves at the same time.
 NICENESS = 10
 
 
@@ -110,7 +110,7 @@ def release_mode(kind: str, served: bool) -> int:
 
 
 def file_differences(expected: Mapping[str, str], actual: Mapping[str, str]) -> list[str]:
-    """Name the files that somebody changed, added or removed; both map a path to its identity."""
+    """Return the reasons for files that were changed, added or removed; both map a path to its identity."""
     reasons = [f"{path}: missing" for path in expected.keys() - actual.keys()]
     reasons += [f"{path}: added" for path in actual.keys() - expected.keys()]
     reasons += [f"{path}: changed" for path in expected.keys() & actual.keys() if expected[path] != actual[path]]
@@ -144,7 +144,7 @@ def check_release(path: str, wanted: Release, uid: int, gid: int | None) -> list
 
 
 def manifest(release: Release, entries: Iterable[Entry]) -> Manifest:
-    """Return what a release says of itself."""
+    """Return the manifest of a release."""
     return Manifest(
         id=release.id,
         digest=release.digest,
@@ -158,7 +158,7 @@ def manifest(release: Release, entries: Iterable[Entry]) -> Manifest:
 
 
 def _read_manifest(path: str) -> dict[str, Any]:
-    """Return a manifest as it is on disk, even if somebody changed it; nothing if it is unreadable."""
+    """Return a manifest as it is on disk, possibly changed; empty if it cannot be read."""
     try:
         with open(os.path.join(path, MANIFEST), encoding="utf-8") as handle:
             return dict(json.load(handle))
@@ -175,7 +175,7 @@ def _wrong_attributes(path: str, wanted: Release, uid: int, gid: int | None) -> 
 
 
 def make_folders(path: str) -> None:
-    """Make a folder of root's, and those above it that are missing, with mode 0755 even if the umask is stricter.
+    """Create a folder and its missing parents with mode 0755, regardless of the umask.
 
     :param path: in a folder that only root can write.
     """
@@ -187,7 +187,7 @@ def make_folders(path: str) -> None:
         try:
             os.mkdir(folder)
         except FileExistsError:
-            continue  # another run was faster
+            continue  # another run created it
         os.chmod(folder, FOLDER_MODE)
 
 

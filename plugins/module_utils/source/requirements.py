@@ -1,9 +1,9 @@
 # Copyright (c) the flaskblog.hosting maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""What a release's virtual environment is built from, read from a source that may be hostile.
+"""Read the requirements of a release's virtual environment from an untrusted source.
 
-A file is read only if it lies in the source, and up to a limit: on the host, root reads it.
+Files outside of the source are not read, and sizes are limited, as root reads them on the host.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ HARMLESS = re.compile(
 
 @dataclass(frozen=True)
 class Requirements:
-    """What a release's virtual environment is built from."""
+    """The requirements of a release's virtual environment."""
 
     #: relative to the app's folder
     file: str
@@ -75,7 +75,7 @@ def find_requirements(source: Path, app_dir: str, wanted: str) -> str | None:
 
 
 def read_requirements(source: Path, app_dir: str, file: str, tree: str, importable: bool) -> Requirements:
-    """Read what an environment is built from, as far as needed to know when to rebuild it.
+    """Read the requirements, as far as needed to decide when to rebuild the environment.
 
     :param tree: the digest of the whole source, for what is installed from the source itself.
     :param importable: the app is imported from its release, never from an installed copy.
@@ -90,7 +90,7 @@ def read_requirements(source: Path, app_dir: str, file: str, tree: str, importab
 
 
 def is_local(line: str) -> bool:
-    """Say whether a line of a requirements file may install something from the source.
+    """Return whether a line of a requirements file may install something from the source.
 
     A line that is wrongly counted as local costs a build; the opposite would serve another source.
     """

@@ -85,11 +85,11 @@ class Tree:
         self._add_folders(check_path(path))
 
     def is_file(self, path: str) -> bool:
-        """Say whether a regular file was added under this path."""
+        """Return whether a regular file was added under this path."""
         return path in self.files
 
     def is_folder(self, path: str) -> bool:
-        """Say whether a folder was added under this path, or something below it."""
+        """Return whether a folder was added under this path, or something below it."""
         return path in self._folders
 
     def _add_leaf(self, path: str) -> None:

@@ -1,10 +1,10 @@
 # Copyright (c) the flaskblog.hosting maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""Run build commands of a source as the build account, in a transient unit that ends with all that it started.
+"""Run build commands of a source as the build account, in a transient unit.
 
-No app uses the account. The unit sees the host's programs, /etc without the settings of any blog, the network, and the
-directories that it is given; it sees no data, no other account's processes and no Unix socket of the host.
+No app uses the account. The unit has the host's programs, /etc without the settings of any blog, the network, and the
+given directories. It has no access to data, processes of other accounts and Unix sockets of the host.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import IO
 from ansible_collections.flaskblog.hosting.plugins.module_utils import cage
 from ansible_collections.flaskblog.hosting.plugins.module_utils.printable import printable
 
-#: Bytes of the end of a command's output that are kept. A hostile one can print forever.
+#: Bytes of the end of a command's output that are kept, as its length is not limited.
 KEPT_OUTPUT = 64 * 1024
 
 #: Lines of output in the message of a failed build.
@@ -112,9 +112,9 @@ def settings_folders() -> list[str]:
 
 
 def environment(cache: str) -> dict[str, str]:
-    """Return the environment of a build's commands: nothing of the host's but its proxies.
+    """Return the environment of a build's commands: of the host's variables, only the proxies.
 
-    Hand it over on standard input: every account can read the environment that a unit is given by C(systemd-run).
+    Pass it on standard input, as every account can read a unit's environment.
 
     :param cache: the account's own directory. Temporary files are on the disk as well; /tmp may be memory.
     """
@@ -177,7 +177,7 @@ def _write(feed: Callable[[IO[bytes]], None], stream: IO[bytes]) -> None:
 
 
 def _tail(process: subprocess.Popen[bytes], deadline: float) -> bytes:
-    """Read a command's output until all that could write it have ended, and return the end of it."""
+    """Read a command's output until all its writers have ended, and return the end of it."""
     tail = bytearray()
     if process.stdout is None:
         return b""

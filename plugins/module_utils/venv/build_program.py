@@ -1,10 +1,10 @@
 # Copyright (c) the flaskblog.hosting maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""The program that makes a virtual environment inside the build account's unit.
+"""The program that creates a virtual environment inside the build account's unit.
 
-Its text is handed to C(python3 -I -c), so it needs the standard library alone. It holds no dollar sign, as systemd
-would replace what follows one. Standard input brings a line of JSON, the plan, and then the release as a tar archive.
+Its text is passed to C(python3 -I -c), so it needs only the standard library. It has no dollar sign, which systemd
+would expand. Standard input has the plan as a line of JSON, followed by the release as a tar archive.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def build(plan: dict[str, Any], stream: IO[bytes]) -> None:
 def main() -> int:
     """Read the plan and build.
 
-    :returns: the exit status. The last line of the output says what failed.
+    :returns: the exit status. The last line of the output is the error.
     """
     try:
         build(json.loads(sys.stdin.buffer.readline()), sys.stdin.buffer)

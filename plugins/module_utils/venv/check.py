@@ -1,9 +1,9 @@
 # Copyright (c) the flaskblog.hosting maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""The virtual environment of a release on the host: its name, and whether both are complete.
+"""Check a release on the host and its virtual environment.
 
-Apart from the rest, as the plan compiles this anew in each run.
+Separate from building, as the module plan compiles its imports in each run.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils.source.release i
 #: Owner and group of a virtual environment.
 ROOT = (0, 0)
 
-#: Says of an environment that it has to be built.
+#: The reason if an environment has to be built.
 NOT_BUILT = "not built yet"
 
 
@@ -36,7 +36,7 @@ def venv_id(requirements: str, python: str) -> str:
 def check_venv(path: str) -> list[str]:
     """Return how a virtual environment on disk differs from a complete one that every account can enter.
 
-    Only root can have marked it: the mark counts only if root owns it and the folder that it lies in.
+    The mark is valid only if root owns it and its folder.
 
     :returns: C([NOT_BUILT]) if it has to be built, or its wrong attributes.
     """

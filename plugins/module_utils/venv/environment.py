@@ -56,12 +56,12 @@ def _give(path: str, account: pwd.struct_passwd, mode: int) -> None:
 
 
 def mark(folder: str, content: dict[str, Any]) -> None:
-    """Mark an environment of root's complete, once all of it is on disk. A mark that the build made is removed.
+    """Mark an environment as complete, once it is synced to disk. A mark that the build made is removed.
 
     :param content: of the mark, as JSON.
     """
     takeover.remove_tree(f"{folder}/{VENV_MARK}")
-    # A power cut must not leave a mark and empty files. syncfs(2) is faster than a call for each file.
+    # After a power failure, a mark must not exist beside empty files. syncfs(2) is faster than fsync(2) for each.
     subprocess.run(["sync", "--file-system", folder], check=True)
     temporary = f"{folder}/{VENV_MARK}.{secrets.token_hex(8)}"
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)

@@ -1,10 +1,10 @@
 # Copyright (c) the flaskblog.hosting maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""Give root the files of the build account: through descriptors, following no link, after its processes have ended.
+"""Make root the owner of the build account's files, through descriptors and without following links.
 
-Every directory becomes root's before it is listed, so no other account can change an entry after it was checked. A file
-is changed through the descriptor that was checked.
+The account's processes have ended. A directory becomes root's before it is listed, so no other account can change an
+entry after it was checked. A file is changed through the descriptor that was checked.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class TakeoverError(Exception):
 
 @dataclass
 class Taken:
-    """What a takeover found, as paths relative to the result."""
+    """The directories and removed entries of a takeover, as paths relative to the result."""
 
     directories: list[str] = field(default_factory=list)
     #: FIFOs, sockets and devices, which an environment does not need; reading one can block
@@ -196,7 +196,7 @@ def remove_tree(path: str) -> None:
     Directories are moved to the top before they are removed, so any depth needs two descriptors, and only single names
     are resolved.
 
-    :param path: in a directory of root's. No process may write below it meanwhile.
+    :param path: in a directory of root. No process may write below it at the same time.
     """
     try:
         top = os.open(path, DIRECTORY)

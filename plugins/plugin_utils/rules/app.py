@@ -1,7 +1,7 @@
 # Copyright (c) the flaskblog.hosting maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""Rules for the app: what it needs, which settings and commands it has, what it may use, and its backups."""
+"""Rules for the app: packages, settings, commands, limits and backups."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WSGI = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(
 #: Calendar expressions of systemd.time(7).
 CALENDAR = re.compile(r"[A-Za-z0-9*:,./~ +_-]+")
 MAX_BACKUPS = 10_000
-#: Starts the names of the settings that the role gives to gunicorn.conf.py.
+#: Prefix of the settings that the role passes to gunicorn.conf.py.
 OWN_SETTINGS = "FLASK_BLOG_"
 SETTING = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 #: A requirement of pip (PEP 508). A text that begins with a hyphen would be an option.

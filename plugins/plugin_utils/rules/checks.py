@@ -1,7 +1,7 @@
 # Copyright (c) the flaskblog.hosting maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""What the role's variables must satisfy beyond their types, for each entry point of the role."""
+"""Check the role's variables beyond their types, for each entry point of the role."""
 
 from __future__ import annotations
 

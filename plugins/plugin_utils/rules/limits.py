@@ -28,7 +28,7 @@ MOST_TASKS, MOST_LINES = 4_194_304, 1_000_000
 
 
 def faults(values: Mapping[str, Any]) -> Iterator[Fault]:
-    """Yield what is wrong with the limits, given without the variables' prefix."""
+    """Yield the problems of the limits, given without the variables' prefix."""
     yield from _memory(values)
     yield from _tasks(values)
     yield from _open_files(values)

@@ -1,7 +1,7 @@
 # Copyright (c) the flaskblog.hosting maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""Rules for what an operation on a site that exists is told."""
+"""Rules for the variables of operations on an existing site."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright (c) the flaskblog.hosting maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""What the rules for the role's variables share: the form of a problem, and checks of numbers and paths."""
+"""Shared parts of the rules for the role's variables: messages, and checks of numbers and paths."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils.source.entry imp
 
 PREFIX = "flask_blog_"
 
-#: Stands in a message for a secret.
+#: Replaces a secret in a message.
 HIDDEN = "(hidden)"
 
 #: Characters that neither nginx nor systemd needs quoted.
@@ -21,10 +21,10 @@ PLAIN_PATH = re.compile(r"[\w.@+-]+(/[\w.@+-]+)*")
 #: systemd ends a line at a carriage return and at a NUL, too. No value of the role needs any of these.
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
-#: Seconds of a day; nothing that a person waits for takes longer.
+#: Seconds of a day, the maximum of timeouts.
 DAY = 24 * 3600
 
-#: Yields the problems of the variables that it looks at, given without their prefix.
+#: Takes the variables without their prefix, and yields their problems.
 Rule = Callable[[Mapping[str, Any]], Iterable[str]]
 
 

@@ -40,7 +40,7 @@ BUILD_ACCOUNT = re.compile(r"build-[0-9a-f]{16}")
 
 
 def is_of_the_system(name: str) -> bool:
-    """Say whether a service, an account, a group or a system's directory usually has this name."""
+    """Return whether a service, an account, a group or a system directory usually has this name."""
     return name in SYSTEM or name.startswith("systemd-")
 
 

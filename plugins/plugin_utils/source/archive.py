@@ -1,9 +1,9 @@
 # Copyright (c) the flaskblog.hosting maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""Unpack an archive that may be hostile: member by member, through the writer that cannot leave its folder.
+"""Unpack an untrusted archive, member by member, through a writer that cannot write outside its folder.
 
-The limits count what the archive really unpacks to, as a header may announce anything.
+The limits apply to the bytes that are unpacked, as headers may be wrong.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def _unpack_member(zipped: zipfile.ZipFile, member: zipfile.ZipInfo, target: Tre
     if member.flag_bits & ENCRYPTED:
         raise SourceError(f"it holds {shown(path)}, which is encrypted. Pack it anew without a password")
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        # Python unpacks a block of another method as a whole, whatever its size.
+        # Python unpacks blocks of other methods into memory as a whole.
         raise SourceError(f"it holds {shown(path)}, which is not compressed with deflate. Pack it anew")
     if member.is_dir():
         if path:

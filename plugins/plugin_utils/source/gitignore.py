@@ -1,7 +1,7 @@
 # Copyright (c) the flaskblog.hosting maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""What a folder's .gitignore files leave out (https://git-scm.com/docs/gitignore), read without Git.
+"""Apply a folder's .gitignore files (https://git-scm.com/docs/gitignore) without Git.
 
 A folder must make the same release on every controller, with or without Git. So only the shared .gitignore files count,
 not C(.git/info/exclude) and the user's C(core.excludesFile).
@@ -64,7 +64,7 @@ class Lines:
         )
 
     def decide(self, path: str, is_directory: bool) -> bool | None:
-        """Say whether a path is left out; None if no line says anything about it."""
+        """Return whether a path is ignored; None if no line matches it."""
         if not self._lines:
             return None
         found = self._patterns.matches(path, self._for_folders if is_directory else self._for_files)
@@ -99,9 +99,9 @@ def read(path: Path) -> Lines:
 
 
 class Ignored:
-    """What a folder's .gitignore files leave out of a release.
+    """The files that a folder's .gitignore files exclude from a release.
 
-    Two things stay although a line matches them: what Git tracks, and what the user includes.
+    Files that Git tracks, or that the user includes, are never excluded.
     """
 
     def __init__(self, source: Path, include: Sequence[str] = ()) -> None:

@@ -39,7 +39,7 @@ def described(
     :raises SourceError: if the source cannot become a release.
     """
     with opened(path, wanted.get("checksum", ""), Limits.of(wanted.get("limits", {})), shared) as folder:
-        # An archive was packed on purpose. Only a folder also holds files that a .gitignore leaves out.
+        # A .gitignore applies only to a folder; an archive was packed on purpose.
         if Path(path).is_dir():
             yield describe(folder, wanted, site, Ignored(folder, wanted.get("include", ())).leaves_out)
         else:
@@ -120,7 +120,7 @@ def pack_data(source: Path, places: Mapping[str, str], archive: str) -> list[str
 
 
 def holds_data(source: Path, places: Mapping[str, str]) -> bool:
-    """Say whether there is any file of data."""
+    """Return whether the source has any data files."""
     return any((source / path).is_file() for path, _ in _data_files(source, places))
 
 

@@ -1,7 +1,7 @@
 # Copyright (c) the flaskblog.hosting maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""The address of a Git repository, as the controller reads it; the host does the rest (module_utils/source/git.py)."""
+"""Parse the address of a Git repository on the controller; the host fetches it (module_utils/source/git.py)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import binascii
 import re
 from dataclasses import dataclass, field
 
-#: C(scheme://...), or C(user@host:path) as ssh(1) and scp(1) write it. pip's C(git+https://) is meant as one, too.
+#: C(scheme://...), or C(user@host:path) as ssh(1) and scp(1) write it. pip's C(git+https://) is recognised as well.
 ADDRESS = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<rest>.*)|(?P<ssh>[\w.-]+@[\w.-]+:.+)", re.DOTALL)
 CREDENTIALS = re.compile(r"(?P<userinfo>[^/@]*)@(?P<rest>.*)", re.DOTALL)
 
@@ -45,14 +45,14 @@ class Repository:
 
 
 def is_git(source: str) -> bool:
-    """Say whether a source is the address of a repository, not a folder or an archive."""
+    """Return whether a source is the address of a repository, not a folder or an archive."""
     return ADDRESS.fullmatch(source) is not None
 
 
 def parse(source: str) -> Repository:
     """Read an address.
 
-    :raises ValueError: if it is none.
+    :raises ValueError: if it is invalid.
     """
     match = ADDRESS.fullmatch(source)
     if match is None:

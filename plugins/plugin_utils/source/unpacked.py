@@ -1,7 +1,7 @@
 # Copyright (c) the flaskblog.hosting maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""Unpack each archive once in a run of Ansible, although several tasks, each in a process of its own, read it.
+"""Unpack each archive once in a run of Ansible, for several tasks in separate processes.
 
 The folder lies in Ansible's local temporary directory (ANSIBLE_LOCAL_TEMP), which Ansible makes with mode 0700 for each
 run and removes at its end. Its name comes from the content of the archive, so a changed archive is unpacked again.
@@ -44,7 +44,7 @@ def unpacked(path: Path, checksum: str, limits: Limits, shared: Path | None) -> 
     :raises SourceError: for another checksum, an archive that is damaged or would write outside its folder, and one
         that exceeds a limit.
     """
-    # Opened once: what is unpacked is what was hashed, even if the file is replaced meanwhile.
+    # Opened once, so that the hashed file is unpacked even if it is replaced.
     with path.open("rb") as handle:
         found = _sha256(handle)
         if checksum and CHECKSUM_PREFIX + found != checksum.lower():
@@ -59,7 +59,7 @@ def unpacked(path: Path, checksum: str, limits: Limits, shared: Path | None) -> 
 
 
 def _is_private(folder: Path) -> bool:
-    """Say whether only this user can change a folder."""
+    """Return whether only this user can change a folder."""
     found = folder.lstat()
     return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o077
 
@@ -67,7 +67,7 @@ def _is_private(folder: Path) -> bool:
 def _shared(handle: IO[bytes], found: str, is_zip: bool, limits: Limits, shared: Path) -> Path:
     """Return the folder of an archive; the first of several processes unpacks it, the others wait.
 
-    It gets its name once it is complete. The limits are part of the name, so that none is evaded.
+    It gets its name once it is complete. The limits are part of the name, so a run with lower limits does not reuse it.
     """
     identity = f"{found} {is_zip} {limits.size} {limits.file_size} {limits.files}"
     folder = shared / f"{PREFIX}{hashlib.sha256(identity.encode()).hexdigest()}"

@@ -99,7 +99,7 @@ class Patterns:
         #: places that lead to the next one, and to the one after it, without a character
         self._free, self._skips = other.number("free"), other.number("skips")
         self._start = self._spread(other.number("starts"))
-        #: the folder that was asked for last, and the places that it leads to
+        #: the last folder that was matched, and the places that it leads to
         self._last = ("", self._start)
 
     def ends(self, chosen: Iterable[int]) -> int:

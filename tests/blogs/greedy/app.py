@@ -1,4 +1,4 @@
-"""An app that takes what it can get of its machine, and says how far it came."""
+"""An app that uses as many resources as it can, and reports its limits."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from flask import Flask, request
 
 app = Flask(__name__)
 
-#: What this process has eaten; it gives nothing back.
+#: Memory that this process keeps.
 eaten: list[bytearray] = []
 
 MEGABYTE = 1 << 20
@@ -51,7 +51,7 @@ def name_of(number: int | None) -> str:
 @app.get("/")
 @app.get("/healthz")
 def home() -> dict[str, Any]:
-    """Say who answers, and what the kernel grants it."""
+    """Report the process and its limits."""
     return {
         "pid": os.getpid(),
         "parent": os.getppid(),
@@ -122,7 +122,7 @@ def processes() -> dict[str, Any]:
 
 @app.get("/calls")
 def calls() -> dict[str, str]:
-    """Try system calls that no blog needs; each in a process of its own, as some would change this one."""
+    """Try system calls that no blog needs; each in a separate process, as some would change this one."""
     arm = platform.machine() == "aarch64"
     return {
         name: _in_child(arm_number if arm else number, given) for name, (number, arm_number, given) in CALLS.items()
@@ -144,7 +144,7 @@ def _in_child(number: int, given: tuple[Any, ...]) -> str:
 
 @app.get("/reach/<host>/<int:port>")
 def reach(host: str, port: int) -> dict[str, str]:
-    """Try to reach somebody by TCP, by UDP and by an abstract Unix socket."""
+    """Try to connect by TCP, by UDP and by an abstract Unix socket."""
     return {
         "tcp": _outcome(socket.AF_INET, socket.SOCK_STREAM, (host, port)),
         "udp": _outcome(socket.AF_INET, socket.SOCK_DGRAM, (host, port)),

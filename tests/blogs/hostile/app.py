@@ -1,4 +1,4 @@
-"""An app that somebody else has taken over: it runs any code that is posted to it, in its own process.
+"""A compromised app: it runs any code that is posted to it, in its own process.
 
 Code in its data folder runs as well: start.py when the app starts, command.py as its release command (command.py of
 this folder).
@@ -25,13 +25,13 @@ health = ""
 
 @app.get("/")
 def home() -> str:
-    """Show a page like any other."""
+    """Return an ordinary page."""
     return "hello"
 
 
 @app.get("/healthz")
 def healthz() -> Response | dict[str, Any]:
-    """Answer well, or without an end."""
+    """Return a healthy response, or an endless one."""
     if health in BODIES:
         return Response(BODIES[health](), mimetype="text/plain")
     return {"release": os.environ.get("FLASK_BLOG_RELEASE", ""), "role": os.environ.get("FLASK_BLOG_ROLE", "")}
@@ -39,7 +39,7 @@ def healthz() -> Response | dict[str, Any]:
 
 @app.get("/seen")
 def seen() -> dict[str, Any]:
-    """Say what the app sees of a request."""
+    """Report the request as the app sees it."""
     return {
         "client": request.remote_addr,
         "scheme": request.scheme,

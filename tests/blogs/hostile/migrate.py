@@ -1,4 +1,4 @@
-"""The release command of an app that somebody has taken over: what it does stands in the data folder."""
+"""The release command of a compromised app; it runs the code in the data folder."""
 
 import app
 

@@ -1,4 +1,4 @@
-"""What attacks of a hostile app are made of: exchanges of names, loops in the background, an answer that never ends."""
+"""Tools for attacks of a hostile app: exchanges of names, background loops, endless responses."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def exchange(one: Path, other: Path) -> None:
 
 
 def repeat(action: Callable[[], object], pause: float = 0.0005) -> None:
-    """Do something again and again in a thread, for as long as the process lives."""
+    """Repeat an action in a thread until the process ends."""
 
     def loop() -> None:
         while True:
@@ -46,7 +46,7 @@ def repeat(action: Callable[[], object], pause: float = 0.0005) -> None:
 
 
 def running() -> bool:
-    """Say whether anything is being repeated in this process."""
+    """Return whether any action is being repeated."""
     return bool(_loops)
 
 
@@ -57,7 +57,7 @@ def endless() -> Iterator[bytes]:
 
 
 def trickling() -> Iterator[bytes]:
-    """Yield a body that comes byte by byte, and takes an hour."""
+    """Yield a body byte by byte, over an hour."""
     for _ in range(7200):
         yield b"x"
         time.sleep(0.5)

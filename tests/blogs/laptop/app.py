@@ -1,4 +1,4 @@
-"""A blog that grew on a laptop: its database and its pictures lie between the code."""
+"""A blog from a laptop, with its database and pictures among the code."""
 
 import os
 import sqlite3

@@ -1,4 +1,4 @@
-"""A guest book that remembers what it has acknowledged, and misbehaves the way its file `behaviour` says."""
+"""A guest book that stores each acknowledged entry, and misbehaves as its file `behaviour` describes."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ def database() -> sqlite3.Connection:
 
 
 def answer(**values: Any) -> dict[str, Any]:
-    """Say which release answers."""
+    """Return the release that answers."""
     return {"release": os.environ.get("FLASK_BLOG_RELEASE", ""), "pid": os.getpid(), **values}
 
 
 @app.errorhandler(sqlite3.Error)
 def broken(error: sqlite3.Error) -> tuple[dict[str, Any], int]:
-    """Tell whoever tests what was wrong with the book."""
+    """Return database errors to the test."""
     app.logger.exception("the book cannot be used")
     return answer(error=f"{error.sqlite_errorname}: {error}"), 500
 
@@ -66,14 +66,14 @@ def page() -> tuple[dict[str, Any], int]:
 
 @app.get("/slow")
 def slow() -> dict[str, Any]:
-    """Take as long as a big page on a small machine."""
+    """Respond as slowly as a large page on a small machine."""
     time.sleep(1.5)
     return answer()
 
 
 @app.post("/entries")
 def write() -> dict[str, Any]:
-    """Write an entry down, and only then say so."""
+    """Commit an entry, and then acknowledge it."""
     with closing(database()) as connection:
         cursor = connection.execute("INSERT INTO entries (text) VALUES (?)", (request.form["text"],))
     return answer(id=cursor.lastrowid)

@@ -1,4 +1,4 @@
-"""Apply the statements of migrations.sql that the database has not seen, each in a transaction of its own.
+"""Apply the statements of migrations.sql that the database has not seen, each in a separate transaction.
 
 As with many a migration tool on SQLite, one that fails half-way leaves its first statements behind.
 """

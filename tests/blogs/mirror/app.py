@@ -1,4 +1,4 @@
-"""An app that says what it sees of a request and of the place where it runs. Of secrets it says the names alone."""
+"""An app that reports its requests and its environment; of secrets, only the names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 app = Flask(__name__)
 
-# Like many a blog, this one may bring a ProxyFix of its own, set up for as many proxies as its author had.
+# Like many blogs, this one may have its own ProxyFix, for any number of proxies.
 if hops := int(os.environ.get("MIRROR_PROXY_FIX", "0")):
     app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
         app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops, x_port=hops, x_prefix=hops

@@ -1,4 +1,4 @@
-"""A blog that does what blogs do: it keeps posts and pictures, hashes passwords, sends mail and asks a server."""
+"""An ordinary blog: it stores posts and pictures, hashes passwords, sends mail and uses a database server."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def post() -> dict[str, Any]:
 
 @app.post("/upload")
 def upload() -> dict[str, Any]:
-    """Take a picture, as large as it may be, and make a small one of it."""
+    """Receive a large picture and make a thumbnail."""
     # Werkzeug keeps a body of more than 500 kB in a temporary file.
     given = request.files["picture"]
     size = given.seek(0, os.SEEK_END)
@@ -72,7 +72,7 @@ def numbers() -> dict[str, Any]:
 
 @app.get("/workers")
 def workers() -> dict[str, Any]:
-    """Let other processes count, and a program of the system tell its name."""
+    """Use child processes for a calculation, and run a program of the system."""
     with ProcessPoolExecutor(2) as pool:
         counted = list(pool.map(abs, range(-3, 0)))
     told = subprocess.run(["uname"], capture_output=True, text=True, check=True).stdout.strip()

@@ -1,4 +1,4 @@
-"""blogctl's command line: exit codes, plain words, and JSON."""
+"""blogctl's command line: exit statuses, messages and JSON."""
 
 from __future__ import annotations
 

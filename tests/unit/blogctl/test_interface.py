@@ -1,4 +1,4 @@
-"""A site that another version of the collection deployed: nothing changes it, and it stays up all the same."""
+"""A site of another version of the collection is not changed, and keeps serving."""
 
 from __future__ import annotations
 

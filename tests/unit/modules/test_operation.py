@@ -1,4 +1,4 @@
-"""Running blogctl: command lines, exit statuses, messages, check mode. A script plays blogctl."""
+"""Running blogctl: command lines, exit statuses, messages, check mode. A script replaces blogctl."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BACKED_UP = {"name": "2026-11-26T03:00:00", "files": 3, "bytes": 4096, "skipped"
 
 @pytest.fixture
 def blogctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Blogctl:
-    """Install a program in blogctl's place that notes its arguments and ends as it is told."""
+    """Install a program in place of blogctl that records its arguments and exits with a given status."""
     program, arguments = tmp_path / "blogctl", tmp_path / "arguments"
 
     def install(stdout: Any = "", stderr: Any = "", status: int = 0) -> Path:

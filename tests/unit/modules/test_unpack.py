@@ -1,4 +1,4 @@
-"""A release appears on the host whole or not at all, and one that a hand damaged is made whole again."""
+"""A release appears on the host whole or not at all, and a damaged one is repaired."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def blog(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def arguments(tmp_path: Path, blog: Path, me: Any, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """A module's arguments, as the action hands them over. Who runs the tests stands for root."""
+    """A module's arguments, as the action passes them. The account that runs the tests replaces root."""
     keep_notes_in(tmp_path / "pending", monkeypatch)
     check, chown = module.check_release, os.chown
     monkeypatch.setattr(module, "check_release", lambda path, wanted, uid, gid: check(path, wanted, me.uid, gid))

@@ -1,4 +1,4 @@
-"""The last layer fails where the running site does not answer as it should."""
+"""The last layer fails if the running site does not respond as expected."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from wanted_objects import absent_at, directory_at, file_at, link_at, log_at, tr
 
 
 def declared(tmp_path: Path, me: Any) -> list[dict[str, Any]]:
-    """One object of each kind but a setting, as somebody might list them."""
+    """One object of each kind but a setting, in no particular order."""
     return [
         link_at(tmp_path / "root" / "link", "/target"),
         file_at(tmp_path / "root" / "lib" / "one.py", me),

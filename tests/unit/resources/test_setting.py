@@ -1,4 +1,4 @@
-"""Lines of somebody else's file: Debian's own value is raised, an administrator's stays."""
+"""Lines of another package's file: Debian's value is raised, an administrator's stays."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ events {
 
 
 def notes_of(wanted: dict[str, Any]) -> list[str]:
-    """What is said about values that are left as they are."""
+    """The notes about values that are not changed."""
     notes: list[str] = []
     registry.compare(wanted, notes)
     return notes

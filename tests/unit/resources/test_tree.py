@@ -1,4 +1,4 @@
-"""Everything in a directory of the app: neither a link, nor a swap, nor a foreign file helps it.
+"""Everything in a directory of the app: links, swaps and other accounts' files do not affect other paths.
 
 The exploits need root: CI runs as root, and an ordinary user runs what is left.
 """
@@ -191,7 +191,7 @@ def test_files_with_numeric_owners_and_roots_are_given_to_the_app_and_to_nginxs_
 def test_a_second_name_that_appears_after_the_comparison_is_not_given_away(
     tmp_path: Path, me: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file of root's gets the name of the app's at the last moment: fstat(2) of what was opened decides."""
+    """A file of root gets the name of the app's at the last moment: fstat(2) of the open file decides."""
     outside, data = tmp_path / "shadow", tmp_path / "data"
     data.mkdir()
     outside.touch(mode=0o600)

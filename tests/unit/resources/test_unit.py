@@ -1,4 +1,4 @@
-"""Units: what systemd says of them, and how they are enabled, started and removed."""
+"""Units: their properties, and how they are enabled, started and removed."""
 
 from __future__ import annotations
 

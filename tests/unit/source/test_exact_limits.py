@@ -1,4 +1,4 @@
-"""A limit allows what it names and not one more; the disk keeps its reserve to the byte."""
+"""Limits are exact, and the disk's reserve is kept to the byte."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_as_many_bytes_as_allowed_are_taken_in_all_and_not_one_more() -> None:
 
 
 class Disk:
-    """A file system with this many free bytes; it counts how often it was asked."""
+    """A file system with this many free bytes; it counts its calls."""
 
     def __init__(self, free: int, monkeypatch: pytest.MonkeyPatch) -> None:
         self.free = free

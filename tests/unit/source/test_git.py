@@ -219,7 +219,7 @@ def test_a_damaged_repository_is_fetched_anew(upstream: Path) -> None:
 
 @pytest.fixture
 def prepared(upstream: Path) -> Iterator[git_account.Git]:
-    """Git for who runs the tests, with its private folder."""
+    """Git as the account that runs the tests, with its private folder."""
     with git_account.git_as(site_of(upstream)["build_user"], Limits()) as found:
         yield found
 
@@ -321,7 +321,7 @@ def test_root_never_runs_git(upstream: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.fixture
 def git_says(upstream: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A program in Git's place: a test writes what it does."""
+    """A program that replaces Git; a test writes its script."""
     program = upstream.parent / "git.sh"
     program.touch(0o755)
     monkeypatch.setattr(git_unit, "GIT", str(program))
@@ -402,7 +402,7 @@ def test_a_commit_is_written_as_it_was_committed(upstream: Path) -> None:
     (upstream / "manage").chmod(0o755)
     (upstream / "main.py").symlink_to("app.py")
     files = {"static/a b é.css": "body {}\r\n", "static/deep/er/x.css": "", "large.txt": "x" * 3_000_000}
-    # What "git archive" and a checkout would heed.
+    # Attributes that "git archive" and a checkout would apply.
     files[".gitattributes"] = "* text eol=lf export-subst ident\n*.css export-ignore\n"
     files["version.txt"] = "$Format:%H$ $Id$\n"
     commit(upstream, {})

@@ -1,4 +1,4 @@
-"""Commits that were made to do harm, object by object: nothing of them is written, and the message names the path."""
+"""Malicious commits, made object by object: nothing is written, and the message names the path."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Members = list[tuple[str, str, "str | Members"]]
 
 
 def write_object(upstream: Path, kind: str, content: bytes) -> str:
-    """Write an object as it is, whatever Git thinks of it; return its name."""
+    """Write an object without Git's checks; return its name."""
     command = ["git", "hash-object", "-t", kind, "--literally", "-w", "--stdin"]
     done = subprocess.run(command, cwd=upstream, input=content, capture_output=True, check=True)
     return done.stdout.decode().strip()
@@ -39,7 +39,7 @@ def write_tree(upstream: Path, members: Members) -> str:
 
 
 def commit_tree(upstream: Path, members: Members) -> None:
-    """Make a tree what the branch main leads to."""
+    """Commit a tree to the branch main."""
     identity = run(upstream, "commit-tree", "-m", "x", write_tree(upstream, members))
     run(upstream, "update-ref", "refs/heads/main", identity)
 
@@ -144,7 +144,7 @@ def test_what_the_release_does_not_hold_is_not_written(upstream: Path) -> None:
 def test_what_the_unit_prints_is_data_that_is_checked(
     upstream: Path, monkeypatch: pytest.MonkeyPatch, damage: str
 ) -> None:
-    """As if Git itself had been taken over by what it was fed."""
+    """Git itself may be compromised by its input."""
     pipe = {
         "another content": "sed 's/^flask/fl4sk/'",
         "cut off": "head -c 60",

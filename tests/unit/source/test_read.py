@@ -1,4 +1,4 @@
-"""A source as a folder: what belongs in a release, and what is refused."""
+"""Reading a source from a folder: the files of a release, and refused sources."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A refusal names the variable that is to blame, its value, the rule and the remedy."""
+"""A refusal names the variable, its value, the rule and the remedy."""
 
 from __future__ import annotations
 

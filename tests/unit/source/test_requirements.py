@@ -1,4 +1,4 @@
-"""What a virtual environment is built from, and when it has to be built anew."""
+"""The requirements of a virtual environment, and when it has to be rebuilt."""
 
 from __future__ import annotations
 

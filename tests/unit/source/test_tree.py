@@ -111,7 +111,7 @@ def test_links_in_a_circle_are_refused(links: dict[str, str]) -> None:
 
 
 def test_links_that_multiply_end_after_forty() -> None:
-    """Each link names the one before it twice: 2^60 steps for who follows them all."""
+    """Each link names the one before it twice: following all of them would take 2^60 steps."""
     links = {"l0": "."} | {f"l{number}": f"l{number - 1}/l{number - 1}" for number in range(1, 60)}
     with pytest.raises(SourceError, match="without an end"):
         tree_of("app.py", **links).check_links()

@@ -1,4 +1,4 @@
-"""The one writer of sources: it stays below its folder, whatever is there or is asked for."""
+"""The one writer of sources: it stays below its folder, regardless of existing files and requested paths."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_files_folders_and_links_are_written(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("place", ["evil", "folder/evil"])
 def test_a_link_that_stands_there_already_is_never_followed(tmp_path: Path, place: str) -> None:
-    """As if somebody else could write there meanwhile: neither a folder nor a file leads out."""
+    """If another process writes there at the same time, neither a folder nor a file leads out."""
     top, outside = tmp_path / "top", tmp_path / "outside"
     (top / "folder").mkdir(parents=True)
     outside.mkdir()

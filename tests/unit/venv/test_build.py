@@ -1,4 +1,4 @@
-"""A build runs in a unit of the build account: what the unit may see, and how its output and its end are handled."""
+"""A build runs in a unit of the build account: the unit's properties, output and end."""
 
 from __future__ import annotations
 

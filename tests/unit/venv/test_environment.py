@@ -1,4 +1,4 @@
-"""Folders of environments: whatever the build account or an earlier run left in their place, root's are sound."""
+"""Folders of environments are valid, regardless of leftovers of the build account or an earlier run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A build is shown the local folders that the host's own settings of pip name, and no others."""
+"""A build sees the local folders that the host's pip settings name, and no others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Root takes over what the build account made: nothing in it can reach outside, stay writable, or hold root up."""
+"""Root takes over the build account's files: nothing leads outside, stays writable, or blocks root."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def built(tmp_path: Path) -> Iterator[Path]:
 
 
 def given(folder: Path, uid: int) -> None:
-    """Give what a test made to the account that is said to have built it."""
+    """Make the building account the owner of a test's files."""
     for parent, directories, files in os.walk(folder):
         for name in [".", *directories, *files]:
             os.chown(Path(parent, name), uid, uid if uid == NOBODY else -1, follow_symlinks=False)

@@ -45,7 +45,7 @@ def built(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def outside(tmp_path: Path) -> Path:
-    """A file of somebody else."""
+    """A file of another account."""
     path = tmp_path / "outside"
     path.write_text("x")
     path.chmod(0o600)
@@ -58,7 +58,7 @@ def take(built: Path, me: Any) -> Take:
 
 
 def exchange_after_look(monkeypatch: pytest.MonkeyPatch, path: Path, replace: Callable[[Path], object]) -> None:
-    """Have an entry replaced between the look at it (fstatat) and its opening."""
+    """Replace an entry between fstatat(2) and open(2)."""
     real = os.stat
 
     def look(name: Any, *arguments: Any, **options: Any) -> os.stat_result:
@@ -102,7 +102,7 @@ def test_a_link_that_takes_a_folders_place_is_not_followed(
 def test_a_folder_belongs_to_root_before_it_is_listed(
     built: Path, take: Take, me: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody else can change an entry that root has looked at."""
+    """No other account can change an entry after root has checked it."""
     events: list[tuple[str, int]] = []
     fchmod, scandir = os.fchmod, os.scandir
 

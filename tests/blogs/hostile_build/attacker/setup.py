@@ -1,4 +1,4 @@
-"""Attack the host from a build, once, and write what came of it into the environment: hostile.json.
+"""Attack the host from a build, once, and write the results into the environment: hostile.json.
 
 A line in extra.txt asks for more: "deep" (directories without end), "loud" (output without end), "asleep" (a build that
 never ends), "greedy" (memory without end).
@@ -19,7 +19,7 @@ VENV = Path(__file__).resolve().parents[2]
 SITE = VENV.parts[2]
 RESULTS = VENV / "hostile.json"
 
-#: Writes the time into the environment, for as long as it lives, and cannot be asked to end.
+#: Writes the time into the environment until it is killed; it ignores other signals.
 DAEMON = """
 import os, signal, sys, time
 for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
@@ -52,7 +52,7 @@ def connect(path):
 
 
 def processes():
-    """Name the processes of others that the build sees."""
+    """List the processes of other accounts that the build sees."""
     mine = os.getuid()
     others = []
     for name in filter(str.isdigit, os.listdir("/proc")):
@@ -87,7 +87,7 @@ def set_user_id():
 
 
 def writable():
-    """Leave what everybody may write: code that runs at each start of Python, and a program."""
+    """Leave files that everybody can write: code that runs at each start of Python, and a program."""
     site_packages = next(VENV.glob("lib/python3*/site-packages"))
     (site_packages / "hostile.pth").write_text("import this\n")
     (site_packages / "hostile.pth").chmod(0o666)
@@ -197,7 +197,7 @@ MORE = {
 
 
 def attempt(attack):
-    """Return what an attack came to: its result, or the error that stopped it."""
+    """Return the result of an attack, or the error that stopped it."""
     try:
         return {"done": attack()}
     except Exception as error:

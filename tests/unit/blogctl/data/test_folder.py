@@ -1,4 +1,4 @@
-"""What the process in the data folder answers is input, of limited size."""
+"""The responses of the process in the data folder are validated, and their size is limited."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Root's side of the work on the data, if the app has taken the process over that does it: what it says is input."""
+"""Root's side of the work on the data: the messages of the process are validated, as the app may control it."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def test_a_query_without_an_end_is_interrupted_when_the_time_is_up(tmp_path: Pat
 
 @pytest.fixture
 def foreign(site: Site, tmp_path: Path) -> Site:
-    """A site whose app has an account of its own, and whose data folder belongs to that."""
+    """A site whose app has its own account, which owns the data folder."""
     if os.geteuid() != 0:
         pytest.skip("only root can start programs with another account")
     owner = pwd.getpwnam("nobody")

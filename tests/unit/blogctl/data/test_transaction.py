@@ -1,4 +1,4 @@
-"""A change of the data is undone as a whole, or stands."""
+"""A change of the data is either kept or undone as a whole."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The app itself says whether it serves: asked as nginx would ask."""
+"""Health checks request the app as nginx does."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def test_the_app_is_told_the_scheme_of_the_site(serving: Site, server: Any) -> N
 def test_an_app_that_forces_another_scheme_is_not_healthy(
     serving: Site, server: Any, status: int, location: str
 ) -> None:
-    """Such an app answers like this whatever is broken behind it."""
+    """Such an app always responds like this, even if it is broken."""
     server.answers = {"/healthz": (status, b"")}
     server.locations = {"/healthz": location}
     problem = health.wait_until_served(serving, "abc", 0)

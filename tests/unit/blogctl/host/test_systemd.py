@@ -34,7 +34,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
 @pytest.fixture
 def logged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What goes to the journal."""
+    """The lines for the journal."""
     lines: list[str] = []
     monkeypatch.setattr(journal, "log", lambda _, text: lines.append(text))
     return lines
@@ -75,7 +75,7 @@ def test_an_operation_starts_what_watches_over_it_anew_and_does_not_wait_for_it(
 def test_a_program_of_a_killed_operation_is_waited_for_and_what_it_starts_is_ended(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It may reach systemd only after whoever cleans up has stopped its unit: it is stopped once more then."""
+    """The start may reach systemd after the cleanup has stopped the unit, which is therefore stopped again."""
     stopped: list[str] = []
     monkeypatch.setattr(systemd, "stop_transient", lambda *units: stopped.extend(units))
     with locks.claimed(site):

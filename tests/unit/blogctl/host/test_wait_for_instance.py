@@ -20,7 +20,7 @@ OTHER = health.Answer(200, "answered 200", "main old")
 SICK = health.Answer(503, "answered 503", "next new")
 WELL = health.Answer(200, "answered 200", "next new")
 
-#: More questions than any of these tests needs: one that never gives up has to fail.
+#: More requests than any of these tests needs, so that a wait without an end fails.
 ENDLESS = 10_000
 
 

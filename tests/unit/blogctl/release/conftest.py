@@ -1,4 +1,4 @@
-"""Fixtures of the tests of releases: units that do as they are told, and a live release."""
+"""Fixtures of the tests of releases: fake units, and a live release."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""blogctl activate: whatever fails, the release before serves on, on its own data and settings."""
+"""blogctl activate: after any failure, the previous release still serves, with its own data and settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The journal of operations survives full disks, power cuts and people: a damaged line stops nobody."""
+"""The journal of operations survives full disks, power failures and manual edits: a damaged line is skipped."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ DAMAGED = {
     "objects in objects": b'{"id":' * 50_000,
     "digits": b'{"id": ' + b"9" * 10_000 + b"}",
 }
-#: Lines that are of the right types, and odd all the same.
+#: Lines with the right types and unusual values.
 ODD = {
     "a result that nobody knows": line(result="perhaps"),
     "an operation that nobody knows": line(operation="dance"),

@@ -1,4 +1,4 @@
-"""A release is tried without visitors: what its instance says decides, and what is out of reach is named."""
+"""A release is rehearsed without visitors: its instance's report decides, and missing servers are named."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Add = Callable[[str], Path]
 
 
 class Said:
-    """An instance's output: lines that come at once, and then an end or silence."""
+    """An instance's output: lines at once, and then its end or silence."""
 
     def __init__(self, lines: list[str], silent: bool) -> None:
         self._left, self._all, self._silent = list(lines), lines, silent
@@ -186,7 +186,7 @@ def test_what_is_not_in_the_copy_is_told_to_the_journal(
 
 
 def error_of(action: Callable[[], object]) -> str:
-    """Return what Python says of an action that fails."""
+    """Return the traceback of a failing action."""
     with pytest.raises(OSError) as failure:  # noqa: PT011
         action()
     return f"{type(failure.value).__name__}: {failure.value}"
@@ -330,7 +330,7 @@ def test_a_trial_that_fails_puts_the_settings_back(
 
 
 def test_no_message_claims_that_another_servers_data_is_as_it_was(role: Path) -> None:
-    """Each sentence that says that data is as it was says at once which data that is."""
+    """Each sentence about unchanged data names which data it means."""
     claim = re.compile(r"[^.\"]*\bas it was[^.]*", re.IGNORECASE)
     claims = [
         found

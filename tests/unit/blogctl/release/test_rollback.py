@@ -1,4 +1,4 @@
-"""blogctl rollback, and what it leans on: the journal of operations, snapshots, and comparing them with the present."""
+"""blogctl rollback with the journal of operations, snapshots, and their comparison with the live data."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("quiet")
 
 @pytest.fixture(autouse=True)
 def unrecovered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No operation was killed before."""
+    """No interrupted operation exists."""
     monkeypatch.setattr(rollback, "recover_locked", lambda _: None)
 
 

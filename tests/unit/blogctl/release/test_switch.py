@@ -118,7 +118,7 @@ def test_assets_that_cannot_be_kept_stop_no_release(
 def test_a_socket_that_the_app_has_spoilt_is_made_anew_for_the_next_release(
     site: Site, machine: Machine, add_release: Callable[[str], Path]
 ) -> None:
-    """With the same socket, a mended release could not be reached either, and would be taken for a bad one."""
+    """With the same socket, a fixed release could not be reached either, and would be marked as failed."""
     point_link(site, str(add_release("old")))
     add_release("new")
     machine.active |= {"blog.socket", "blog.service"}

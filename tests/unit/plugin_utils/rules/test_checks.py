@@ -1,4 +1,4 @@
-"""What the variables must satisfy: each rule takes a good value, and refuses a bad one with a remedy."""
+"""Rules for the variables: each accepts a valid value, and refuses an invalid one with a remedy."""
 
 from __future__ import annotations
 
@@ -355,7 +355,7 @@ def test_a_bad_value_is_refused_with_variable_value_rule_and_remedy(
 
 
 def private_key(kind: str = "OPENSSH PRIVATE KEY", cipher: bytes = b"none") -> str:
-    """Return what a private key looks like from outside."""
+    """Return a text in the format of a private key."""
     content = base64.b64encode(b"openssh-key-v1\0" + len(cipher).to_bytes(4, "big") + cipher + b"the rest" * 20)
     return f"-----BEGIN {kind}-----\n{content.decode()}\n-----END {kind}-----"
 

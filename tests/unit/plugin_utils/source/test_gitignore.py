@@ -1,4 +1,4 @@
-"""What .gitignore files leave out: the same as Git itself says, and what Git tracks or the user includes stays."""
+""".gitignore files exclude the same files as Git; files that Git tracks or the user includes stay."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Archives that were made to do harm on the controller: each is refused, and nothing is written outside its folder."""
+"""Malicious archives on the controller: each is refused, and nothing is written outside its folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A source on the controller: archives are opened or refused, and what is packed here is what the host unpacks."""
+"""A source on the controller: archives are opened or refused, and the host unpacks the same files."""
 
 from __future__ import annotations
 

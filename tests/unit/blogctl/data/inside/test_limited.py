@@ -1,4 +1,4 @@
-"""A database whose schema computes without end, or takes all memory, stops nobody."""
+"""A database whose schema computes forever, or uses all memory, does not block an operation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the app's account does in a data folder that the app has prepared: it ends, and leaves nothing out unnamed."""
+"""Reading a data folder that the app has prepared ends in a limited time, and reports all skipped files."""
 
 from __future__ import annotations
 

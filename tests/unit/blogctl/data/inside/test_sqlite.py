@@ -1,4 +1,4 @@
-"""Databases that are locked, damaged or traps stop nobody."""
+"""Locked, damaged or malicious databases do not block an operation."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def impatient() -> Clock:
 
 @pytest.fixture
 def locked_database(folder: Path) -> Iterator[Path]:
-    """A database that somebody holds."""
+    """A locked database."""
     path = database(folder / "held.db")
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as holder:
         holder.execute("BEGIN EXCLUSIVE")

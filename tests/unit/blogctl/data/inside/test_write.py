@@ -1,4 +1,4 @@
-"""Writing to a data folder: through no link, over nothing that the app has put in the way."""
+"""Writing to a data folder does not follow links or overwrite planted files."""
 
 from __future__ import annotations
 
