@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from load import LIGHT, SLOW, Load
+from load import FAST, LIGHT, SLOW, Load
 
 SOURCE = Path(__file__).parents[1] / "tests" / "blogs" / "ledger"
 NAME = "book.example.com"
@@ -52,3 +52,8 @@ def served(visit: Callable[..., Any]) -> str:
 def visitors(operator: Any) -> Load:
     """Return clients of the blog, few enough that a small machine can release at the same time."""
     return Load(operator.address(), NAME, LIGHT, SLOW[1:], pause=0.02)
+
+
+def browsers(operator: Any) -> Load:
+    """Return clients for a host whose nginx is reloaded: they keep connections for GET alone, and repeat one."""
+    return Load(operator.address(), NAME, (FAST[0], FAST[1], FAST[5]), SLOW[1:], pause=0.02, repeats=True)

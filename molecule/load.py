@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import threading
@@ -59,12 +60,16 @@ class Load:
         fast: tuple[Client, ...] = FAST,
         slow: tuple[Client, ...] = SLOW,
         pause: float = PAUSE,
+        *,
+        repeats: bool = False,
     ) -> None:
         """Prepare the clients.
 
         :param pause: seconds that each of them waits between two requests.
+        :param repeats: do as a browser if the server closes a kept connection on which a GET is under way: repeat it on
+            a new one (RFC 9112, section 9.3.1). nginx closes kept connections when it is reloaded.
         """
-        self.address, self.host, self.pause = address, host, pause
+        self.address, self.host, self.pause, self.repeats = address, host, pause, repeats
         self._fast, self._slow = [Tally() for _ in fast], [Tally() for _ in slow]
         self._end = threading.Event()
         pairs = [*zip(fast, self._fast, strict=True), *zip(slow, self._slow, strict=True)]
@@ -82,18 +87,33 @@ class Load:
         for thread in self._threads:
             thread.join(timeout=60)
 
+    def _exchange(
+        self, connection: http.client.HTTPConnection | None, client: Client, body: bytes | None
+    ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+        """Send a request on a kept connection, or on a new one, and return the connection and the response."""
+        if connection is not None and self.repeats and client.method == "GET":
+            with contextlib.suppress(ConnectionError):  # http.client.RemoteDisconnected is one
+                return connection, self._send(connection, client, body)
+            connection = None
+        connection = connection or http.client.HTTPConnection(self.address, 80, timeout=60)
+        return connection, self._send(connection, client, body)
+
+    def _send(
+        self, connection: http.client.HTTPConnection, client: Client, body: bytes | None
+    ) -> http.client.HTTPResponse:
+        headers = {"Host": self.host, "Content-Type": "application/x-www-form-urlencoded"}
+        connection.request(client.method, client.path, body, headers)
+        return connection.getresponse()
+
     def _ask(self, client: Client, tally: Tally) -> None:
         connection: http.client.HTTPConnection | None = None
-        headers = {"Host": self.host, "Content-Type": "application/x-www-form-urlencoded"}
         while not self._end.is_set():
             began = time.monotonic()
             tally.total += 1
             text = f"{id(tally)}-{tally.total}"
             body = f"text={text}".encode() if client.method == "POST" else None
             try:
-                connection = connection or http.client.HTTPConnection(self.address, 80, timeout=60)
-                connection.request(client.method, client.path, body, headers)
-                response = connection.getresponse()
+                connection, response = self._exchange(connection, client, body)
                 content = response.read()
                 if response.status == 200:
                     answer = json.loads(content)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ledger import NAME, Book, copy_of_the_blog, served, visitors
+from ledger import NAME, Book, browsers, copy_of_the_blog, served
 from machines import machine
 
 #: Where the role, blogctl and systemd write. The packages are the same on both hosts.
@@ -80,7 +80,7 @@ def test_one_run_takes_the_host_over_without_a_failed_request(
     operator: Any, new: Any, visit: Callable[..., Any], source: Path
 ) -> None:
     before, book = served(visit), Book.read(operator)
-    with visitors(operator) as load:
+    with browsers(operator) as load:
         time.sleep(1)
         run = release(operator, "flask_blogs", source)
         assert run.changed > 0
