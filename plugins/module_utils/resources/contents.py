@@ -17,7 +17,7 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils.resources.differ
     nothing_to_undo,
 )
 
-#: Python writes compiled modules here, beside the modules. A directory that holds nothing else is removed with it.
+#: Python writes compiled modules here, beside the modules. Those of the files stay, and all others are removed.
 CACHE = "__pycache__"
 
 
@@ -32,7 +32,7 @@ def compare(wanted: Mapping[str, Any], notes: list[str]) -> Difference | None:
 
 def apply(wanted: Mapping[str, Any]) -> Undo:
     """Remove what does not belong in C(path)."""
-    for path in _others(wanted["path"], set(wanted["names"])):
+    for path in list(_others(wanted["path"], set(wanted["names"]))):
         full = os.path.join(wanted["path"], path)
         if os.path.isdir(full) and not os.path.islink(full):
             shutil.rmtree(full)
@@ -67,7 +67,17 @@ def _others(root: str, names: set[str]) -> Iterator[str]:
             path = f"{prefix}{name}"
             if path in folders and not os.path.islink(os.path.join(root, path)):
                 below.append(name)
-            elif name != CACHE:
+            elif name != CACHE or os.path.islink(os.path.join(root, path)):
                 yield path
+            else:
+                yield from _without_module(root, path, names)
         directories[:] = below
         yield from (f"{prefix}{name}" for name in sorted(files) if f"{prefix}{name}" not in names)
+
+
+def _without_module(root: str, cache: str, names: set[str]) -> Iterator[str]:
+    """Yield the compiled modules whose module is not among the files, such as those of an older version."""
+    prefix = cache.removesuffix(CACHE)
+    for name in sorted(os.listdir(os.path.join(root, cache))):
+        if f"{prefix}{name.partition('.')[0]}.py" not in names:
+            yield f"{cache}/{name}"
