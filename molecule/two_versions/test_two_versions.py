@@ -108,6 +108,7 @@ def test_an_older_run_that_the_tool_does_not_support_is_refused_before_anything_
     host: Any, play: Play, visit: Callable[..., Visitor]
 ) -> None:
     assert play("1.0.0", "newer").changed > 0
+    host.check_output("blogctl --site newer backup")
     before = host.check_output("find /etc /opt /usr/local -newermt '-1 hour' -type f -exec sha256sum {} + | sort")
     run = play("0.1.0", "older", "--extra-vars", "word=third")
     assert run.returncode != 0

@@ -194,7 +194,8 @@ def summary(params: Mapping[str, Any], details: Mapping[str, Any]) -> str:
         would = "would be" if details["dry_run"] and details["changed"] else "is"
         already = "" if details["changed"] else " already"
         return f"the maintenance page {would} {'on' if details['maintenance'] else 'off'}{already}"
-    return f"{details['name']}: {details['files']} files, {details['bytes']} bytes, verified"
+    found = f"{details['name']}: {details['files']} files, {details['bytes']} bytes, verified"
+    return f"{found}; it lacks {skipped(details)}" if details.get("skipped") else found
 
 
 def has_changed(params: Mapping[str, Any], details: Mapping[str, Any]) -> bool:
@@ -213,8 +214,6 @@ def outcome(params: Mapping[str, Any], status: int, stdout: str, stderr: str) ->
     if status in (DONE, INCOMPLETE) and (details := last_object(stdout)) is not None:
         # A blogctl of an older role sends none.
         message = str(details.pop("message", "")) or summary(params, details)
-        if status == INCOMPLETE:
-            message += f"; it lacks {skipped(details)}"
         return {
             "failed": status != DONE,
             "changed": has_changed(params, details),

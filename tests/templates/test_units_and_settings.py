@@ -517,6 +517,9 @@ def test_every_file_that_gunicorn_loads_is_managed_and_restarts_the_app(render: 
     rendered = render()
     loaded = re.findall(r'load_beside\("(\w+)"\)', (role / "files" / "gunicorn.conf.py").read_text())
     assert loaded
+    order = [item["path"] for item in rendered.objects]
+    for one in loaded:  # a run that is killed between the two leaves an app that starts
+        assert order.index(f"/etc/flask-blog/{one}.py") < order.index("/etc/flask-blog/gunicorn.conf.py")
     for name in (*(f"{one}.py" for one in loaded), "gunicorn.conf.py"):
         assert rendered.text(f"/etc/flask-blog/{name}") == (role / "files" / name).read_text()
         assert f"/etc/flask-blog/{name}" in rendered.variables["__flask_blog_site"]["settings_files"]

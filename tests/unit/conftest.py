@@ -147,6 +147,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, me: Account) -> Site:
         "settings_files": [str(tmp_path / "etc" / "blog" / "environment")],
         "bind": "127.0.0.1:1",
         "health_path": "/healthz",
+        "public_schemes": ["http"],
         "wsgi": "app:app",
         "static": {"/static/": "static/"},
         "rehearse": True,

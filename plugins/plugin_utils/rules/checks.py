@@ -32,7 +32,7 @@ def unknown_names(names: Iterable[str], known: Iterable[str]) -> list[str]:
     for name in sorted(set(names) - set(known)):
         if name.startswith(PREFIX):
             near = difflib.get_close_matches(name, known, n=1)
-            remedy = f"Did you mean {near[0]}?" if near else "See the README for the names that exist."
+            remedy = f"Did you mean {near[0]}?" if near else "The role's README names those that exist."
             problems.append(
                 f"{name}: the role has no such variable. {remedy} A variable of your own needs another prefix."
             )

@@ -73,14 +73,20 @@ def test_the_commands_that_need_an_interface_are_those_that_change_something() -
 def test_the_present_interface_is_supported_and_a_site_without_one_has_the_first(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert contract.INTERFACE in site_module.SUPPORTED_INTERFACES
     for found in (contract.INTERFACE, 1):
         site.settings["interface"] = found
         site.require_interface()
     del site.settings["interface"]
     site.require_interface()
-    monkeypatch.setattr(site_module, "SUPPORTED_INTERFACES", frozenset({2, 3}))
-    with pytest.raises(OperationError, match=r"interface 1 and this blogctl supports 2, 3;"):
+    monkeypatch.setattr(site_module.contract, "OLDEST_INTERFACE", 2)
+    monkeypatch.setattr(site_module.contract, "INTERFACE", 3)
+    with pytest.raises(OperationError, match=r"interface 1 and this blogctl supports 2 to 3;"):
+        site.require_interface()
+    for found in (2, 3):
+        site.settings["interface"] = found
+        site.require_interface()
+    site.settings["interface"] = 4
+    with pytest.raises(OperationError, match=r"interface 4 and this blogctl supports 2 to 3;"):
         site.require_interface()
 
 

@@ -15,9 +15,6 @@ from .shared import contract
 #: Each site has C(NAME/site.json) here.
 CONFIGURATION = Path("/etc")
 
-#: Versions of C(site.json) and of the files on the host (contract.INTERFACE) that this blogctl can work with.
-SUPPORTED_INTERFACES = frozenset({1})
-
 
 class Settings(dict[str, Any]):
     """The settings of a site. A missing one is reported with the remedy."""
@@ -50,8 +47,11 @@ class Site:
 
     @property
     def public_schemes(self) -> list[str]:
-        """The schemes by which visitors reach the site; a trusted proxy may take HTTPS from them."""
-        return list(self.settings.get("public_schemes", [self.scheme]))
+        """The schemes by which visitors reach the site; a trusted proxy may take HTTPS from them.
+
+        An older role wrote none, so such a site may be reached by both.
+        """
+        return list(self.settings.get("public_schemes", ["http", "https"]))
 
     def path(self, key: str) -> Path:
         """Return one of the site's paths: C(link), C(releases), C(data), C(config), C(backups) ..."""
@@ -67,11 +67,11 @@ class Site:
         :raises OperationError: nothing was changed.
         """
         found = self.settings.get("interface", 1)
-        if type(found) is not int or found not in SUPPORTED_INTERFACES:
-            supported = ", ".join(map(str, sorted(SUPPORTED_INTERFACES)))
+        if type(found) is not int or not contract.OLDEST_INTERFACE <= found <= contract.INTERFACE:
             raise OperationError(
-                f"{self.name} was deployed with interface {found!r} and this blogctl supports {supported}; nothing was"
-                " changed. Run playbooks/site.yml with one version of the collection for all sites of this host."
+                f"{self.name} was deployed with interface {found!r} and this blogctl supports"
+                f" {contract.OLDEST_INTERFACE} to {contract.INTERFACE}; nothing was changed. Run playbooks/site.yml"
+                " with one version of the collection for all sites of this host."
             )
 
 

@@ -167,8 +167,16 @@ def test_a_redirect_to_another_page_is_healthy(serving: Site, server: Any, locat
     assert health.wait_until_served(serving, "abc", 0) is None
 
 
+def test_a_site_of_an_older_role_may_redirect_to_https(serving: Site, server: Any) -> None:
+    """Its site.json does not say whether a proxy in front of it takes HTTPS."""
+    del serving.settings["public_schemes"]
+    server.answers = {"/healthz": (301, b"")}
+    server.locations = {"/healthz": "https://blog.test/healthz"}
+    assert health.wait_until_served(serving, "abc", 0) is None
+
+
 def test_a_redirect_to_the_scheme_of_the_site_is_healthy(serving: Site, server: Any) -> None:
-    serving.settings["scheme"] = "https"
+    serving.settings.update(scheme="https", public_schemes=["https"])
     server.answers = {"/healthz": (301, b"")}
     server.locations = {"/healthz": "https://blog.test/healthz"}
     assert health.wait_until_served(serving, "abc", 0) is None

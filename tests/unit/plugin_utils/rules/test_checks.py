@@ -481,7 +481,7 @@ def test_a_misspelt_variable_is_named_with_the_one_that_was_meant() -> None:
 
 def test_a_variable_like_none_of_ours_points_to_the_readme() -> None:
     (message,) = checks.unknown_names(["flask_blog_zzzzzzzzzzzz"], ["flask_blog_name"])
-    assert "See the README" in message
+    assert "The role's README names those that exist" in message
 
 
 def test_variables_of_others_are_not_our_business() -> None:
