@@ -23,7 +23,7 @@ Look around on the server:
   docker exec -it $DEMO bash
 TEXT
     next "host your own blog on a real server: copy inventories/production, edit its commented lines, and run
-      .venv/bin/ansible-playbook -i inventories/YOURS playbooks/site.yml
+      .venv/bin/ansible-playbook -i inventories/mine playbooks/site.yml
       ./dev clean removes the demo."
 }
 
