@@ -136,7 +136,7 @@ def to_load(
     :param units: properties of the site's units from before (P(unit.show_units)).
     :param before_units: whether those before, or those after the units are enabled and started.
     """
-    used, states = used_by(changed), list(units)
+    used, states = {name for item in changed for name in of(item)}, list(units)
     return [
         name
         for name, reload in RELOADS.items()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.flaskblog.hosting.plugins.module_utils import contract
+from loaded import load_file
 
 
 @pytest.fixture
@@ -15,12 +15,7 @@ def settings(role: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any
     """gunicorn.conf.py, loaded as gunicorn does."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FLASK_BLOG_RELEASE", "of the test")
-    spec = importlib.util.spec_from_file_location("gunicorn_conf", role / "files" / "gunicorn.conf.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_file(role / "files" / "gunicorn.conf.py")
 
 
 @pytest.mark.parametrize("name", ["MANIFEST", "HEALTHY", "HEALTHY_OR_LOGIN", "REDIRECTS"])

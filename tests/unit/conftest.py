@@ -7,6 +7,7 @@ import http.server
 import json
 import os
 import pwd
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -182,3 +183,19 @@ def add_release(site: Site) -> Callable[[str], Path]:
         return folder
 
     return add
+
+
+@pytest.fixture
+def nothing_hangs() -> Iterator[None]:
+    """End a test that waits for the other end of a FIFO."""
+    signal.alarm(20)
+    yield
+    signal.alarm(0)
+
+
+@pytest.fixture
+def descriptors() -> Iterator[None]:
+    """No test leaves a descriptor open."""
+    before = os.listdir("/proc/self/fd")
+    yield
+    assert os.listdir("/proc/self/fd") == before

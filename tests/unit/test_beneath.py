@@ -8,7 +8,6 @@ import pwd
 import signal
 import socket
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +18,7 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils import beneath
 IS_ROOT = os.geteuid() == 0
 
 
-@pytest.fixture(autouse=True)
-def nothing_hangs() -> Iterator[None]:
-    """End a test that waits for the other end of a FIFO."""
-    signal.alarm(20)
-    yield
-    signal.alarm(0)
-
-
-@pytest.fixture(autouse=True)
-def descriptors() -> Iterator[None]:
-    """No test leaves a descriptor open."""
-    before = os.listdir("/proc/self/fd")
-    yield
-    assert os.listdir("/proc/self/fd") == before
+pytestmark = pytest.mark.usefixtures("nothing_hangs", "descriptors")
 
 
 def mode_of(path: Path) -> int:

@@ -5,20 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.flaskblog.hosting.plugins.module_utils import beneath
 
-
-@pytest.fixture(autouse=True)
-def descriptors() -> Iterator[None]:
-    """No test leaves a descriptor open."""
-    before = os.listdir("/proc/self/fd")
-    yield
-    assert os.listdir("/proc/self/fd") == before
+pytestmark = pytest.mark.usefixtures("descriptors")
 
 
 def failing(number: int, real: Callable[..., Any], name: str = "") -> Callable[..., Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import socket
@@ -20,6 +19,7 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils import contract
 from blogctl.host import health
 from blogctl.release import rehearsal
 from blogctl.site import Site
+from loaded import load_file
 
 Load = Callable[[Path], Any]
 
@@ -38,12 +38,7 @@ def load(role: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.T
     def execute(folder: Path) -> Any:
         monkeypatch.chdir(folder)
         monkeypatch.setenv("FLASK_BLOG_RELEASE", "of the test")
-        spec = importlib.util.spec_from_file_location("gunicorn_conf", role / "files" / "gunicorn.conf.py")
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
+        return load_file(role / "files" / "gunicorn.conf.py")
 
     return execute
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
 import sqlite3
 import subprocess
@@ -14,17 +13,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from loaded import load_file
 
 
 @pytest.fixture
 def settings(role: Path) -> Any:
     """The module, as gunicorn.conf.py loads it."""
-    spec = importlib.util.spec_from_file_location("gunicorn_databases", role / "files" / "gunicorn_databases.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_file(role / "files" / "gunicorn_databases.py")
 
 
 #: A process that does what a gunicorn master does with the settings' file, and lives until its input ends.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import stat
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+from loaded import load_file
 
 KEY = "5e" * 32
 LINE = f'proxy_set_header X-Flask-Blog-Key "{KEY}";\n'
@@ -44,12 +44,7 @@ def load(role: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callabl
     (tmp_path / "proxy-key.conf").write_text(f"# made once\n{LINE}")
 
     def execute() -> Any:
-        spec = importlib.util.spec_from_file_location("gunicorn_conf", role / "files" / "gunicorn.conf.py")
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
+        return load_file(role / "files" / "gunicorn.conf.py")
 
     return execute
 

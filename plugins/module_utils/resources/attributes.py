@@ -13,6 +13,7 @@ import stat
 from collections.abc import Mapping
 from typing import Any
 
+from ansible_collections.flaskblog.hosting.plugins.module_utils import beneath
 from ansible_collections.flaskblog.hosting.plugins.module_utils.resources.difference import (
     Conflict,
     Difference,
@@ -59,8 +60,7 @@ def apply(wanted: Mapping[str, Any]) -> Undo:
         descriptor = os.open(path, flags | os.O_RDONLY)
     try:
         _refuse_other_than_file(path, os.fstat(descriptor))
-        os.fchown(descriptor, *ids(wanted))
-        os.fchmod(descriptor, int(wanted["mode"], 8))
+        beneath.set_attributes(descriptor, *ids(wanted), int(wanted["mode"], 8))
     finally:
         os.close(descriptor)
     return nothing_to_undo

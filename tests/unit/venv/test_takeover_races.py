@@ -17,20 +17,7 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils.venv import take
 Take = Callable[[], takeover.Taken]
 
 
-@pytest.fixture(autouse=True)
-def nothing_hangs() -> Iterator[None]:
-    """End a test that waits for the other end of a FIFO."""
-    signal.alarm(20)
-    yield
-    signal.alarm(0)
-
-
-@pytest.fixture(autouse=True)
-def descriptors() -> Iterator[None]:
-    """No test leaves a descriptor open."""
-    before = os.listdir("/proc/self/fd")
-    yield
-    assert os.listdir("/proc/self/fd") == before
+pytestmark = pytest.mark.usefixtures("nothing_hangs", "descriptors")
 
 
 @pytest.fixture
