@@ -17,7 +17,16 @@ ROOTS = ("/etc", "/opt", "/run", "/usr/local", "/var/backups", "/var/cache", "/v
 #: Paths that differ between two hosts of one version: identities, and the state of systemd, apt and Docker.
 PASSING = (
     *("/etc/hostname", "/etc/hosts", "/etc/machine-id", "/etc/resolv.conf", "/etc/.updated", "/var/.updated"),
-    *("/run/docker", "/run/log", "/run/lock", "/run/mount", "/run/systemd", "/run/udev", "/run/user"),
+    *(
+        "/run/credentials",
+        "/run/docker",
+        "/run/log",
+        "/run/lock",
+        "/run/mount",
+        "/run/systemd",
+        "/run/udev",
+        "/run/user",
+    ),
     *("/var/cache/apt", "/var/cache/ldconfig", "/var/lib/apt", "/var/lib/dpkg", "/var/lib/systemd"),
 )
 #: Folders whose files have the same content on each host.
