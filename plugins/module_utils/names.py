@@ -86,8 +86,7 @@ def group_problems(site: Mapping[str, Any]) -> Iterator[str]:
 
 def is_ours(site: Mapping[str, Any]) -> bool:
     """Return whether an earlier run set this site up; everything with its name then belongs to it."""
-    settings, journal = os.path.join(site["config"], "site.json"), os.path.join(site["root"], "operations.jsonl")
-    if os.path.lexists(settings) or os.path.lexists(journal):
+    if os.path.lexists(site["site_json"]) or os.path.lexists(site["operations"]):
         return True
     with contextlib.suppress(OSError):
         return os.readlink(site["link"]).startswith(f"{site['releases']}/")
@@ -96,7 +95,7 @@ def is_ours(site: Mapping[str, Any]) -> bool:
 
 def _recorded_accounts(site: Mapping[str, Any]) -> set[str]:
     """Return the accounts in the site's settings; empty if they cannot be read."""
-    found = _read_settings(os.path.join(site["config"], "site.json"))
+    found = _read_settings(site["site_json"])
     return {str(found[key]) for key in ("user", "build_user") if key in found}
 
 

@@ -80,5 +80,5 @@ def refused(site: Site, words: str = ".") -> None:
     assert os.listdir(site.path("backups")) == []
     with pytest.raises(HostError, match=words):
         transaction.begin(site, "new", None)
-    assert os.listdir(site.path("backups") / transaction.SNAPSHOTS) == []
+    assert os.listdir(site.path("snapshots")) == []
     assert not transaction.is_open(site)

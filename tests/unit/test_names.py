@@ -80,6 +80,7 @@ def make_site(
             "assets": str(root / "assets"),
             "maintenance": str(root / "maintenance"),
             "operations": str(root / "operations.jsonl"),
+            "site_json": str(tmp_path / "etc" / name / "site.json"),
             "settings_files": [],
             **more,
         }

@@ -15,6 +15,27 @@ from .shared import contract
 #: Each site has C(NAME/site.json) here.
 CONFIGURATION = Path("/etc")
 
+#: Paths that an older role with interface 1 did not write to C(site.json): the setting of the directory, and the name
+#: below it. Remove this table and the next one when C(contract.OLDEST_INTERFACE) is 2.
+OLDER_PATHS = {
+    "next": ("root", "next"),
+    "assets": ("root", "assets"),
+    "maintenance": ("root", "maintenance"),
+    "operations": ("root", "operations.jsonl"),
+    "transaction": ("root", "transaction.json"),
+    "snapshots": ("backups", "snapshots"),
+    "rehearsal": ("backups", "rehearsal"),
+    "environment": ("config", "environment"),
+    "rehearsal_environment": ("config", "rehearsal-environment"),
+    "gunicorn_config": ("config", "gunicorn.conf.py"),
+}
+#: Units that it did not write: what follows the site's name.
+OLDER_UNITS = {
+    "next_unit": "-next.service",
+    "recovery_unit": "-recovery.service",
+    "backup_unit": "-backup.service",
+}
+
 
 class Settings(dict[str, Any]):
     """The settings of a site. A missing one is reported with the remedy."""
@@ -55,7 +76,16 @@ class Site:
 
     def path(self, key: str) -> Path:
         """Return one of the site's paths: C(link), C(releases), C(data), C(config), C(backups) ..."""
+        if key not in self.settings and key in OLDER_PATHS:
+            directory, name = OLDER_PATHS[key]
+            return self.path(directory) / name
         return Path(self.settings[key])
+
+    def unit(self, key: str) -> str:
+        """Return the name of one of the site's units: C(service_unit), C(socket_unit), C(next_unit) ..."""
+        if key not in self.settings and key in OLDER_UNITS:
+            return f"{self.name}{OLDER_UNITS[key]}"
+        return str(self.settings[key])
 
     def pending(self, what: str) -> Path:
         """Return the note that a change of C(contract.PENDING) is not loaded yet."""

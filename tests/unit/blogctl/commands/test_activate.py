@@ -67,6 +67,6 @@ def test_an_activation_under_maintenance_says_that_visitors_do_not_see_it(
     site: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(activating, "activate", lambda _, release: Outcome(release, None))
-    (site.path("root") / "maintenance").touch()
+    site.path("maintenance").touch()
     assert cli.main(["activate", "abc"]) == 0
     assert "visitors still get the maintenance page" in capsys.readouterr().out

@@ -13,7 +13,7 @@ from blogctl.site import Site
 
 
 def test_maintenance_is_on_while_its_file_is_there(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
-    file = site.path("root") / "maintenance"
+    file = site.path("maintenance")
     for word, there in (("on", True), ("off", False)):
         assert cli.main(["maintenance", word]) == 0
         assert file.exists() == there
@@ -28,7 +28,7 @@ def test_another_operation_under_way_is_status_3(
     monkeypatch.setattr(maintenance_command, "locked", lambda one, what: locks.locked(one, what, wait=0.1))
     with locks.locked(site, "backup"):
         assert cli.main(["maintenance", "on"]) == 3
-    assert not (site.path("root") / "maintenance").exists()
+    assert not site.path("maintenance").exists()
     assert f"is under way (backup, process {os.getpid()}, since " in capsys.readouterr().err
 
 
@@ -40,6 +40,6 @@ def test_a_dry_run_of_maintenance_changes_nothing(site: Site, capsys: pytest.Cap
         "dry_run": True,
         "message": "the maintenance page would be on",
     }
-    assert not (site.path("root") / "maintenance").exists()
+    assert not site.path("maintenance").exists()
     assert cli.main(["maintenance"]) == 0
     assert capsys.readouterr().out == "the maintenance page is off\n"

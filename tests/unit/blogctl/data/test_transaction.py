@@ -119,4 +119,4 @@ def test_where_there_is_no_room_for_a_snapshot_no_change_begins(site: Site, monk
     with pytest.raises(HostError, match="the snapshot of the data cannot be taken: No space left on device"):
         transaction.begin(site, "new", None)
     assert not transaction.is_open(site)
-    assert os.listdir(site.path("backups") / transaction.SNAPSHOTS) == []
+    assert os.listdir(site.path("snapshots")) == []

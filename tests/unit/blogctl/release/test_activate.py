@@ -54,7 +54,7 @@ def test_the_rehearsal_refuses_a_release_before_anything_is_touched_and_leaves_n
         activate.activate(site, "new")
     assert machine.commands == []
     assert (live_target(site), tables(site)) == (str(old), {"post"})
-    assert not (site.path("backups") / rehearsal.COPY).exists()
+    assert not site.path("rehearsal").exists()
     assert list(History.of(site).failed) == ["new"]
 
 

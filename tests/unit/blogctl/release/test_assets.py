@@ -22,11 +22,11 @@ def test_old_assets_stay_for_a_day_and_the_newest_of_a_name_wins(
         (static / f"{release}.css").write_text(release)
         (static / "same.css").write_text(release)
         assets.keep(site, release)
-        os.utime(site.path("root") / "assets" / release, (time.time() - 60 + number,) * 2)
-    assets.merge(site.path("root") / "assets")
-    merged = site.path("root") / "assets" / assets.MERGED / "static"
+        os.utime(site.path("assets") / release, (time.time() - 60 + number,) * 2)
+    assets.merge(site.path("assets"))
+    merged = site.path("assets") / assets.MERGED / "static"
     assert sorted(os.listdir(merged)) == ["one.css", "same.css", "two.css"]
     assert (merged / "same.css").read_text() == "two"
-    os.utime(site.path("root") / "assets" / "one", (0, 0))
+    os.utime(site.path("assets") / "one", (0, 0))
     assets.keep(site, "two")
     assert sorted(os.listdir(merged)) == ["same.css", "two.css"]

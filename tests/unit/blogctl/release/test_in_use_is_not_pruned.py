@@ -47,7 +47,7 @@ def test_a_release_that_nothing_uses_is_pruned(site: Site, old: Path) -> None:
 
 
 def test_the_release_that_the_next_instance_is_to_serve_stays(site: Site, old: Path) -> None:
-    (site.path("root") / "next").symlink_to(old)
+    site.path("next").symlink_to(old)
     assert prune(site) == []
 
 
@@ -68,7 +68,7 @@ def test_the_release_that_a_process_runs_in_stays(
 
 @pytest.mark.parametrize("place", ["env", "web/app/env"])
 def test_an_environment_that_a_release_links_to_stays(site: Site, old: Path, place: str) -> None:
-    (site.path("root") / "next").symlink_to(old)
+    site.path("next").symlink_to(old)
     (old / place).parent.mkdir(parents=True, exist_ok=True)
     (old / place).symlink_to(environment(site, "used"))
     environment(site, "unused")
@@ -86,7 +86,7 @@ def test_an_environment_goes_with_the_last_release_that_links_to_it(site: Site, 
 def test_a_link_to_another_place_protects_no_environment_of_the_same_name(
     site: Site, old: Path, tmp_path: Path
 ) -> None:
-    (site.path("root") / "next").symlink_to(old)
+    site.path("next").symlink_to(old)
     environment(site, "v1")
     (old / "env").symlink_to(tmp_path / "elsewhere" / "v1")
     prune(site)

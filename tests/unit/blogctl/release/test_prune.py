@@ -36,7 +36,7 @@ def test_old_releases_go_with_their_environments_and_snapshots_and_never_what_is
     assert prune.prune(site, History.of(site)) == ["r1", "r2"]
     assert sorted(os.listdir(site.path("releases"))) == ["being-brought", "r0", "r3", "r4"]
     assert sorted(os.listdir(site.path("venvs"))) == ["being-built", "v0", "v3", "v4"]
-    assert sorted(os.listdir(site.path("backups") / transaction.SNAPSHOTS)) == ["r0", "r3", "r4"]
+    assert sorted(os.listdir(site.path("snapshots"))) == ["r0", "r3", "r4"]
 
 
 def test_what_another_run_has_brought_before_the_live_release_came_stays_for_an_hour(

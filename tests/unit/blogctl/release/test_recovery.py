@@ -8,7 +8,7 @@ from pathlib import Path
 from blogctl.data import transaction
 from blogctl.host.locks import locked
 from blogctl.host.releases import live_target, point_link
-from blogctl.release import activate, recovery, rehearsal
+from blogctl.release import activate, recovery
 from blogctl.release.history import DONE, History, read
 from blogctl.shared import contract
 from blogctl.site import Site
@@ -56,12 +56,12 @@ def test_killed_before_the_link_moved_it_is_undone(site: Site, machine: Machine,
     add_release("new")
     killed(site, "new")
     machine.active.add("blog-next.service")
-    (site.path("backups") / rehearsal.COPY).mkdir()
+    site.path("rehearsal").mkdir()
     Path(contract.link_aside(site.path("link"))).symlink_to("/new")
     assert recovery.recover(site) == "old still serves"
     assert machine.changes == ["start blog.service"], "it runs already"
     assert "blog-next.service" not in machine.active
-    assert not (site.path("backups") / rehearsal.COPY).exists()
+    assert not site.path("rehearsal").exists()
     assert os.listdir(site.path("link").parent) == ["blog"]
     entry = read(site)[-1]
     assert (entry.result, entry.details) == ("interrupted", {"serves": "old", "recovery": "old still serves"})

@@ -125,7 +125,7 @@ def test_a_rehearsal_works_on_a_copy_that_is_removed_and_says_whether_it_changed
 ) -> None:
     (site.path("data") / "old.txt").write_text("old")
     places = instance(READY)
-    copy = site.path("backups") / rehearsal.COPY
+    copy = site.path("rehearsal")
     assert rehearsal.rehearse(site, "abc", [command]) is changed
     assert ran == [(command, copy)]
     assert places == [copy]
@@ -136,7 +136,7 @@ def test_a_rehearsal_works_on_a_copy_that_is_removed_and_says_whether_it_changed
 def test_a_copy_that_a_killed_rehearsal_left_is_removed_and_a_link_in_its_place_is_not_followed(
     site: Site, instance: Any, tmp_path: Path
 ) -> None:
-    copy = site.path("backups") / rehearsal.COPY
+    copy = site.path("rehearsal")
     (copy / "closed").mkdir(parents=True)
     (copy / "closed" / "half").touch()
     (copy / "closed").chmod(0)
@@ -154,7 +154,7 @@ def test_a_rehearsal_that_fails_leaves_no_copy_and_names_the_command(site: Site,
     instance(READY)
     with pytest.raises(OperationError, match=r"^The rehearsal of abc failed; the live site was not touched: the comm"):
         rehearsal.rehearse(site, "abc", ["fail: no such table: post"])
-    assert not (site.path("backups") / rehearsal.COPY).exists()
+    assert not site.path("rehearsal").exists()
 
 
 def test_data_that_cannot_be_copied_is_the_hosts_failure_and_marks_no_release(
@@ -168,7 +168,7 @@ def test_data_that_cannot_be_copied_is_the_hosts_failure_and_marks_no_release(
     with pytest.raises(OperationError, match="the data cannot be copied for it: No space left") as failure:
         rehearsal.rehearse(site, "abc", [])
     assert failures.is_of_host(failure.value)
-    assert not (site.path("backups") / rehearsal.COPY).exists()
+    assert not site.path("rehearsal").exists()
 
 
 def test_what_is_not_in_the_copy_is_told_to_the_journal(

@@ -20,28 +20,24 @@ from ..site import Site
 from . import folder
 from .layer import data_layer
 
-#: The note, in the site's root.
-NOTE = "transaction.json"
-#: Below the backups: the databases from before each release that changed them, for a rollback of the data.
-SNAPSHOTS = "snapshots"
 #: Starts the name of a snapshot that a rollback of the data took; the release that was live then follows.
 LEFT_PREFIX = "left-"
 
 
 def _note(site: Site) -> Path:
-    return site.path("root") / NOTE
+    return site.path("transaction")
 
 
 def remove_incomplete(site: Site) -> None:
     """Remove what is left of a change that was killed before it began."""
     path_aside(_note(site)).unlink(missing_ok=True)
-    for leftover in (site.path("backups") / SNAPSHOTS).glob(f"*{contract.INCOMPLETE}"):
+    for leftover in site.path("snapshots").glob(f"*{contract.INCOMPLETE}"):
         shutil.rmtree(leftover, ignore_errors=True)
 
 
 def snapshot_folder(site: Site, release: str) -> Path:
-    """Return the snapshot of the data from before a release."""
-    return site.path("backups") / SNAPSHOTS / release
+    """Return the snapshot of the databases from before a release, for a rollback of the data."""
+    return site.path("snapshots") / release
 
 
 def is_open(site: Site) -> bool:
@@ -116,7 +112,7 @@ def undo(site: Site) -> bool:
 
 def prune_snapshots(site: Site, kept: set[str]) -> None:
     """Remove the snapshots of releases that are not kept."""
-    root = site.path("backups") / SNAPSHOTS
+    root = site.path("snapshots")
     if not root.is_dir():
         return
     for snapshot in root.iterdir():

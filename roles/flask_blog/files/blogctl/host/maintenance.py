@@ -9,7 +9,7 @@ from ..site import Site
 
 def switch_file(site: Site) -> Path:
     """Return the file that makes nginx show the maintenance page."""
-    return site.path("root") / "maintenance"
+    return site.path("maintenance")
 
 
 def is_on(site: Site) -> bool:

@@ -60,7 +60,7 @@ def live_release(site: Site) -> str | None:
 
 def next_link(site: Site) -> Path:
     """Return the link to the release of the second instance."""
-    return site.path("root") / "next"
+    return site.path("next")
 
 
 def point_link(site: Site, target: str) -> None:

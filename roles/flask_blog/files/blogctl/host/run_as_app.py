@@ -44,13 +44,12 @@ def properties_as_app(site: Site, folder: Path, data: Path) -> Properties:
     :param data: the data folder, or a copy, which is then mounted at the data folder's path.
     """
     settings = site.settings
-    config = settings["config"]
     properties: Properties = {
         **settings["sandbox"],
         "User": settings["user"],
         "Group": settings["group"],
         "WorkingDirectory": str(folder),
-        "EnvironmentFile": f"{config}/environment",
+        "EnvironmentFile": str(site.path("environment")),
         "SyslogIdentifier": settings["name"],
     }
     if is_copy(site, data):
@@ -61,7 +60,7 @@ def properties_as_app(site: Site, folder: Path, data: Path) -> Properties:
         properties |= cage.file_system(readable=readable, writable={str(data): settings["data"]})
         if temporary:  # the service's limits of /dev/shm
             properties["TemporaryFileSystem"] = f"/ {temporary}"
-        properties["EnvironmentFile"] = [f"{config}/environment", f"-{config}/rehearsal-environment"]
+        properties["EnvironmentFile"] = [str(site.path("environment")), f"-{site.path('rehearsal_environment')}"]
         # Nobody waits for a rehearsal, so it must not slow down visitors.
         properties |= {"Nice": "10", "IOSchedulingClass": "idle"}
     return properties
@@ -232,7 +231,6 @@ def instance(site: Site, folder: Path, source_root: str, data: Path) -> Any:
     :param data: the data folder, or a copy, which is then mounted at the data folder's path.
     :returns: the same as P(started).
     """
-    config = site.settings["config"]
     properties = properties_as_app(site, folder, data)
     # gunicorn gives a socket in the file system to its account, which it belongs to already.
     properties["SystemCallFilter"] = f"{properties.get('SystemCallFilter', '@system-service')} @chown"
@@ -254,7 +252,7 @@ def instance(site: Site, folder: Path, source_root: str, data: Path) -> Any:
     arguments = [
         f"{folder}/venv/bin/gunicorn",
         "--config",
-        f"{config}/gunicorn.conf.py",
+        str(site.path("gunicorn_config")),
         "--bind",
         "unix:/tmp/app.sock",
     ]

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 from ..site import Site
 
-#: Units of a site beside its service and its socket, by what follows its name.
-KINDS = ("-next", "-rehearsal", "-command", "-recovery", "-backup", "-data", "-hold")
+#: The settings with the names of the units that the role installs and that write to the journal.
+INSTALLED = ("service_unit", "socket_unit", "next_unit", "recovery_unit", "backup_unit")
 
 
 def units_of(site: Site) -> list[str]:
     """Return all units of a site that write to the journal. A pattern would match those of a site NAME-two, too."""
     return [
-        site.settings["service_unit"],
-        site.settings["socket_unit"],
-        *(f"{site.name}{kind}.service" for kind in KINDS),
+        *(site.unit(key) for key in INSTALLED),
+        *(f"{unit}.service" for unit in (*transient_units(site), hold_unit(site))),
     ]
 
 
 def next_unit(site: Site) -> str:
     """Return the unit of the second instance, which serves while the first one changes its release."""
-    return f"{site.name}-next.service"
+    return site.unit("next_unit")
 
 
 def recovery_unit(site: Site) -> str:
     """Return the unit that completes or undoes an operation whose blogctl was killed."""
-    return f"{site.name}-recovery.service"
+    return site.unit("recovery_unit")
 
 
 def instance_unit(site: Site) -> str:

@@ -24,7 +24,7 @@ def keep(site: Site, release: str) -> None:
     nginx looks there for files that the live release does not have. The files are hard links to the release's own, so
     they outlive it and take no space. A directory's age counts from the last time that its release was replaced.
     """
-    root = site.path("root") / "assets"
+    root = site.path("assets")
     root.mkdir(mode=0o755, exist_ok=True)
     prune(root)
     if not release:

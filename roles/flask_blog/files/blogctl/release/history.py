@@ -18,9 +18,7 @@ from ..host.locks import claimed
 from ..host.releases import app_folder, live_release
 from ..site import Site
 
-#: In the site's root; one JSON object a line. An operation writes one line when it begins, and another when it ends.
-FILE = "operations.jsonl"
-#: Lines that are kept at least; an operation has two.
+#: Lines that are kept at least. An operation writes one line when it begins, and another when it ends.
 KEPT_LINES = 2000
 
 BEGUN, DONE, FAILED = "begun", "done", "failed"
@@ -63,8 +61,8 @@ class Operation:
 
 
 def journal_path(site: Site) -> Path:
-    """Return the file of the journal of operations."""
-    return site.path("root") / FILE
+    """Return the file of the journal of operations; it has one JSON object a line."""
+    return site.path("operations")
 
 
 def read(site: Site) -> list[Operation]:

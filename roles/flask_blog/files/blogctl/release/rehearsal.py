@@ -18,8 +18,6 @@ from ..site import Site
 
 #: Seconds in which a refused instance can write the rest of its output.
 OUTPUT_TIMEOUT = 2.0
-#: The copy of the data, below the backups.
-COPY = "rehearsal"
 
 #: What an instance logs once its own pages work (gunicorn.conf.py).
 READY = re.compile(r"is ready: ")
@@ -60,8 +58,8 @@ def remove_copy(site: Site) -> None:
 
 
 def _copy(site: Site) -> Path:
-    # Below a directory that only root enters: the app must not be able to put a link in its place.
-    return site.path("backups") / COPY
+    # Below the backups, which only root enters: the app must not be able to put a link in its place.
+    return site.path("rehearsal")
 
 
 def prove(site: Site, release: str, data: Path) -> None:
