@@ -103,9 +103,10 @@ def _digest(folder: Path) -> str:
 
 
 def _with_digest(wanted: dict[str, Any], digest: str) -> dict[str, Any]:
-    texts = {key: wanted[key].replace(DIGEST, digest) for key in ("path", "content") if key in wanted}
-    names = {"names": [name.replace(DIGEST, digest) for name in wanted["names"]]} if "names" in wanted else {}
-    return {**wanted, **texts, **names}
+    texts: dict[str, Any] = {key: wanted[key].replace(DIGEST, digest) for key in ("path", "content") if key in wanted}
+    if "names" in wanted:
+        texts["names"] = [name.replace(DIGEST, digest) for name in wanted["names"]]
+    return {**wanted, **texts}
 
 
 def _modules(folder: Path) -> list[str]:
