@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import installed_tool
+
 SOURCE = Path(__file__).parents[1] / "tests" / "blogs" / "hostile"
 SITE, NAME = "hostile", "hostile.example.com"
 DATA, RUN, BACKUPS = "/var/lib/hostile", "/run/hostile", "/var/backups/hostile"
 NEIGHBOUR = "/var/lib/neighbour"
-LIBRARY = "/usr/local/lib/flask-blog-hosting/blogctl"
 #: A secret that only root can read, and its file.
 SECRET_FILE, SECRET = "/root/secret", "only-root-can-read-this"
 #: Code that leaves a mark if root executes it.
@@ -117,7 +118,7 @@ class Hostile:
         result = self.host.run("sh -c %s", f"{limit}exec {words}")
         seconds = time.monotonic() - began
         assert result.rc not in (124, 137), f"blogctl {' '.join(arguments)} had not ended after {bound} s"
-        assert LIBRARY not in result.stderr, result.stderr
+        assert installed_tool.ROOT not in result.stderr, result.stderr
         return Done(result.rc, result.stdout, result.stderr, seconds)
 
     def live(self) -> str:

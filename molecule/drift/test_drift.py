@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import installed_tool
 import pytest
 
 if TYPE_CHECKING:
@@ -156,14 +157,18 @@ class Managed:
 
 
 @pytest.fixture(scope="module")
-def managed(operator: Operator) -> Managed:
+def managed(host: Any, operator: Operator) -> Managed:
     assert operator.play(playbook="managed.yml").returncode == 0
     declared = json.loads(Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"], "managed.json").read_text())
+    # The name of the tool's folder is filled in when the files are rendered.
+    (digest,) = installed_tool.folder(host).split("/")[-1:]
+    for item in declared["objects"]:
+        item["path"] = item["path"].replace("@DIGEST@", digest)
+    # One object stands for a folder of modules and all that is in it.
+    folders = [item["path"] for item in declared["objects"] if "file" in item and (FILES / item["file"]).is_dir()]
     paths: defaultdict[str, list[str]] = defaultdict(list)
     for item in declared["objects"]:
         paths[item["kind"]].append(item["path"])
-    # One object stands for a folder of modules and all that is in it.
-    folders = [item["path"] for item in declared["objects"] if "file" in item and (FILES / item["file"]).is_dir()]
     directories, files = operator.python(EXPAND, folders)
     assert len(files) > len(directories) > len(folders) > 0
     return Managed(

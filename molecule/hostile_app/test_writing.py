@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+import installed_tool
 import pytest
-from hostile import BACKUPS, CHANGE, DATA, FAIL_LIVE, LIBRARY, NEIGHBOUR, PAYLOAD, SECRET, SECRET_FILE, Hostile
+from hostile import BACKUPS, CHANGE, DATA, FAIL_LIVE, NEIGHBOUR, PAYLOAD, SECRET, SECRET_FILE, Hostile
 
 if TYPE_CHECKING:
     from molecule.conftest import Operator
@@ -60,7 +61,7 @@ def test_a_note_that_the_app_forges_moves_no_file_over_root_s_own_code(app: Host
         "    planted.mkdir(parents=True)\n"
         "    text = Path(library, 'cli.py').read_text()\n"
         "    (planted / 'cli.py').write_text(text + payload)\n",
-        library=LIBRARY,
+        library=f"{installed_tool.folder(app.host)}/blogctl",
         notes=NOTES,
         payload=PAYLOAD,
     )

@@ -25,7 +25,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-TOOL = "/usr/local/lib/flask-blog-hosting"
+#: Names the folder of the installed modules.
+PROGRAM = Path("/usr/local/sbin/blogctl")
+TOOL = PROGRAM.read_text().partition('sys.path.insert(0, "')[2].partition('"')[0] if PROGRAM.exists() else ""
 NAME = "flask-blog"
 HOST = "book.example.com"
 #: https://docs.python.org/3/library/audit_events.html

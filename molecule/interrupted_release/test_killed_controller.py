@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import installed_tool
 import pytest
+import versions
 from ledger import Book
 from load import Client, Load
 
@@ -163,6 +165,42 @@ def test_a_module_that_is_killed_leaves_nothing_that_the_next_run_trips_over(
     assert run.returncode == 0, run.output
     assert is_whole(visit, step)
     assert host.run("ls -d /opt/flask-blog/releases/*.incomplete /opt/flask-blog/venvs/*.incomplete").stdout == ""
+
+
+def test_a_run_that_is_killed_between_two_files_of_the_tool_leaves_the_installed_one_whole(
+    host: Any, operator: Any, visit: Callable[..., Any], source: Path, killer: None, tmp_path: Path
+) -> None:
+    """All blogs of the host need the tool: at the start of each service, at boot and for backups."""
+    change(source, "with another tool")
+    before, folder = served(visit), installed_tool.folder(host)
+    count = f"find {folder}/blogctl -name '*.py' | wc -l"
+    whole = int(host.check_output(count))
+    host.check_output("echo os.rename /blogctl/data/ > /run/kill-at")
+    with versions.used(versions.make_collection(tmp_path, "0.1.0", 1, mark="another tool")):
+        run = operator.play("--extra-vars", f"source={source}")
+        assert run.returncode != 0, "nothing was killed"
+        assert not host.file("/run/kill-at").exists, "it was killed where it should be"
+        names = set(host.check_output(f"ls {installed_tool.ROOT}").split()) - {Path(folder).name, "version.json"}
+        (half,) = names
+        written = int(host.check_output(count.replace(folder, f"{installed_tool.ROOT}/{half}")))
+        assert 0 < written < whole, "it was killed between two files"
+
+        assert installed_tool.folder(host) == folder
+        assert "answered 200" in host.check_output("blogctl status")
+        host.check_output("systemctl start flask-blog-backup.service")
+        host.check_output("systemctl restart flask-blog.service")
+        assert served(visit) == before
+
+        run = operator.play("--extra-vars", f"source={source}")
+    assert run.returncode == 0, run.output
+    assert is_whole(visit, "with another tool")
+    assert installed_tool.folder(host) == f"{installed_tool.ROOT}/{half}"
+    assert host.check_output(f"head -n 1 {installed_tool.ROOT}/{half}/blogctl/__init__.py") == "# another tool"
+    assert not host.file(folder).exists
+    assert "answered 200" in host.check_output("blogctl status")
+    assert operator.play("--extra-vars", f"source={source}").changed > 0, "this version's tool comes back"
+    assert installed_tool.folder(host) == folder
+    assert operator.play("--extra-vars", f"source={source}").changed == 0
 
 
 def test_a_power_cut_in_the_middle_of_a_change_of_the_data_leaves_one_whole_release(

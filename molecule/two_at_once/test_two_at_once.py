@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import installed_tool
 import pytest
 from ledger import NAME, Book, copy_of_the_blog
 from ledger import served as live
@@ -163,7 +164,7 @@ def test_a_change_of_the_data_comes_after_a_command_that_somebody_runs_on_it(
 def test_whoever_waits_in_vain_is_told_who_holds_the_lock_and_a_killed_holder_frees_it_at_once(
     host: Any, operator: Any, visit: Callable[..., Any], two: tuple[str, str], load: Load
 ) -> None:
-    tool = "import sys, time; sys.path.insert(0, '/usr/local/lib/flask-blog-hosting'); "
+    tool = f"import sys, time; sys.path.insert(0, '{installed_tool.folder(host)}'); "
     tool += "from blogctl import errors, site; from blogctl.host import locks\n"
     holder = "with locks.locked(site.load('flask-blog'), 'a test'):\n    print('held', flush=True); time.sleep(600)"
     command = ["docker", "exec", operator.machine, "python3", "-c", tool + holder]

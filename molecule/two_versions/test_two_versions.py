@@ -3,42 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import installed_tool
 import pytest
+import versions
 
 if TYPE_CHECKING:
     from molecule.conftest import Operator, Run, Visitor
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("galaxy.yml", "meta", "plugins", "roles")
-TOOL = "/usr/local/lib/flask-blog-hosting"
-
-
-def make_collection(folder: Path, version: str, interface: int) -> Path:
-    """Copy this collection as another version with a different tool; return the collections path."""
-    collection = folder / "ansible_collections" / "flaskblog" / "hosting"
-    collection.mkdir(parents=True)
-    for part in PARTS:
-        if (ROOT / part).is_dir():
-            shutil.copytree(ROOT / part, collection / part, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(ROOT / part, collection / part)
-    changes = {
-        "galaxy.yml": ("version: 0.1.0", f"version: {version}"),
-        "plugins/module_utils/contract.py": ("INTERFACE = 1\n", f"INTERFACE = {interface}\n"),
-        "roles/flask_blog/files/blogctl/__init__.py": ('"""', f'# {version}\n"""'),
-    }
-    for name, (before, after) in changes.items():
-        text = (collection / name).read_text()
-        assert before in text, f"{name} has no {before!r}"
-        times = 1 if name.endswith("__init__.py") else -1
-        (collection / name).write_text(text.replace(before, after, times))
-    return folder
 
 
 Play = Callable[..., "Run"]
@@ -46,15 +22,15 @@ Play = Callable[..., "Run"]
 
 @pytest.fixture(scope="module")
 def play(operator: Operator, tmp_path_factory: pytest.TempPathFactory) -> Play:
-    """Deploy a blog with a version of the collection: 0.1.0 is this one."""
+    """Deploy a blog with a version of the collection: 0.1.0 is this one, "previous" knows no versions of the tool."""
     paths = {"0.1.0": ROOT / "collections"}
     for version, interface in (("0.2.0", 1), ("1.0.0", 2)):
-        paths[version] = make_collection(tmp_path_factory.mktemp(f"version-{version}"), version, interface)
+        paths[version] = versions.make_collection(tmp_path_factory.mktemp(f"version-{version}"), version, interface)
+    paths["previous"] = versions.previous(tmp_path_factory.mktemp("previous"))
 
     def run(version: str, blog: str, *arguments: str) -> Run:
         variables = {"blog": blog, "checkout": str(ROOT)}
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setitem(os.environ, "ANSIBLE_COLLECTIONS_PATH", str(paths[version]))
+        with versions.used(paths[version]):
             return operator.play("--extra-vars", json.dumps(variables), *arguments)
 
     return run
@@ -67,14 +43,41 @@ def said(run: Run) -> str:
 
 def installed(host: Any) -> tuple[str, str]:
     """Return the tool's version, and the first line of its code, which differs between versions."""
-    version = json.loads(host.check_output(f"cat {TOOL}/version.json"))["version"]
-    return version, host.check_output(f"head -n 1 {TOOL}/blogctl/__init__.py")
+    version = json.loads(host.check_output(f"cat {installed_tool.ROOT}/version.json"))["version"]
+    return version, host.check_output(f"head -n 1 {installed_tool.folder(host)}/blogctl/__init__.py")
 
 
 def word(visit: Callable[..., Visitor], blog: str) -> str:
     answer = visit(f"{blog}.example.com").ask("/")
     assert answer.status == 200
     return str(answer.json()["told"]["MIRROR_WORD"])
+
+
+def test_a_run_of_the_previous_version_leaves_one_whole_tool_and_the_next_run_mends_it(
+    host: Any, play: Play, visit: Callable[..., Visitor]
+) -> None:
+    """It knows no versions and no folders of them: it writes its modules beside them, and its own program."""
+    run = play("previous", "previous")
+    assert run.returncode == 0, run.output
+    assert installed_tool.folder(host) == installed_tool.ROOT
+    assert (word(visit, "older"), word(visit, "previous")) == ("first", "first")
+    assert_operable(host, "older", "previous")
+    assert play("0.1.0", "older").changed > 0
+    assert installed(host)[0] == "0.1.0"
+    folder = installed_tool.folder(host)
+    assert folder.startswith(f"{installed_tool.ROOT}/")
+    assert set(host.check_output(f"ls {installed_tool.ROOT}").split()) == {Path(folder).name, "version.json"}
+    assert (word(visit, "older"), word(visit, "previous")) == ("first", "first")
+    assert_operable(host, "older", "previous")
+    assert play("0.1.0", "older").changed == 0
+
+
+def assert_operable(host: Any, *blogs: str) -> None:
+    """Operate blogs with the installed tool; the start of a service needs it, too."""
+    for blog in blogs:
+        assert "answered 200" in host.check_output(f"blogctl --site {blog} status")
+        host.check_output(f"blogctl --site {blog} backup")
+        host.check_output(f"systemctl restart {blog}.service")
 
 
 def test_a_newer_run_upgrades_the_tool_and_the_other_blog_goes_on(

@@ -44,6 +44,11 @@ NGINX_RELOAD = f"{RUNTIME}/nginx.reload"
 PENDING = ("activate", "socket")
 
 
+def host_lock() -> str:
+    """Return the path of the lock for what all sites of the host share: held while a run applies managed objects."""
+    return f"{RUNTIME}/host.apply"
+
+
 def lock_path(site: str, lock: str) -> str:
     """Return the path of one of a site's C(LOCKS).
 

@@ -35,7 +35,23 @@ def building(name: str) -> Iterator[int]:
 
     :returns: the lock's descriptor.
     """
-    lock = contract.lock_path(name, "build")
+    with _locked(contract.lock_path(name, "build")) as descriptor:
+        yield descriptor
+
+
+@contextlib.contextmanager
+def applying() -> Iterator[None]:
+    """Hold the lock of the host for changes of managed objects.
+
+    Two runs for two blogs would otherwise install two versions of the tool at once: one removes the folder of the
+    other, whose program then names a folder that is missing.
+    """
+    with _locked(contract.host_lock()):
+        yield
+
+
+@contextlib.contextmanager
+def _locked(lock: str) -> Iterator[int]:
     make_run_directory(Path(lock).parent)
     descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:

@@ -44,6 +44,7 @@ applied:
   elements: str
 """
 
+import contextlib
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -165,6 +166,27 @@ def changed_units(units: list[Object]) -> list[Difference]:
     return [difference for difference in compared if difference]
 
 
+def compare_and_apply(module: AnsibleModule) -> tuple[list[Difference], list[str]]:
+    """Return how the host differs, and what is changed for it; change it, but for check mode.
+
+    :raises Failure: if a step fails.
+    :raises Conflict: if something else stands in an object's place, or the host has a tool that does not fit.
+    """
+    params = module.params
+    site = params["site"]
+    wanted = tool.select(registry.with_secrets(params["objects"], params["secrets"]), [])
+    changes = changed_objects(wanted)
+    differences = [*(difference for _, difference in changes), *changed_units(params["units"])]
+    applied = [f"{difference.path}: {', '.join(difference.reasons)}" for difference in differences]
+    applied += [f"{name}: {reloads.NOT_LOADED}" for name in reloads.pending(site)]
+    if applied and not module.check_mode:
+        machine = Host(module)
+        changed = [item for item, _ in changes]
+        apply_objects(site, wanted, changed, machine)
+        load(site, params["units"], changed, machine)
+    return differences, applied
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
@@ -175,19 +197,10 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    params = module.params
-    site = params["site"]
     try:
-        wanted = tool.select(registry.with_secrets(params["objects"], params["secrets"]), [])
-        changes = changed_objects(wanted)
-        differences = [*(difference for _, difference in changes), *changed_units(params["units"])]
-        applied = [f"{difference.path}: {', '.join(difference.reasons)}" for difference in differences]
-        applied += [f"{name}: {reloads.NOT_LOADED}" for name in reloads.pending(site)]
-        if applied and not module.check_mode:
-            machine = Host(module)
-            changed = [item for item, _ in changes]
-            apply_objects(site, wanted, changed, machine)
-            load(site, params["units"], changed, machine)
+        # Before the versions are compared: another run may be installing its own.
+        with contextlib.nullcontext() if module.check_mode else live.applying():
+            differences, applied = compare_and_apply(module)
     except (Failure, hold.HoldError, Conflict, KeyError, OSError) as problem:
         module.fail_json(msg=str(problem))
     module.exit_json(changed=bool(applied), applied=applied, diff=[difference.as_diff() for difference in differences])

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,11 @@ INTERPRETER = "/usr/bin/python3"
 
 #: Of the folders of Python modules: root writes, everybody reads.
 DIRECTORY_MODE = "0755"
+
+#: In an object with C(digest_of): stands for the digest of that folder's modules.
+DIGEST = "@DIGEST@"
+#: Hexadecimal digits of a digest; the folders of two versions must differ, and nobody gains from a collision.
+DIGEST_LENGTH = 16
 
 #: Chooses the hosts of the collection's playbooks; the role itself has no use for it.
 PLAYBOOK_HOSTS = "flask_blog_hosts"
@@ -61,7 +67,8 @@ def variables(action: ActionBase, task_vars: dict[str, Any], names: list[str]) -
 def rendered(action: ActionBase, task_vars: dict[str, Any], objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the managed objects with the text of their template or file in C(content).
 
-    A C(file) that is a folder stands for its Python modules, the folders below it, and nothing else beside them.
+    A C(file) that is a folder stands for its Python modules, the folders below it, and nothing else beside them. In an
+    object with C(digest_of), a folder of modules, C(@DIGEST@) becomes the digest of the folder.
     """
     role = role_path(task_vars)
     lookup = lookup_loader.get("ansible.builtin.template", loader=action._loader, templar=action._templar)
@@ -70,6 +77,8 @@ def rendered(action: ActionBase, task_vars: dict[str, Any], objects: list[dict[s
     result: list[dict[str, Any]] = []
     for wanted in objects:
         wanted = dict(wanted)
+        folder = wanted.pop("digest_of", None)
+        begin = len(result)
         if template := wanted.pop("template", None):
             text = str(lookup.run([str(role / "templates" / template)], variables=known)[0])
             wanted["content"] = text.rstrip("\n") + "\n"
@@ -77,14 +86,38 @@ def rendered(action: ActionBase, task_vars: dict[str, Any], objects: list[dict[s
             result += _files(role / "files" / file, wanted)
         else:
             result.append(wanted)
+        if folder:
+            digest = _digest(role / "files" / folder)
+            result[begin:] = [_with_digest(item, digest) for item in result[begin:]]
     return result
+
+
+def _digest(folder: Path) -> str:
+    """Return the start of the sha256 over the names and texts of a folder's modules."""
+    total = hashlib.sha256()
+    for name in _modules(folder):
+        content = (folder / name).read_bytes()
+        total.update(f"{name}\0{len(content)}\0".encode())
+        total.update(content)
+    return total.hexdigest()[:DIGEST_LENGTH]
+
+
+def _with_digest(wanted: dict[str, Any], digest: str) -> dict[str, Any]:
+    texts: dict[str, Any] = {key: wanted[key].replace(DIGEST, digest) for key in ("path", "content") if key in wanted}
+    if "names" in wanted:
+        texts["names"] = [name.replace(DIGEST, digest) for name in wanted["names"]]
+    return {**wanted, **texts}
+
+
+def _modules(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*.py"))
 
 
 def _files(source: Path, wanted: dict[str, Any]) -> Iterator[dict[str, Any]]:
     if source.is_file():
         yield {**wanted, "content": source.read_text(encoding="utf-8")}
         return
-    names = sorted(str(path.relative_to(source)) for path in source.rglob("*.py"))
+    names = _modules(source)
     root = {**wanted, "kind": "directory", "mode": DIRECTORY_MODE}
     for folder in sorted({str(above) for name in names for above in Path(name).parents}):
         yield {**root, "path": wanted["path"] if folder == "." else f"{wanted['path']}/{folder}"}

@@ -16,6 +16,7 @@ setting    path, changes                              lines of another program's
 link       path, target                               a symbolic link with exactly this target
 absent     path                                       neither a file nor a link is there
 contents   path, names                                the directory holds these files and no others
+versions   path, names, program                       the directory holds these entries and no other versions
 ========== ========================================== ==============================================
 
 Each has a C(scope), C(site) or C(host), and may have a C(reload) (reloads.py). A kind is a module with P(compare),
@@ -36,6 +37,7 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils.resources import
     link,
     setting,
     tree,
+    versions,
 )
 from ansible_collections.flaskblog.hosting.plugins.module_utils.resources.difference import Difference, Undo
 
@@ -70,6 +72,7 @@ KINDS: dict[str, Kind] = {
     "link": link,
     "absent": absent,
     "contents": contents,
+    "versions": versions,
 }
 
 

@@ -150,12 +150,13 @@ def test_the_exit_status_tells_failures_apart(
 
 
 def test_the_program_itself_runs_from_where_the_role_puts_it(role: Path, tmp_path: Path) -> None:
-    """Its first lines name a folder of the host; here it is another one."""
+    """Its first lines name a folder of the host, which the role fills in; here it is another one."""
     text = (role / "files" / "bin" / "blogctl").read_text()
     assert text.startswith("#!/usr/bin/python3\n")
-    assert '"/usr/local/lib/flask-blog-hosting"' in text
+    library = "/usr/local/lib/flask-blog-hosting/@DIGEST@"
+    assert f'"{library}"' in text
     program = tmp_path / "blogctl"
-    program.write_text(text.replace("/usr/local/lib/flask-blog-hosting", str(role / "files")))
+    program.write_text(text.replace(library, str(role / "files")))
     result = subprocess.run([sys.executable, program, "--help"], capture_output=True, text=True, check=False)
     assert result.returncode == 0
     for command in ("activate", "backup", "exit status:"):
