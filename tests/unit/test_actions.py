@@ -100,7 +100,7 @@ def run(host: Host, variables: dict[str, Any], monkeypatch: pytest.MonkeyPatch) 
 # -- validate -------------------------------------------------------------------------------------------------------
 
 
-def test_good_input_is_accepted_without_a_word(run: Run) -> None:
+def test_good_input_is_accepted_without_a_message(run: Run) -> None:
     assert run(validate, {}) == {"changed": False}
 
 
@@ -116,7 +116,7 @@ def test_good_input_is_accepted_without_a_word(run: Run) -> None:
         ({"initial_data": "/nonexistent"}, "flask_blog_initial_data: '/nonexistent': there is no such folder"),
     ],
 )
-def test_bad_input_is_refused_in_words(run: Run, chosen: dict[str, Any], words: str) -> None:
+def test_bad_input_is_refused_with_variable_value_and_rule(run: Run, chosen: dict[str, Any], words: str) -> None:
     result = run(validate, {}, **chosen)
     assert result["failed"] is True
     assert result["msg"].startswith("Nothing was touched, as the input is not right:\n")

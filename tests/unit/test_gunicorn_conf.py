@@ -327,7 +327,7 @@ def test_a_site_over_https_is_tried_as_one(tried: Any, monkeypatch: pytest.Monke
     assert {one["HTTP_X_FORWARDED_PROTO"] for one in blog.asked} == {"https"}
 
 
-def test_one_whose_pages_are_there_says_so_in_words_that_blogctl_finds(
+def test_one_whose_pages_are_there_logs_the_line_that_blogctl_finds(
     tmp_path: Path, load: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FLASK_BLOG_TRY_AS", "blog.test")

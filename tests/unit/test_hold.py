@@ -300,7 +300,7 @@ def test_an_address_that_this_host_lacks_is_named(tmp_path: Path, run: list[list
 
 
 @pytest.mark.parametrize("where", ["same", "old"])
-def test_the_site_s_own_socket_from_before_reuse_port_does_not_end_the_run(
+def test_the_sites_own_socket_from_before_reuse_port_does_not_end_the_run(
     tmp_path: Path, address: str, run: list[list[str]], monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     monkeypatch.setattr(host, "listeners", lambda _: [(1, "systemd", "")])
@@ -314,7 +314,7 @@ def test_the_site_s_own_socket_from_before_reuse_port_does_not_end_the_run(
 
 
 @AS_ROOT
-def test_the_site_s_own_socket_from_before_reuse_port_is_kept_beside(
+def test_the_sites_own_socket_from_before_reuse_port_is_kept_beside(
     tmp_path: Path, address: str, run: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place, port = program.split(address)
@@ -362,7 +362,7 @@ def test_a_holder_that_does_not_start_ends_the_run(
 
 @pytest.mark.usefixtures("run")
 @pytest.mark.parametrize(("port", "powers"), [(8000, ""), (80, "CAP_NET_BIND_SERVICE")])
-def test_the_holder_is_root_without_powers_in_the_host_s_network(port: int, powers: str) -> None:
+def test_the_holder_is_root_without_capabilities_in_the_hosts_network(port: int, powers: str) -> None:
     found = hold.properties([f"127.0.0.1:{port}"])
     assert found["CapabilityBoundingSet"] == powers
     assert "User" not in found, "the kernel lets in the same account alone, which is systemd's"

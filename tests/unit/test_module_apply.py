@@ -249,7 +249,7 @@ def test_secret_texts_are_written_and_never_shown(
     assert "hunter2" not in str(outcome.said)
 
 
-def test_a_conflict_is_a_failure_in_words(
+def test_a_conflict_is_a_failure_with_its_message(
     tmp_path: Path, wanted: Wanted, site: dict[str, Any], run_module: Any
 ) -> None:
     (tmp_path / "etc" / "file").mkdir()

@@ -164,7 +164,7 @@ def test_a_site_that_answers_wrongly_is_activated_again(
     assert "answered 502" in words(outcome)
 
 
-def test_a_changed_setting_is_put_right_and_loaded(arguments: dict[str, Any], run_module: Any) -> None:
+def test_a_changed_setting_is_corrected_and_loaded(arguments: dict[str, Any], run_module: Any) -> None:
     Path(arguments["objects"][0]["path"]).write_text("by hand\n")
     outcome = run_module(module, **arguments)
     assert layers(outcome) == ["activate", "state", "verify"]

@@ -73,7 +73,7 @@ def test_a_release_that_cannot_be_gone_back_to_is_refused(three: Site, wanted: s
         rollback.choose(three, wanted)
 
 
-def test_where_there_is_none_before_it_is_said(site: Site, add_release: Add) -> None:
+def test_without_an_earlier_release_the_message_says_so(site: Site, add_release: Add) -> None:
     point_link(site, str(add_release("one")))
     activated(site, "one")
     with pytest.raises(OperationError, match="no good release before"):
@@ -83,7 +83,7 @@ def test_where_there_is_none_before_it_is_said(site: Site, add_release: Add) -> 
 # -- what would be lost ---------------------------------------------------------------------------------------------
 
 
-def test_what_is_lost_is_said_in_words() -> None:
+def test_a_rollback_names_what_is_lost() -> None:
     lost = [
         TableChange(database="database.db", table="entries", written=3, deleted=1),
         TableChange(database="database.db", table="tags", written=0, deleted=2),
