@@ -28,9 +28,6 @@ def unrecovered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rollback, "recover_locked", lambda _: None)
 
 
-# -- the journal ----------------------------------------------------------------------------------------------------
-
-
 # -- which release --------------------------------------------------------------------------------------------------
 
 
@@ -160,6 +157,9 @@ def test_restoring_brings_the_data_from_then_and_keeps_the_present_beside_it(
     assert titles(migrated.path("data") / "database.db") == ["a", "b"]
     assert titles(transaction.snapshot_folder(migrated, "left-new") / "database.db") == ["a", "z", "c"]
     assert live_target(migrated) == str(migrated.path("releases") / "old")
+    details = history.read(migrated)[-1].details
+    assert details["restored"] == str(transaction.snapshot_folder(migrated, "new"))
+    assert details["waited"] == found["waited"]
 
 
 def test_restoring_moves_a_socket_whose_move_was_interrupted_and_releases_the_address_then(
@@ -199,14 +199,8 @@ def test_there_is_nothing_to_restore_where_no_release_changed_the_data(three: Si
         rollback.rollback(three, None, restore_data=True)
 
 
-# -- putting data back ----------------------------------------------------------------------------------------------
-
-
 def test_databases_that_cannot_be_compared_need_a_flag(migrated: Site) -> None:
     path = migrated.path("data") / "database.db"
     path.write_bytes(path.read_bytes()[:4096] + b"\xff" * 4096)
     with pytest.raises(Undecided, match=r"the data cannot be compared with that of old: .*malformed"):
         rollback.rollback(migrated, None)
-
-
-# -- what is kept ---------------------------------------------------------------------------------------------------
