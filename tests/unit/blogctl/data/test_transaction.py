@@ -6,12 +6,14 @@ import contextlib
 import os
 import sqlite3
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from blogctl.data import folder as data_folder
 from blogctl.data import transaction, tree
 from blogctl.data.layer import data_layer
 from blogctl.errors import HostError
+from blogctl.host import journal
 from blogctl.host.releases import live_target
 from blogctl.site import Site
 from data_folders import BEFORE, SINCE, database, titles
@@ -108,6 +110,15 @@ def test_a_damaged_database_is_kept_as_it_is_and_put_back_as_it_was(site: Site) 
     assert transaction.undo(site)
     assert path.read_bytes() == before
     assert os.listdir(site.path("data")) == ["database.db"]
+
+
+def test_what_is_not_in_the_snapshot_is_told_to_the_journal(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    logged: list[str] = []
+    monkeypatch.setattr(journal, "log", lambda _, text: logged.append(text))
+    layer = SimpleNamespace(snapshot=lambda _: data_folder.Skipped({"a.db": "damaged"}))
+    monkeypatch.setattr(transaction, "data_layer", lambda _: layer)
+    transaction.begin(site, "new", None)
+    assert logged == ["the snapshot lacks files that could not be copied; an undo keeps them: a.db: damaged"]
 
 
 def test_where_there_is_no_room_for_a_snapshot_no_change_begins(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
