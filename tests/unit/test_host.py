@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pwd
 import socket
@@ -92,6 +93,22 @@ def test_who_listens_is_found_by_process_and_command() -> None:
         port = listening.getsockname()[1]
     assert [(pid, command) for pid, command, _ in found] == [(os.getpid(), host.command_of(os.getpid()))]
     assert host.listeners(port) == [], "the port is free again"
+
+
+@pytest.mark.parametrize("missing", ["/proc/net/tcp", "/proc/net/tcp6"])
+def test_a_kernel_without_one_of_the_protocols_shows_the_listeners_of_the_other(
+    monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    def look(table: str, **_: object) -> io.StringIO:
+        if table == missing:
+            raise FileNotFoundError(table)
+        return io.StringIO(TCP)
+
+    monkeypatch.setattr(host, "open", look, raising=False)
+    monkeypatch.setattr(host, "_processes_with", lambda sockets: [7] if sockets == {"socket:[1111]"} else [])
+    monkeypatch.setattr(host, "command_of", lambda _: "gunicorn")
+    monkeypatch.setattr(host, "unit_of", lambda _: "blog.service")
+    assert host.listeners(8000) == [(7, "gunicorn", "blog.service")]
 
 
 def test_a_process_that_is_gone_has_no_name_and_no_unit() -> None:
