@@ -131,3 +131,16 @@ def test_where_there_is_no_room_for_a_snapshot_no_change_begins(site: Site, monk
         transaction.begin(site, "new", None)
     assert not transaction.is_open(site)
     assert os.listdir(site.path("snapshots")) == []
+
+
+def test_an_interrupt_while_the_snapshot_is_taken_stays_one_and_leaves_nothing(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(transaction, "data_layer", lambda _: SimpleNamespace(snapshot=interrupted))
+    with pytest.raises(KeyboardInterrupt):
+        transaction.begin(site, "new", None)
+    assert not transaction.is_open(site)
+    assert os.listdir(site.path("snapshots")) == []

@@ -153,13 +153,25 @@ def test_restoring_brings_the_data_from_then_and_keeps_the_present_beside_it(
 ) -> None:
     restorable(migrated, monkeypatch)
     found = rollback.rollback(migrated, None, restore_data=True)
-    assert (found["release"], found["restored"]) == ("old", True)
+    assert (found["release"], found["restored"], found["data_changed"]) == ("old", True, True)
     assert titles(migrated.path("data") / "database.db") == ["a", "b"]
     assert titles(transaction.snapshot_folder(migrated, "left-new") / "database.db") == ["a", "z", "c"]
     assert live_target(migrated) == str(migrated.path("releases") / "old")
     details = history.read(migrated)[-1].details
     assert details["restored"] == str(transaction.snapshot_folder(migrated, "new"))
     assert details["waited"] == found["waited"]
+
+
+def test_a_release_without_gunicorn_is_refused_before_the_data_changes(
+    migrated: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    restorable(migrated, monkeypatch)
+    (migrated.path("releases") / "old" / "venv" / "bin" / "gunicorn").unlink()
+    with pytest.raises(OperationError, match=r"the release old has no gunicorn in .*; run the playbook"):
+        rollback.rollback(migrated, None, restore_data=True)
+    assert titles(migrated.path("data") / "database.db") == ["a", "z", "c"]
+    assert live_target(migrated) == str(migrated.path("releases") / "new")
+    assert history.read(migrated)[-1].operation == "activate", "no rollback has begun"
 
 
 def test_restoring_moves_a_socket_whose_move_was_interrupted_and_releases_the_address_then(
