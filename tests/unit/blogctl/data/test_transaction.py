@@ -144,3 +144,15 @@ def test_an_interrupt_while_the_snapshot_is_taken_stays_one_and_leaves_nothing(
         transaction.begin(site, "new", None)
     assert not transaction.is_open(site)
     assert os.listdir(site.path("snapshots")) == []
+
+
+@pytest.mark.parametrize("mode", ["wal", "delete"])
+def test_an_undone_change_leaves_a_database_its_journal_mode(site: Site, mode: str) -> None:
+    path = site.path("data") / "database.db"
+    database(path, f"PRAGMA journal_mode = {mode}; CREATE TABLE post (title);")
+    transaction.begin(site, "new", None)
+    database(path, "DROP TABLE post; CREATE TABLE tag (title);")
+    transaction.undo(site)
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == (mode,)
+        assert connection.execute("SELECT count(*) FROM post").fetchone() == (0,)
