@@ -6,10 +6,11 @@ import contextlib
 import os
 import socket
 import sqlite3
+import tarfile
 from pathlib import Path
 
 import pytest
-from blogctl.data import transaction
+from blogctl.data import transaction, tree
 from blogctl.data.channel import Channel, ChannelError
 from blogctl.data.inside import common as inside_common
 from blogctl.data.inside import main as inside
@@ -88,3 +89,19 @@ def test_an_operation_ends_when_root_has_ended(folder: Path) -> None:
     request = {"data": str(folder), "databases": False, "at_rest": False}
     with theirs, pytest.raises(ChannelError):
         inside.OPERATIONS["read"](Channel(theirs), request, Clock(5))
+
+
+def test_initial_data_is_not_unpacked_where_there_is_no_room_for_it(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cat.jpg").write_text("cat")
+    with tarfile.open(tmp_path / "archive.tar", "w") as tar:
+        tar.add(tmp_path / "cat.jpg", "uploads/cat.jpg")
+    monkeypatch.setattr(tree, "RESERVE", 1 << 60)
+    before = os.listdir(folder)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs, open(tmp_path / "archive.tar", "rb") as archive:
+        Channel(ours).send({}, archive.fileno())
+        with pytest.raises(OSError, match="No space left on device"):
+            inside.OPERATIONS["unpack"](Channel(theirs), {"data": str(folder)}, Clock(5))
+    assert os.listdir(folder) == before
