@@ -124,6 +124,11 @@ def test_socket_units_are_found_by_their_port(monkeypatch: pytest.MonkeyPatch) -
     assert host.sockets_on(800) == []
 
 
+def test_an_account_exists_or_does_not() -> None:
+    assert host.has_account(pwd.getpwuid(os.getuid()).pw_name) is True
+    assert host.has_account("blog-absent") is False
+
+
 def test_an_account_of_ours_must_be_unable_to_log_in() -> None:
     found = pwd.getpwuid(os.getuid())
     wanted = {"name": found.pw_name, "home": found.pw_dir, "shell": found.pw_shell, "dedicated": True}

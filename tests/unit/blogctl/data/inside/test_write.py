@@ -83,6 +83,17 @@ def test_a_mode_with_set_id_bits_is_never_put_back(folder: Path, tmp_path: Path)
     assert (folder / "file").stat().st_mode & 0o7777 == 0o755
 
 
+@pytest.mark.parametrize(("wanted", "found"), [("wal", "wal"), ("delete", "delete"), (None, "delete")])
+def test_a_database_gets_the_journal_mode_that_it_had(
+    folder: Path, tmp_path: Path, wanted: str | None, found: str
+) -> None:
+    copy = database(tmp_path / "copy.db", "PRAGMA journal_mode = delete; CREATE TABLE post (title);")
+    with inside_common.closing(os.open(copy, os.O_RDONLY)) as handle:
+        inside_write.put(handle, folder, folder / "database.db", 0o640, wanted)
+    with contextlib.closing(sqlite3.connect(folder / "database.db")) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == (found,)
+
+
 def test_an_operation_ends_when_root_has_ended(folder: Path) -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.close()
