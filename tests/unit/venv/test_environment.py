@@ -113,5 +113,8 @@ def test_an_environment_that_the_app_cannot_enter_is_corrected(
     folder.mkdir(mode=0o700)
     (folder / VENV_MARK).touch()
     assert check.check_venv(str(folder)) == ["mode 0700 -> 0755"]
+    given: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "fchown", lambda _, uid, gid: given.append((uid, gid)))
     environment.correct(str(folder))
+    assert given == [(me.uid, me.gid)]
     assert check.check_venv(str(folder)) == []
