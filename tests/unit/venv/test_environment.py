@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -93,6 +94,20 @@ def test_a_mark_is_roots_own_whatever_the_build_left_in_its_place(tmp_path: Path
     assert outside.read_text() == "precious"
     assert not (tmp_path / "planted").exists()
     assert os.listdir(folder) == [VENV_MARK]
+
+
+def test_the_files_are_on_disk_before_the_mark_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a power failure, a mark beside empty files would make an environment that is never built again."""
+    run, marked = subprocess.run, list[bool]()
+
+    def look(command: list[str], **more: Any) -> Any:
+        assert command == ["sync", "--file-system", str(tmp_path)]
+        marked.append((tmp_path / VENV_MARK).exists())
+        return run(command, **more)
+
+    monkeypatch.setattr(subprocess, "run", look)
+    environment.mark(str(tmp_path), {})
+    assert marked == [False]
 
 
 def test_a_complete_environment_takes_the_place_of_one_that_is_not(tmp_path: Path) -> None:
