@@ -156,3 +156,15 @@ def test_a_private_folder_that_cannot_be_made_leaves_no_lock_held(
         git_account.git_as(site_of(upstream)["build_user"], Limits()),
     ):
         pytest.fail("it runs")
+
+
+def test_what_is_no_folder_of_a_run_does_not_keep_the_others(upstream: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = upstream.parent / "large"
+    (place / f"{git_account.PREFIX}1").write_text("a file")
+    (place / f"{git_account.PREFIX}2").symlink_to(upstream)
+    (place / f"{git_account.PREFIX}3").mkdir()
+    glob = Path.glob
+    monkeypatch.setattr(Path, "glob", lambda self, pattern: sorted(glob(self, pattern)))
+    with git_account.git_as(site_of(upstream)["build_user"], Limits()) as found, git_account.work_folder(found):
+        assert not (place / f"{git_account.PREFIX}3").exists()
+    assert (upstream / "app.py").exists()

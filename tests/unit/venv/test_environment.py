@@ -41,6 +41,14 @@ def test_folders_have_their_modes_with_every_umask(tmp_path: Path, account: Any,
     assert mode(cache) == 0o700
 
 
+def test_the_folder_to_build_in_and_the_cache_are_the_build_accounts(
+    tmp_path: Path, ownerless: list[tuple[str, int, int]]
+) -> None:
+    aside, cache = tmp_path / "venvs" / "abc.incomplete", tmp_path / "cache" / "blog"
+    environment.prepare(str(aside), str(cache), SimpleNamespace(pw_uid=1234, pw_gid=5678))
+    assert ownerless == [(str(aside), 1234, 5678), (str(cache), 1234, 5678)]
+
+
 def test_a_leftover_is_removed_and_the_cache_is_kept(tmp_path: Path, account: Any) -> None:
     aside, cache = tmp_path / "abc.incomplete", tmp_path / "cache"
     (aside / "bin").mkdir(parents=True)
