@@ -251,7 +251,7 @@ HANDS = (
 
 
 @pytest.mark.parametrize("hand", HANDS, ids=lambda hand: hand.__name__)
-def test_what_a_hand_changed_is_found_shown_and_put_right(
+def test_a_manual_change_is_found_shown_and_corrected(
     managed: Managed, visit: Callable[..., Visitor], hand: Callable[[Managed], list[str]]
 ) -> None:
     before = managed.look()

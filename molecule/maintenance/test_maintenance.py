@@ -92,7 +92,7 @@ def test_the_host_itself_sees_the_site(operator: Any, path: str) -> None:
     assert from_the_host(operator, path) == {200}
 
 
-def test_the_tool_says_so(host: Any) -> None:
+def test_blogctl_says_that_it_is_on(host: Any) -> None:
     assert host.check_output("blogctl maintenance") == "the maintenance page is on"
     assert "maintenance  on" in host.check_output("blogctl status")
 

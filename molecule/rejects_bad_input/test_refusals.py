@@ -103,7 +103,7 @@ def attempt(tmp_path_factory: pytest.TempPathFactory) -> Attempt:
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case["wrong"] for case in CASES])
-def test_it_is_refused_in_words_that_help(attempt: Attempt, case: dict[str, Any]) -> None:
+def test_bad_input_is_refused_with_the_remedy(attempt: Attempt, case: dict[str, Any]) -> None:
     message = attempt.messages.get(case["wrong"])
     assert message is not None, "it was not refused"
     for words in case["says"]:

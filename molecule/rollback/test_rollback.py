@@ -125,7 +125,7 @@ def test_going_back_over_a_change_of_the_schema_needs_a_word_and_says_what_it_lo
     host.check_output("test -s /var/backups/flask-blog/snapshots/left-%s/database.db", after)
 
 
-def test_with_a_word_the_older_code_runs_on_the_newer_schema(
+def test_with_the_option_the_older_code_runs_on_the_newer_schema(
     operator: Any, visit: Callable[..., Any], source: Path
 ) -> None:
     before, old = served(visit), Book.read(operator)

@@ -8,6 +8,7 @@ import json
 import os
 import pwd
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
+from ansible_collections.flaskblog.hosting.plugins.module_utils import hold_program
 from blogctl import site as blogctl_site
 from blogctl.data import process
 from blogctl.shared import contract
@@ -199,3 +201,16 @@ def descriptors() -> Iterator[None]:
     before = os.listdir("/proc/self/fd")
     yield
     assert os.listdir("/proc/self/fd") == before
+
+
+@pytest.fixture(params=["127.0.0.1:{}", "[::1]:{}"], ids=["IPv4", "IPv6"])
+def address(request: pytest.FixtureRequest) -> str:
+    """A free address."""
+    text = str(request.param)
+    place = hold_program.split(text.format(0))[0]
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in place else socket.AF_INET) as one:
+            one.bind((place, 0))
+            return text.format(one.getsockname()[1])
+    except OSError:
+        pytest.skip("this machine has no IPv6")

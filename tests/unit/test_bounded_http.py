@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import os
 import socket
 import threading
@@ -206,3 +207,21 @@ def test_an_instance_on_a_unix_socket_is_asked_there(site: Site, tmp_path: Path)
         answer = health.ask(site, 5)
         thread.join()
     assert answer.status == 204
+
+
+def test_a_connection_is_closed_at_once_although_its_error_is_kept(
+    hostile: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[http.client.HTTPConnection] = []
+
+    class Remembered(bounded_http._Connection):
+        def connect(self) -> None:
+            super().connect()
+            opened.append(self)
+
+    monkeypatch.setattr(bounded_http, "_Connection", Remembered)
+    address = ("127.0.0.1", hostile(lambda connection: connection.sendall(HEAD + b"Content-Length: 9\r\n\r\nx")))
+    with pytest.raises(http.client.IncompleteRead) as kept:
+        bounded_http.get(address, "/", {"Host": "blog.test"}, seconds=5, limit=1000)
+    assert kept.value.expected == 8
+    assert [connection.sock for connection in opened] == [None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pwd
 import socket
@@ -94,6 +95,22 @@ def test_who_listens_is_found_by_process_and_command() -> None:
     assert host.listeners(port) == [], "the port is free again"
 
 
+@pytest.mark.parametrize("missing", ["/proc/net/tcp", "/proc/net/tcp6"])
+def test_a_kernel_without_one_of_the_protocols_shows_the_listeners_of_the_other(
+    monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    def look(table: str, **_: object) -> io.StringIO:
+        if table == missing:
+            raise FileNotFoundError(table)
+        return io.StringIO(TCP)
+
+    monkeypatch.setattr(host, "open", look, raising=False)
+    monkeypatch.setattr(host, "_processes_with", lambda sockets: [7] if sockets == {"socket:[1111]"} else [])
+    monkeypatch.setattr(host, "command_of", lambda _: "gunicorn")
+    monkeypatch.setattr(host, "unit_of", lambda _: "blog.service")
+    assert host.listeners(8000) == [(7, "gunicorn", "blog.service")]
+
+
 def test_a_process_that_is_gone_has_no_name_and_no_unit() -> None:
     assert host.command_of(2**22 + 1) == "?"
     assert host.unit_of(2**22 + 1) == ""
@@ -105,6 +122,11 @@ def test_socket_units_are_found_by_their_port(monkeypatch: pytest.MonkeyPatch) -
     assert host.sockets_on(8000) == ["other.socket"]
     assert host.sockets_on(80) == ["web.socket"]
     assert host.sockets_on(800) == []
+
+
+def test_an_account_exists_or_does_not() -> None:
+    assert host.has_account(pwd.getpwuid(os.getuid()).pw_name) is True
+    assert host.has_account("blog-absent") is False
 
 
 def test_an_account_of_ours_must_be_unable_to_log_in() -> None:

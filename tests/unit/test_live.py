@@ -244,7 +244,7 @@ def test_a_link_that_is_right_proves_nothing_while_the_process_is_old(served_sit
         ("other environment", "the running process has venv /opt/blog/venvs/def, not /opt/blog/venvs/new"),
     ],
 )
-def test_each_reason_to_activate_is_said_in_words(served_site: Served, change: str, reason: str) -> None:
+def test_each_reason_to_activate_is_named(served_site: Served, change: str, reason: str) -> None:
     site, release, units = served_site
     link = Path(site["link"])
     if change == "link elsewhere":

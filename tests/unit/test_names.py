@@ -344,19 +344,3 @@ def test_settings_of_another_program_are_no_site(make_site: Make, tmp_path: Path
     else:
         place.write_text({"text": "{", "list": "[]", "number": '{"name": 1}', "nested": "[" * 9999}[kind])
     assert found(make_site()) == []
-
-
-# -- the group ------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("group", ["docker", "disk", "shadow", "root", "adm", "sudo"])
-def test_a_group_with_roots_rights_is_refused_with_the_remedy(make_site: Make, group: str) -> None:
-    (message,) = names.group_problems(make_site(group=group))
-    assert message.startswith(f"flask_blog_group: {group!r}: its members can get root's rights")
-    assert message.endswith("Choose another group for the blog, or leave it out.")
-
-
-def test_a_group_that_the_host_does_not_have_is_refused_and_the_apps_own_is_made(make_site: Make) -> None:
-    (message,) = names.group_problems(make_site(group="writers"))
-    assert "the host has no such group" in message
-    assert list(names.group_problems(make_site())) == []

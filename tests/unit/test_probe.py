@@ -61,6 +61,7 @@ def test_any_other_redirect_is_good(server: Any, location: str) -> None:
 def test_an_error_is_named_with_what_was_asked(server: Any, status: int) -> None:
     server.answers = {"/healthz": (status, b"")}
     assert probe.ask(site(server, HEALTH)) == [f"the health path (/healthz): answered {status}"]
+    assert len(server.asked) == 1, "without a timeout it is not asked again"
 
 
 def test_a_home_page_behind_a_login_is_a_home_page_but_no_health(server: Any) -> None:

@@ -191,13 +191,14 @@ def test_what_an_interrupted_run_left_is_no_obstacle(arguments: dict[str, Any], 
 
 
 def test_initial_data_waits_for_the_activation_and_is_private(
-    tmp_path: Path, arguments: dict[str, Any], run_module: Run
+    tmp_path: Path, arguments: dict[str, Any], run_module: Run, ownerless: list[tuple[str, int, int]]
 ) -> None:
     (tmp_path / "data.tar.gz").write_bytes(b"data")
     run_module(module, **arguments, initial_data=str(tmp_path / "data.tar.gz"))
     kept = Path(arguments["site"]["initial_data"])
     assert kept.read_bytes() == b"data"
     assert kept.stat().st_mode & 0o777 == 0o600
+    assert (str(kept), 0, 0) in ownerless
 
 
 # -- a release from Git ---------------------------------------------------------------------------------------------

@@ -23,6 +23,8 @@ from wanted_objects import (
     tree_at,
 )
 
+pytestmark = pytest.mark.usefixtures("descriptors")
+
 
 def test_a_missing_directory_is_made_with_its_mode(tmp_path: Path, me: Any) -> None:
     wanted = directory_at(tmp_path / "a" / "b", me, mode="2750")

@@ -97,7 +97,7 @@ def test_undo_puts_content_and_mode_back(tmp_path: Path, me: Any) -> None:
     assert mode_of(tmp_path / "settings") == 0o604
 
 
-def test_undo_takes_a_new_file_away_and_can_run_twice(tmp_path: Path, me: Any) -> None:
+def test_undo_removes_a_new_file_and_can_run_twice(tmp_path: Path, me: Any) -> None:
     undo = registry.apply(file_at(tmp_path / "settings", me))
     undo()
     undo()

@@ -179,7 +179,7 @@ def test_files_that_include_each_other_without_end_are_refused(blog: Path) -> No
         "[[project]]\nname = 1\n",
     ],
 )
-def test_a_project_file_that_was_made_to_confuse_is_refused_in_words(tmp_path: Path, text: str) -> None:
+def test_a_project_file_that_was_made_to_confuse_is_refused_with_the_reason(tmp_path: Path, text: str) -> None:
     with pytest.raises(SourceError, match="cannot be read"):
         needs(make(tmp_path, {"pyproject.toml": text}), "pyproject.toml")
 

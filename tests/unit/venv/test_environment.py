@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -38,6 +39,14 @@ def test_folders_have_their_modes_with_every_umask(tmp_path: Path, account: Any,
     for folder in (aside, *aside.parents[:3], cache.parent):
         assert mode(folder) == 0o755, folder
     assert mode(cache) == 0o700
+
+
+def test_the_folder_to_build_in_and_the_cache_are_the_build_accounts(
+    tmp_path: Path, ownerless: list[tuple[str, int, int]]
+) -> None:
+    aside, cache = tmp_path / "venvs" / "abc.incomplete", tmp_path / "cache" / "blog"
+    environment.prepare(str(aside), str(cache), SimpleNamespace(pw_uid=1234, pw_gid=5678))
+    assert ownerless == [(str(aside), 1234, 5678), (str(cache), 1234, 5678)]
 
 
 def test_a_leftover_is_removed_and_the_cache_is_kept(tmp_path: Path, account: Any) -> None:
@@ -95,6 +104,20 @@ def test_a_mark_is_roots_own_whatever_the_build_left_in_its_place(tmp_path: Path
     assert os.listdir(folder) == [VENV_MARK]
 
 
+def test_the_files_are_on_disk_before_the_mark_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a power failure, a mark beside empty files would make an environment that is never built again."""
+    run, marked = subprocess.run, list[bool]()
+
+    def look(command: list[str], **more: Any) -> Any:
+        assert command == ["sync", "--file-system", str(tmp_path)]
+        marked.append((tmp_path / VENV_MARK).exists())
+        return run(command, **more)
+
+    monkeypatch.setattr(subprocess, "run", look)
+    environment.mark(str(tmp_path), {})
+    assert marked == [False]
+
+
 def test_a_complete_environment_takes_the_place_of_one_that_is_not(tmp_path: Path) -> None:
     aside, folder = tmp_path / "abc.incomplete", tmp_path / "abc"
     for path, word in ((aside, "new"), (folder, "old"), (tmp_path / "abc.removed", "older")):
@@ -113,5 +136,8 @@ def test_an_environment_that_the_app_cannot_enter_is_corrected(
     folder.mkdir(mode=0o700)
     (folder / VENV_MARK).touch()
     assert check.check_venv(str(folder)) == ["mode 0700 -> 0755"]
+    given: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "fchown", lambda _, uid, gid: given.append((uid, gid)))
     environment.correct(str(folder))
+    assert given == [(me.uid, me.gid)]
     assert check.check_venv(str(folder)) == []

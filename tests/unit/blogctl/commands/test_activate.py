@@ -21,7 +21,7 @@ from blogctl.site import Site
         (False, 1.24, "abc is served; requests waited 1.2 s while the data changed\n"),
     ],
 )
-def test_an_activation_is_said_in_words(
+def test_an_activation_prints_what_it_did(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     initialised: bool,

@@ -12,7 +12,7 @@ from blogctl.commands import backup as backup_command
 from blogctl.site import Site
 
 
-def test_a_backup_is_taken_and_said_in_words(capsys: pytest.CaptureFixture[str], site: Site) -> None:
+def test_a_backup_is_taken_and_its_summary_printed(capsys: pytest.CaptureFixture[str], site: Site) -> None:
     (site.path("data") / "notes.txt").write_text("12345")
     assert cli.main(["backup"]) == 0
     (name,) = os.listdir(site.path("backups"))

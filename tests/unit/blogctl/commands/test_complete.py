@@ -65,6 +65,7 @@ def releases(site: Site, add_release: Add) -> Site:
         (["run", "--", "gu"], ["gunicorn"]),
         (["run", "--", "flask", ""], []),
         (["unheard-of", ""], []),
+        (["unheard-of", "--h"], []),
         (["--site", "other", "activate", ""], []),
     ],
 )

@@ -17,7 +17,7 @@ from blogctl.release.history import read, recorded
 from blogctl.site import Site
 
 
-def test_releases_and_status_are_said_in_words(
+def test_releases_and_status_are_printed_for_a_person(
     site: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, add_release: Any
 ) -> None:
     add_release("one")

@@ -16,6 +16,9 @@ from blogctl.site import Site
 def test_a_command_needs_a_live_release_and_a_name(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["run", "--", "flask", "shell"]) == 1
     assert "no live release" in capsys.readouterr().err
+    for typed in (["run"], ["run", "--"]):
+        assert cli.main(typed) == 1
+        assert "name a command after --, such as: blogctl run -- flask shell" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -228,7 +228,7 @@ def test_silence_is_no_reason_to_wait_forever(site: Site, hostile: Any, monkeypa
     assert gone.wait(5), "without its channel it ends"
 
 
-def test_words_without_an_end_are_no_reason_to_wait_forever(
+def test_output_without_an_end_is_no_reason_to_wait_forever(
     site: Site, hostile: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """NAME-backup.service has no limit of its own, and the site's lock is held meanwhile."""

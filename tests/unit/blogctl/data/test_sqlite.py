@@ -8,6 +8,7 @@ import pwd
 import sqlite3
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from blogctl.backup import create
@@ -132,3 +133,20 @@ def test_what_the_app_may_not_read_is_in_no_backup(foreign: Site) -> None:
     result = create.back_up(foreign)
     assert result["skipped"] == {"of-root": "Permission denied", "closed": "Permission denied"}
     assert result["files"] == 0
+
+
+def test_work_that_nobody_waits_for_has_a_lower_priority(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the live data is copied for a change, requests wait."""
+    start, niced = process.start_process, dict[str, bool]()
+
+    def remember(site: Site, request: dict[str, object], *places: Any, **more: Any) -> Any:
+        niced[str(request["operation"])] = more["niced"]
+        return start(site, request, *places, **more)
+
+    monkeypatch.setattr(process, "start_process", remember)
+    database(site.path("data") / "database.db")
+    layer = data_layer(site)
+    layer.fingerprint(site.path("data"))
+    transaction.begin(site, "new", None)
+    transaction.undo(site)
+    assert niced == {"fingerprint": True, "read": False, "scan": False, "restore": False}

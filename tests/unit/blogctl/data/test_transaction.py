@@ -6,12 +6,14 @@ import contextlib
 import os
 import sqlite3
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from blogctl.data import folder as data_folder
 from blogctl.data import transaction, tree
 from blogctl.data.layer import data_layer
 from blogctl.errors import HostError
+from blogctl.host import journal
 from blogctl.host.releases import live_target
 from blogctl.site import Site
 from data_folders import BEFORE, SINCE, database, titles
@@ -110,6 +112,15 @@ def test_a_damaged_database_is_kept_as_it_is_and_put_back_as_it_was(site: Site) 
     assert os.listdir(site.path("data")) == ["database.db"]
 
 
+def test_what_is_not_in_the_snapshot_is_told_to_the_journal(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    logged: list[str] = []
+    monkeypatch.setattr(journal, "log", lambda _, text: logged.append(text))
+    layer = SimpleNamespace(snapshot=lambda _: data_folder.Skipped({"a.db": "damaged"}))
+    monkeypatch.setattr(transaction, "data_layer", lambda _: layer)
+    transaction.begin(site, "new", None)
+    assert logged == ["the snapshot lacks files that could not be copied; an undo keeps them: a.db: damaged"]
+
+
 def test_where_there_is_no_room_for_a_snapshot_no_change_begins(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError("No space left on device: 9 MiB are needed and 1 MiB are free")
@@ -120,3 +131,28 @@ def test_where_there_is_no_room_for_a_snapshot_no_change_begins(site: Site, monk
         transaction.begin(site, "new", None)
     assert not transaction.is_open(site)
     assert os.listdir(site.path("snapshots")) == []
+
+
+def test_an_interrupt_while_the_snapshot_is_taken_stays_one_and_leaves_nothing(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(transaction, "data_layer", lambda _: SimpleNamespace(snapshot=interrupted))
+    with pytest.raises(KeyboardInterrupt):
+        transaction.begin(site, "new", None)
+    assert not transaction.is_open(site)
+    assert os.listdir(site.path("snapshots")) == []
+
+
+@pytest.mark.parametrize("mode", ["wal", "delete"])
+def test_an_undone_change_leaves_a_database_its_journal_mode(site: Site, mode: str) -> None:
+    path = site.path("data") / "database.db"
+    database(path, f"PRAGMA journal_mode = {mode}; CREATE TABLE post (title);")
+    transaction.begin(site, "new", None)
+    database(path, "DROP TABLE post; CREATE TABLE tag (title);")
+    transaction.undo(site)
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == (mode,)
+        assert connection.execute("SELECT count(*) FROM post").fetchone() == (0,)

@@ -26,3 +26,32 @@ def test_a_line_for_the_journal_says_whose_it_is(site: Site, monkeypatch: pytest
         "SYSLOG_IDENTIFIER": "blog",
         "OBJECT_SYSTEMD_UNIT": "blog.service",
     }
+
+
+@pytest.fixture
+def journalctl(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A journalctl that notes its arguments, and prints what a test wants."""
+    program = tmp_path / "bin" / "journalctl"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\necho "$@" >{tmp_path}/asked\ncat {tmp_path}/output\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+    return tmp_path
+
+
+def test_the_end_of_the_journal_is_a_cursor_from_which_lines_are_read_later(journalctl: Path) -> None:
+    (journalctl / "output").write_text("-- cursor: s=1;i=2\n")
+    assert journal.cursor() == "s=1;i=2"
+    (journalctl / "output").write_bytes(b"Import\x1b]0;gotcha\x07Error \xff\n")
+    said = journal.last_lines("blog.service", 7, since="s=1;i=2")
+    assert said.startswith("Import")
+    assert "\x1b" not in said, "it cannot steer a terminal"
+    asked = (journalctl / "asked").read_text().split()
+    assert {"--unit=blog.service", "--lines=7", "--after-cursor=s=1;i=2"} <= set(asked)
+
+
+def test_a_journal_without_a_line_says_so_and_has_no_cursor(journalctl: Path) -> None:
+    (journalctl / "output").write_text("")
+    assert journal.cursor() == ""
+    assert journal.last_lines("blog.service") == "(the journal holds nothing)"
+    assert "--after-cursor" not in (journalctl / "asked").read_text()

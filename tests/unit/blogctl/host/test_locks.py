@@ -61,6 +61,24 @@ def test_a_lock_is_not_written_through_a_link(site: Site, tmp_path: Path) -> Non
     assert precious.read_text() == "precious"
 
 
+def test_the_directory_of_locks_is_made_at_a_boot_and_can_be_entered_whatever_the_umask(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime = tmp_path / "run" / "flask-blog-hosting"
+    monkeypatch.setattr(contract, "RUNTIME", str(runtime))
+    before = os.umask(0o077)
+    try:
+        with locks.locked(site):
+            pass
+    finally:
+        os.umask(before)
+    assert runtime.stat().st_mode & 0o777 == 0o755
+    runtime.chmod(0o711)
+    with locks.locked(site):
+        pass
+    assert runtime.stat().st_mode & 0o777 == 0o711, "one that is there is left as it is"
+
+
 def test_sites_do_not_lock_each_other(site: Site) -> None:
     with locks.locked(site), locks.locked(Site({"name": "other"})):
         pass

@@ -72,6 +72,7 @@ def test_an_operation_starts_what_watches_over_it_anew_and_does_not_wait_for_it(
     assert calls == [["systemctl", "restart", "--no-block", "blog-recovery.service"]]
 
 
+@pytest.mark.usefixtures("descriptors")
 def test_a_program_of_a_killed_operation_is_waited_for_and_what_it_starts_is_ended(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -30,3 +30,17 @@ def test_old_assets_stay_for_a_day_and_the_newest_of_a_name_wins(
     os.utime(site.path("assets") / "one", (0, 0))
     assets.keep(site, "two")
     assert sorted(os.listdir(merged)) == ["same.css", "two.css"]
+
+
+def test_folders_that_are_served_by_two_prefixes_are_kept_once(site: Site, add_release: Add) -> None:
+    dist = add_release("one") / "static" / "dist"
+    dist.mkdir(parents=True)
+    (dist / "app.js").write_text("app")
+    site.settings["static"] = {"/static/": "static/", "/dist/": "static/dist/", "/old/": "static/"}
+    assets.keep(site, "one")
+    merged = site.path("root") / "assets" / assets.MERGED
+    assert [str(path.relative_to(merged)) for path in merged.rglob("*")] == [
+        "static",
+        "static/dist",
+        "static/dist/app.js",
+    ]

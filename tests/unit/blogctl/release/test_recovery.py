@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
-from blogctl.data import transaction
+import pytest
+from blogctl.data import seed, transaction
+from blogctl.host import health
 from blogctl.host.locks import locked
 from blogctl.host.releases import live_target, point_link
 from blogctl.release import activate, recovery
@@ -66,6 +69,44 @@ def test_killed_before_the_link_moved_it_is_undone(site: Site, machine: Machine,
     entry = read(site)[-1]
     assert (entry.result, entry.details) == ("interrupted", {"serves": "old", "recovery": "old still serves"})
     assert (History.of(site).good, History.of(site).failed) == ([], {})
+
+
+def test_what_a_killed_operation_left_of_new_data_and_of_a_snapshot_is_removed(
+    site: Site, machine: Machine, old: Path
+) -> None:
+    killed(site, "new", origin=None)
+    kept = site.path("data") / "static"
+    kept.mkdir()
+    site.path("state").mkdir(parents=True, exist_ok=True)
+    note = site.path("state") / seed.INITIALISING
+    note.write_text('["static"]')
+    snapshot = transaction.snapshot_folder(site, f"new{contract.INCOMPLETE}")
+    snapshot.mkdir(parents=True)
+    recovery.recover(site)
+    assert os.listdir(site.path("data")) == ["static"]
+    assert not note.exists()
+    assert not snapshot.exists()
+
+
+def test_the_release_of_a_process_is_asked_for_until_it_reports_one(
+    site: Site, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers, slept = [None, None, "abc"], list[float]()
+    monkeypatch.setattr(health, "served_release", lambda _: answers.pop(0))
+    monkeypatch.setattr(time, "sleep", slept.append)
+    assert recovery.running_release(site) == "abc"
+    assert slept == [health.POLL_INTERVAL] * 2, "it does not keep the processor busy"
+
+
+def test_a_process_that_reports_no_release_is_asked_for_some_seconds(
+    site: Site, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(health, "served_release", lambda _: None)
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "sleep", lambda seconds: now.append(now.pop() + seconds))
+    assert recovery.running_release(site) is None
+    assert now[0] == pytest.approx(100 + recovery.READY_TIMEOUT, abs=health.POLL_INTERVAL)
 
 
 def test_killed_after_the_link_moved_it_is_ended(site: Site, machine: Machine, old: Path, add_release: Add) -> None:

@@ -14,8 +14,8 @@ import pytest
 from blogctl.data import folder as data_folder
 from blogctl.data.folder import Skipped
 from blogctl.errors import HostError, OperationError
-from blogctl.host import journal, run_as_app, systemd
-from blogctl.release import activate, data_change, failures, rehearsal, settings
+from blogctl.host import journal, run_as_app
+from blogctl.release import data_change, failures, rehearsal
 from blogctl.site import Site
 
 Add = Callable[[str], Path]
@@ -120,8 +120,14 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Path]]:
 
 
 @pytest.mark.parametrize(("command", "changed"), [("read", False), ("write", True)])
-def test_a_rehearsal_works_on_a_copy_that_is_removed_and_says_whether_it_changed(
-    site: Site, instance: Any, ran: list[tuple[str, Path]], command: str, changed: bool
+def test_a_rehearsal_works_on_a_copy_of_the_apps_that_is_removed_and_says_whether_it_changed(
+    site: Site,
+    instance: Any,
+    ran: list[tuple[str, Path]],
+    command: str,
+    changed: bool,
+    me: Any,
+    ownerless: list[tuple[str, int, int]],
 ) -> None:
     (site.path("data") / "old.txt").write_text("old")
     places = instance(READY)
@@ -129,6 +135,7 @@ def test_a_rehearsal_works_on_a_copy_that_is_removed_and_says_whether_it_changed
     assert rehearsal.rehearse(site, "abc", [command]) is changed
     assert ran == [(command, copy)]
     assert places == [copy]
+    assert ownerless[0] == (str(copy), me.uid, me.gid)
     assert not copy.exists()
     assert [path.name for path in site.path("data").iterdir()] == ["old.txt"]
 
@@ -265,65 +272,6 @@ def test_a_rehearsal_that_fails_without_the_network_names_the_choices(site: Site
     with pytest.raises(OperationError) as failure:
         rehearsal.rehearse(site, "abc", ["fail: no such table"])
     assert "flask_blog_rehearse" not in str(failure.value)
-
-
-# -- how a release is tried -------------------------------------------------------------------------------------------
-
-#: How it is tried: on a copy with its commands, or on the live data without them; and whether its commands may change
-#: the data, as far as that shows.
-MODES = [
-    (True, ["migrate"], True, "rehearse", False),
-    (True, ["migrate"], False, "rehearse", False),
-    (True, [], True, "rehearse", False),
-    (True, [], False, "rehearse", False),
-    ("start", ["migrate"], True, "prove", True),
-    ("start", ["migrate"], False, "prove", True),
-    ("start", [], True, None, False),
-    ("start", [], False, "prove", False),
-    (False, ["migrate"], True, None, True),
-    (False, ["migrate"], False, None, True),
-    (False, [], True, None, False),
-    (False, [], False, "prove", False),
-]
-
-
-@pytest.mark.parametrize(("how", "commands", "joins", "tried", "changes"), MODES)
-def test_a_release_is_tried_as_it_was_chosen(
-    site: Site,
-    monkeypatch: pytest.MonkeyPatch,
-    how: bool | str,
-    commands: list[str],
-    joins: bool,
-    tried: str | None,
-    changes: bool,
-) -> None:
-    """One that joins on a socket tries itself on the live data before it takes a request; nothing else has to."""
-    done: list[tuple[str, object]] = []
-
-    def rehearse(_: Site, _release: str, wanted: list[str]) -> bool:
-        done.append(("rehearse", wanted))
-        return False
-
-    monkeypatch.setattr(rehearsal, "rehearse", rehearse)
-    monkeypatch.setattr(rehearsal, "prove", lambda _site, _release, place: done.append(("prove", place)))
-    assert activate.rehearse(site, "abc", commands, how=how, joins=joins) is changes
-    expected = {"rehearse": [("rehearse", commands)], "prove": [("prove", site.path("data"))], None: []}
-    assert done == expected[tried]
-
-
-@pytest.mark.parametrize("how", [True, "start"])
-def test_a_trial_that_fails_puts_the_settings_back(
-    site: Site, monkeypatch: pytest.MonkeyPatch, how: bool | str
-) -> None:
-    def fail(*_: object) -> bool:
-        raise OperationError("it answered 500")
-
-    monkeypatch.setattr(rehearsal, "rehearse", fail)
-    monkeypatch.setattr(rehearsal, "prove", fail)
-    monkeypatch.setattr(settings, "restore_settings", lambda _: True)
-    monkeypatch.setattr(systemd, "systemctl", lambda *_: None)
-    with pytest.raises(OperationError, match="it answered 500\nThe previous settings were restored as well"):
-        activate.rehearse(site, "abc", ["migrate"], how=how, joins=True)
 
 
 # -- what no message may claim ----------------------------------------------------------------------------------------

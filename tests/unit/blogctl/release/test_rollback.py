@@ -28,9 +28,6 @@ def unrecovered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rollback, "recover_locked", lambda _: None)
 
 
-# -- the journal ----------------------------------------------------------------------------------------------------
-
-
 # -- which release --------------------------------------------------------------------------------------------------
 
 
@@ -73,7 +70,7 @@ def test_a_release_that_cannot_be_gone_back_to_is_refused(three: Site, wanted: s
         rollback.choose(three, wanted)
 
 
-def test_where_there_is_none_before_it_is_said(site: Site, add_release: Add) -> None:
+def test_without_an_earlier_release_the_message_says_so(site: Site, add_release: Add) -> None:
     point_link(site, str(add_release("one")))
     activated(site, "one")
     with pytest.raises(OperationError, match="no good release before"):
@@ -83,7 +80,7 @@ def test_where_there_is_none_before_it_is_said(site: Site, add_release: Add) -> 
 # -- what would be lost ---------------------------------------------------------------------------------------------
 
 
-def test_what_is_lost_is_said_in_words() -> None:
+def test_a_rollback_names_what_is_lost() -> None:
     lost = [
         TableChange(database="database.db", table="entries", written=3, deleted=1),
         TableChange(database="database.db", table="tags", written=0, deleted=2),
@@ -156,10 +153,25 @@ def test_restoring_brings_the_data_from_then_and_keeps_the_present_beside_it(
 ) -> None:
     restorable(migrated, monkeypatch)
     found = rollback.rollback(migrated, None, restore_data=True)
-    assert (found["release"], found["restored"]) == ("old", True)
+    assert (found["release"], found["restored"], found["data_changed"]) == ("old", True, True)
     assert titles(migrated.path("data") / "database.db") == ["a", "b"]
     assert titles(transaction.snapshot_folder(migrated, "left-new") / "database.db") == ["a", "z", "c"]
     assert live_target(migrated) == str(migrated.path("releases") / "old")
+    details = history.read(migrated)[-1].details
+    assert details["restored"] == str(transaction.snapshot_folder(migrated, "new"))
+    assert details["waited"] == found["waited"]
+
+
+def test_a_release_without_gunicorn_is_refused_before_the_data_changes(
+    migrated: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    restorable(migrated, monkeypatch)
+    (migrated.path("releases") / "old" / "venv" / "bin" / "gunicorn").unlink()
+    with pytest.raises(OperationError, match=r"the release old has no gunicorn in .*; run the playbook"):
+        rollback.rollback(migrated, None, restore_data=True)
+    assert titles(migrated.path("data") / "database.db") == ["a", "z", "c"]
+    assert live_target(migrated) == str(migrated.path("releases") / "new")
+    assert history.read(migrated)[-1].operation == "activate", "no rollback has begun"
 
 
 def test_restoring_moves_a_socket_whose_move_was_interrupted_and_releases_the_address_then(
@@ -199,14 +211,8 @@ def test_there_is_nothing_to_restore_where_no_release_changed_the_data(three: Si
         rollback.rollback(three, None, restore_data=True)
 
 
-# -- putting data back ----------------------------------------------------------------------------------------------
-
-
 def test_databases_that_cannot_be_compared_need_a_flag(migrated: Site) -> None:
     path = migrated.path("data") / "database.db"
     path.write_bytes(path.read_bytes()[:4096] + b"\xff" * 4096)
     with pytest.raises(Undecided, match=r"the data cannot be compared with that of old: .*malformed"):
         rollback.rollback(migrated, None)
-
-
-# -- what is kept ---------------------------------------------------------------------------------------------------

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from blogctl.release import settings
 from blogctl.shared import contract
 from blogctl.site import Site
 
 
-def test_settings_from_before_a_change_are_put_back_with_their_mode(site: Site) -> None:
+def test_settings_from_before_a_change_are_restored_with_their_owner_and_mode(
+    site: Site, me: Any, ownerless: list[tuple[str, int, int]]
+) -> None:
     (place,) = (Path(path) for path in site.settings["settings_files"])
     (copy,) = settings.previous_settings(site).values()
     copy.parent.mkdir()
@@ -20,10 +23,11 @@ def test_settings_from_before_a_change_are_put_back_with_their_mode(site: Site) 
     assert settings.restore_settings(site) is True
     assert place.read_text() == "before\n"
     assert place.stat().st_mode & 0o777 == 0o640
+    assert ownerless == [(str(place.with_name(".environment.restored")), me.uid, me.gid)]
     assert [path.name for path in place.parent.iterdir()] == ["environment"]
 
 
-def test_without_kept_settings_there_is_nothing_to_put_back(site: Site) -> None:
+def test_without_kept_settings_there_is_nothing_to_restore(site: Site) -> None:
     assert settings.restore_settings(site) is False
 
 

@@ -56,6 +56,24 @@ def test_a_unit_that_does_not_start_is_a_failure_like_any_other(
     assert live_target(site) == str(old)
 
 
+@pytest.mark.parametrize("unit", ["blog-next.service", "blog.service"])
+def test_an_interrupt_during_the_switch_stays_one_and_marks_no_release_as_failed(
+    site: Site, machine: Machine, old: Path, add_release: Add, monkeypatch: pytest.MonkeyPatch, unit: str
+) -> None:
+    add_release("new")
+
+    def interrupted(*arguments: str) -> None:
+        machine.systemctl(*arguments)
+        if arguments == ("restart", unit) and len(machine.changes) < 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(systemd, "systemctl", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        activate.activate(site, "new")
+    assert live_target(site) == str(old)
+    assert History.of(site).failed == {}
+
+
 def test_a_first_release_that_is_sick_leaves_nothing_served(site: Site, machine: Machine, add_release: Add) -> None:
     add_release("new")
     machine.active.clear()

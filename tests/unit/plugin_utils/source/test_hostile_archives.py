@@ -270,7 +270,7 @@ def test_a_folder_has_the_same_limits(tmp_path: Path) -> None:
     assert len(read.read(tmp_path, limits=Limits("2k", "600", 3))) == 3
 
 
-def test_a_folder_of_a_thousand_folders_is_refused_in_words(tmp_path: Path) -> None:
+def test_a_folder_of_a_thousand_folders_is_refused_with_the_reason(tmp_path: Path) -> None:
     place = os.open(tmp_path, os.O_RDONLY)
     for _ in range(1100):
         os.mkdir("d", dir_fd=place)

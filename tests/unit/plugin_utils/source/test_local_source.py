@@ -190,7 +190,7 @@ def test_a_checksum_must_be_the_archives(tmp_path: Path, name: str) -> None:
         ("blog.zip", "no archive", "cannot be unpacked"),
     ],
 )
-def test_what_is_no_source_is_refused_in_words(
+def test_what_is_no_source_is_refused_with_the_reason(
     tmp_path: Path, name: str | None, content: str | None, rule: str
 ) -> None:
     path = tmp_path / (name or "missing")
@@ -201,7 +201,7 @@ def test_what_is_no_source_is_refused_in_words(
 
 
 @pytest.mark.parametrize(("suffix", "mode"), [(".tar.gz", "w:gz"), (".tar.xz", "w:xz"), (".tar.bz2", "w:bz2")])
-def test_an_archive_that_was_cut_off_is_refused_in_words(tmp_path: Path, suffix: str, mode: str) -> None:
+def test_an_archive_that_was_cut_off_is_refused_with_the_reason(tmp_path: Path, suffix: str, mode: str) -> None:
     archive = tar_of(tmp_path / f"blog{suffix}", {f"{number}.txt": str(number) * 500 for number in range(200)}, mode)
     archive.write_bytes(archive.read_bytes()[: archive.stat().st_size // 2])
     with pytest.raises(SourceError, match="cannot be unpacked"), local_source.opened(str(archive)):

@@ -127,7 +127,6 @@ def working(
         try:
             yield Work(Channel(ours))
         except ChannelError as error:
-            ours.close()
             message = f"the work on the data ({operation}) ended early: {error} {_output(process)}"
             raise HostError(message.rstrip()) from error
         finally:

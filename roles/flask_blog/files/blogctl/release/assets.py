@@ -52,7 +52,8 @@ def _link_tree(source: Path, target: Path) -> None:
         place.mkdir(parents=True, exist_ok=True)
         place.chmod(0o755)
         for name in files:
-            if not Path(parent, name).is_symlink():
+            # Two prefixes may serve the same folder, or one inside the other.
+            if not Path(parent, name).is_symlink() and not (place / name).exists():
                 os.link(Path(parent, name), place / name)
 
 

@@ -6,10 +6,11 @@ import contextlib
 import os
 import socket
 import sqlite3
+import tarfile
 from pathlib import Path
 
 import pytest
-from blogctl.data import transaction
+from blogctl.data import transaction, tree
 from blogctl.data.channel import Channel, ChannelError
 from blogctl.data.inside import common as inside_common
 from blogctl.data.inside import main as inside
@@ -82,9 +83,36 @@ def test_a_mode_with_set_id_bits_is_never_put_back(folder: Path, tmp_path: Path)
     assert (folder / "file").stat().st_mode & 0o7777 == 0o755
 
 
+@pytest.mark.parametrize(("wanted", "found"), [("wal", "wal"), ("delete", "delete"), (None, "delete")])
+def test_a_database_gets_the_journal_mode_that_it_had(
+    folder: Path, tmp_path: Path, wanted: str | None, found: str
+) -> None:
+    copy = database(tmp_path / "copy.db", "PRAGMA journal_mode = delete; CREATE TABLE post (title);")
+    with inside_common.closing(os.open(copy, os.O_RDONLY)) as handle:
+        inside_write.put(handle, folder, folder / "database.db", 0o640, wanted)
+    with contextlib.closing(sqlite3.connect(folder / "database.db")) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == (found,)
+
+
 def test_an_operation_ends_when_root_has_ended(folder: Path) -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.close()
     request = {"data": str(folder), "databases": False, "at_rest": False}
     with theirs, pytest.raises(ChannelError):
         inside.OPERATIONS["read"](Channel(theirs), request, Clock(5))
+
+
+def test_initial_data_is_not_unpacked_where_there_is_no_room_for_it(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cat.jpg").write_text("cat")
+    with tarfile.open(tmp_path / "archive.tar", "w") as tar:
+        tar.add(tmp_path / "cat.jpg", "uploads/cat.jpg")
+    monkeypatch.setattr(tree, "RESERVE", 1 << 60)
+    before = os.listdir(folder)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs, open(tmp_path / "archive.tar", "rb") as archive:
+        Channel(ours).send({}, archive.fileno())
+        with pytest.raises(OSError, match="No space left on device"):
+            inside.OPERATIONS["unpack"](Channel(theirs), {"data": str(folder)}, Clock(5))
+    assert os.listdir(folder) == before

@@ -8,34 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.flaskblog.hosting.plugins.module_utils import contract, hold, live, reloads
-from ansible_collections.flaskblog.hosting.plugins.module_utils.resources import registry, unit
-from ansible_collections.flaskblog.hosting.plugins.module_utils.resources.difference import Difference
+from ansible_collections.flaskblog.hosting.plugins.module_utils import contract, hold, live
+from ansible_collections.flaskblog.hosting.plugins.module_utils.resources import unit
 from ansible_collections.flaskblog.hosting.plugins.modules import apply as module
-from wanted_objects import is_pending, keep_notes_in
-
-
-class Machine(module.Host):
-    """A host whose commands succeed, but for those that a test lets fail, and are remembered."""
-
-    def __init__(self, failing: str = "") -> None:
-        self.failing = failing
-        self.commands: list[str] = []
-
-    def run(self, *command: str) -> tuple[int, str]:
-        line = " ".join(command)
-        self.commands.append(line)
-        return (1, "nginx: [emerg] unknown directive") if self.failing and line == self.failing else (0, "")
+from applied_host import Machine, apply, make_folders
+from wanted_objects import is_pending
 
 
 @pytest.fixture(autouse=True)
 def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("nginx", "systemd", "etc"):
-        (tmp_path / name).mkdir()
-    keep_notes_in(tmp_path / "pending", monkeypatch)
-    good = {"UnitFileState": "enabled", "ActiveState": "active"}
-    monkeypatch.setattr(unit, "show_units", lambda names: {name: dict(good) for name in names})
-    monkeypatch.setattr(hold, "start", lambda *_: None)
+    make_folders(tmp_path, monkeypatch)
 
 
 @pytest.fixture
@@ -54,14 +36,6 @@ def site() -> dict[str, Any]:
 
 
 Wanted = Callable[..., dict[str, Any]]
-
-
-def apply(site: dict[str, Any], wanted: list[dict[str, Any]], machine: Machine | None = None) -> Machine:
-    """Compare objects, and apply those that differ."""
-    machine = machine or Machine()
-    changed = [item for item, _ in module.changed_objects(wanted)]
-    module.apply_objects(site, wanted, changed, machine)
-    return machine
 
 
 def test_nginx_files_that_pass_the_test_stay(tmp_path: Path, wanted: Wanted, site: dict[str, Any]) -> None:
@@ -249,7 +223,7 @@ def test_secret_texts_are_written_and_never_shown(
     assert "hunter2" not in str(outcome.said)
 
 
-def test_a_conflict_is_a_failure_in_words(
+def test_a_conflict_is_a_failure_with_its_message(
     tmp_path: Path, wanted: Wanted, site: dict[str, Any], run_module: Any
 ) -> None:
     (tmp_path / "etc" / "file").mkdir()
@@ -300,63 +274,3 @@ def test_a_failed_activation_does_not_bring_back_an_older_key_than_nginx_sends(
     apply(site, [wanted("etc/environment", reload="app"), key])
     kept = [path.read_text() for path in (tmp_path / "pending" / "blog.previous").iterdir()]
     assert kept == ["A=1\n"]
-
-
-# -- new kinds need no branch -----------------------------------------------------------------------------------------
-
-
-class Rule:
-    """A kind of object that this collection does not have: a line in the firewall of a test."""
-
-    def __init__(self) -> None:
-        self.rules: list[str] = []
-
-    def compare(self, wanted: Any, notes: list[str]) -> Difference | None:
-        return None if wanted["path"] in self.rules else Difference(wanted["path"], ["missing"])
-
-    def apply(self, wanted: Any) -> Callable[[], None]:
-        self.rules.append(wanted["path"])
-        return lambda: self.rules.remove(wanted["path"])
-
-    def remove(self, wanted: Any) -> bool:
-        return False
-
-
-@pytest.fixture
-def firewall(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rule:
-    rule = Rule()
-    monkeypatch.setitem(registry.KINDS, "rule", rule)
-    reload = reloads.Reload(
-        check=("nft", "-c"), load=("nft", "-f", "rules"), note=lambda _: str(tmp_path / "pending" / "firewall")
-    )
-    monkeypatch.setitem(reloads.RELOADS, "firewall", reload)
-    return rule
-
-
-RULE = {"scope": "host", "kind": "rule", "reload": "firewall", "path": "allow http"}
-
-
-def test_a_new_kind_with_a_new_reload_is_applied_checked_and_loaded(
-    firewall: Rule, site: dict[str, Any], run_module: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    machine = Machine()
-    monkeypatch.setattr(module, "Host", lambda _: machine)
-    said = run_module(module, site=site, objects=[RULE]).said
-    assert said["applied"] == ["allow http: missing"]
-    assert firewall.rules == ["allow http"]
-    assert machine.commands == ["nft -c", "nft -c", "nft -f rules"]
-    assert not is_pending("firewall")
-    assert run_module(module, site=site, objects=[RULE]).said["applied"] == []
-
-
-def test_a_new_kind_whose_check_fails_is_undone(firewall: Rule, site: dict[str, Any]) -> None:
-    with pytest.raises(module.Failure, match="firewall refuses the new configuration, so the old one was put back"):
-        apply(site, [RULE], Machine(failing="nft -c"))
-    assert firewall.rules == []
-
-
-def test_a_new_reload_that_an_earlier_run_left_is_loaded(firewall: Rule, site: dict[str, Any], tmp_path: Path) -> None:
-    live.note(str(tmp_path / "pending" / "firewall"))
-    machine = Machine()
-    module.load(site, [], [], machine)
-    assert machine.commands == ["nft -c", "nft -f rules"]

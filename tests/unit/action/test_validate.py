@@ -1,0 +1,85 @@
+"""Input is checked on the controller, before the host is touched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from action_host import Host, Run
+from ansible_collections.flaskblog.hosting.plugins.action import validate
+
+
+def test_good_input_is_accepted_without_a_message(run: Run) -> None:
+    assert run(validate, {}) == {"changed": False}
+
+
+@pytest.mark.parametrize(
+    ("chosen", "words"),
+    [
+        ({"workers": 0}, "flask_blog_workers: 0: it must be at least 1"),
+        ({"server_name": "x.test"}, "Did you mean flask_blog_server_names?"),
+        ({"server_names": "x.test"}, "flask_blog_server_names: 'x.test': it is text where a list belongs"),
+        ({"source": "/nonexistent/blog"}, "there is no such folder or archive on the controller"),
+        ({"app_dir": "web"}, "flask_blog_app_dir: 'web': the source has no such folder"),
+        ({"requirements": "prod.txt"}, "flask_blog_requirements: 'prod.txt': the source holds no such file"),
+        ({"initial_data": "/nonexistent"}, "flask_blog_initial_data: '/nonexistent': there is no such folder"),
+    ],
+)
+def test_bad_input_is_refused_with_variable_value_and_rule(run: Run, chosen: dict[str, Any], words: str) -> None:
+    result = run(validate, {}, **chosen)
+    assert result["failed"] is True
+    assert result["msg"].startswith("Nothing was touched, as the input is not right:\n")
+    assert words in result["msg"]
+
+
+def test_a_source_without_requirements_is_refused(run: Run, variables: dict[str, Any]) -> None:
+    (Path(variables["flask_blog_source"]) / "requirements.txt").unlink()
+    assert "neither requirements.txt nor pyproject.toml" in run(validate, {})["msg"]
+
+
+def test_numbers_from_the_command_line_are_numbers(run: Run) -> None:
+    assert run(validate, {}, workers="3", http_port="8080") == {"changed": False}
+    assert "at least 1" in run(validate, {}, workers="0")["msg"]
+
+
+@pytest.mark.parametrize("value", ["8\n", "08", "٣", "1_0", "+5", True])
+def test_what_python_takes_for_a_number_and_nginx_does_not_is_refused(run: Run, value: Any) -> None:
+    assert run(validate, {}, workers=value)["msg"].endswith(
+        f"flask_blog_workers: {value!r}: it is no number. Write it with the digits 0 to 9."
+    )
+
+
+ENTRY_POINTS: list[tuple[str, dict[str, Any]]] = [
+    ("main", {}),
+    ("release", {}),
+    ("rollback", {"rollback_release": "3f2a9c1e", "rollback_data": "ask"}),
+    ("maintenance", {"maintenance": True}),
+]
+
+
+@pytest.mark.parametrize(("entry_point", "chosen"), ENTRY_POINTS)
+def test_every_entry_point_refuses_a_misspelt_variable(run: Run, entry_point: str, chosen: dict[str, Any]) -> None:
+    arguments = {"entry_point": entry_point}
+    assert run(validate, arguments, **chosen) == {"changed": False}
+    result = run(validate, arguments, **chosen, rolback_release="3f2a9c1e")
+    assert result["failed"] is True
+    assert "Did you mean flask_blog_rollback_release?" in result["msg"]
+
+
+@pytest.mark.parametrize(("entry_point", "chosen"), ENTRY_POINTS)
+def test_every_entry_point_checks_the_sites_name(run: Run, entry_point: str, chosen: dict[str, Any]) -> None:
+    result = run(validate, {"entry_point": entry_point}, **{**chosen, "name": "sshd"})
+    assert "flask_blog_name: 'sshd': it is the name of a service" in result["msg"]
+
+
+@pytest.mark.parametrize("release", ["--keep-data", "../other", "a b", "a\nb", "."])
+def test_a_rollback_refuses_what_is_no_release(run: Run, release: str) -> None:
+    result = run(validate, {"entry_point": "rollback"}, rollback_release=release)
+    assert f"flask_blog_rollback_release: {release!r}: it is no id of a release" in result["msg"]
+
+
+def test_a_rollback_does_not_need_what_only_a_deployment_needs(run: Run, host: Host) -> None:
+    chosen = {"source": "/nonexistent/blog", "workers": 0, "rollback_release": ""}
+    assert run(validate, {"entry_point": "rollback"}, **chosen) == {"changed": False}
+    assert (host.modules, host.commands) == ([], []), "the host is not touched"
