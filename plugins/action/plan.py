@@ -17,7 +17,7 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils.source.read impo
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.refusals import SourceError
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.release import Release
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils import role
-from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source import repository
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source import place, repository
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source.local_source import described, holds_data
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source.unpacked import run_folder
 
@@ -30,12 +30,6 @@ INSTALL = (
 )
 #: Prints the account and the platform of the host.
 IDENTITY = 'echo "uid=$(id -u)"; cat /etc/os-release'
-#: Messages of apt and dpkg about a lock. apt's option DPkg::Lock::Timeout covers dpkg's locks only: those of the lists
-#: and of the archives fail at once (measured on apt 2.6 and 3.0).
-LOCKED = re.compile(r"Could not get lock.*|.*was locked by another process.*")
-#: Seconds to wait for apt's locks, which the first boot or an unattended upgrade may hold; and between two tries.
-APT_TIMEOUT = 600
-APT_INTERVAL = 5
 BARE = "the host has no python3; it is installed first, and what differs is known after that"
 UNASKED = (
     "{} has no git yet, so that a check cannot tell which release flask_blog_source is now. A run installs it first;"
@@ -59,6 +53,7 @@ class ActionModule(ActionBase):
         arguments = dict(self._task.args)
         wanted = arguments.pop("source")
         access = arguments.pop("access", {})
+        self.apt = arguments.pop("apt")
         if repository.is_git(wanted["path"]):
             arguments |= self._repository(wanted, access)
         else:
@@ -119,13 +114,14 @@ class ActionModule(ActionBase):
 
     def _describe(self, site: dict[str, Any], wanted: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """Describe the release, and the probe for one of its static files."""
+        path = place.absolute(wanted["path"], self._loader)
         try:
-            with described(str(self._loader.path_dwim(wanted["path"])), wanted, site, run_folder()) as description:
+            with described(path, wanted, site, run_folder()) as description:
                 self._warn_of_databases(databases(description.folder, description.entries))
                 sample = description.sample
                 return description.release.to_dict(), [{"what": "a static file", **sample}] if sample else []
         except SourceError as error:
-            raise AnsibleActionFail(error.explain(wanted["path"])) from error
+            raise AnsibleActionFail(error.explain(wanted["path"], path)) from error
 
     def _check_initial_data(self, folder: str, release: dict[str, Any], site: dict[str, Any]) -> None:
         """Check that a folder holds data for the new blog.
@@ -133,7 +129,7 @@ class ActionModule(ActionBase):
         :raises AnsibleActionFail: if it does not; a blog takes its initial data only once, so it would stay empty.
         """
         places = data_places(Release.from_dict(release), site)
-        if not holds_data(Path(self._loader.path_dwim(folder)), places):
+        if not holds_data(Path(place.absolute(folder, self._loader)), places):
             raise AnsibleActionFail(
                 f"flask_blog_initial_data: {folder!r}: it holds none of the blog's databases and writable folders"
                 f" ({', '.join(sorted(places))}). Name the folder in which they lie as they do in the app's folder."
@@ -166,16 +162,16 @@ class ActionModule(ActionBase):
         names = " ".join(packages)
         say = f"[{task_vars['inventory_hostname']}]: {{}}".format
         display.display(say(f"no {names} there yet; installing it"))
-        deadline = time.monotonic() + APT_TIMEOUT
+        deadline = time.monotonic() + self.apt["timeout"]
         while (done := self._low_level_execute_command(INSTALL.format(names)))["rc"]:
             output = f"{done['stdout']}\n{done['stderr']}".strip()
-            locked = LOCKED.search(output)
+            locked = re.search(f".*(?:{self.apt['locked']}).*", output)
             left = round(deadline - time.monotonic())
             if not locked or left <= 0:
                 last = "\n".join(output.splitlines()[-15:])
                 raise AnsibleActionFail(f"{names} is missing on the host and cannot be installed:\n{last}")
             display.display(say(f"apt is busy there, waiting (at most {left} s more): {locked[0].strip()}"))
-            time.sleep(APT_INTERVAL)
+            time.sleep(self.apt["interval"])
 
     @staticmethod
     def _unknown_host(arguments: dict[str, Any], first: list[str]) -> dict[str, Any]:

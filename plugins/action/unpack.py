@@ -14,7 +14,7 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils.source.descripti
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.refusals import SourceError
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.release import Release
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils import role
-from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source import local_source, repository, unpacked
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source import local_source, place, repository, unpacked
 
 
 class ActionModule(ActionBase):
@@ -43,21 +43,21 @@ class ActionModule(ActionBase):
 
     def _pack(self, folder: str, wanted: dict[str, Any], site: dict[str, Any]) -> str:
         archive = os.path.join(folder, "release.tar.gz")
+        path, shared = place.absolute(wanted["path"], self._loader), unpacked.run_folder()
         try:
-            path, shared = str(self._loader.path_dwim(wanted["path"])), unpacked.run_folder()
             with local_source.described(path, wanted, site, shared) as description:
                 local_source.pack(description.folder, description.entries, archive)
         except SourceError as error:
-            raise AnsibleActionFail(error.explain(wanted["path"])) from error
+            raise AnsibleActionFail(error.explain(wanted["path"], path)) from error
         except OSError as error:
-            raise AnsibleActionFail(f"flask_blog_source: {wanted['path']!r}: {error}.") from error
+            raise AnsibleActionFail(SourceError(str(error)).explain(wanted["path"], path)) from error
         return archive
 
     def _pack_data(self, folder: str, data: str, arguments: dict[str, Any]) -> str:
         archive = os.path.join(folder, "data.tar.gz")
         places = data_places(Release.from_dict(arguments["release"]), arguments["site"])
         try:
-            local_source.pack_data(Path(self._loader.path_dwim(data)), places, archive)
+            local_source.pack_data(Path(place.absolute(data, self._loader)), places, archive)
         except (SourceError, OSError) as error:
             raise AnsibleActionFail(f"flask_blog_initial_data: {data!r}: {error}.") from error
         return archive

@@ -15,7 +15,7 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils.source.refusals 
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils import role
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules import checks
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules.problem import PREFIX, problem
-from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source import local_source, repository, unpacked
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source import local_source, place, repository, unpacked
 
 
 class ActionModule(ActionBase):
@@ -95,7 +95,7 @@ class ActionModule(ActionBase):
                 local_source.check_included(folder, values["include"])
                 app_requirements(folder, clean(values["app_dir"]), values["requirements"])
         except SourceError as error:
-            return [error.explain(wanted)]
+            return [error.explain(wanted, self._absolute(wanted))]
         except AnsibleError as error:
             return [problem("source", wanted, str(error), "Name a folder or an archive that holds the blog")]
         return []
@@ -105,5 +105,4 @@ class ActionModule(ActionBase):
         return Limits(values["source_max_size"], values["source_max_file_size"], values["source_max_files"])
 
     def _absolute(self, path: str) -> str:
-        """Resolve a path of the controller: C(~), and relative to the playbook."""
-        return str(self._loader.path_dwim(path))
+        return place.absolute(path, self._loader)

@@ -67,6 +67,12 @@ options:
     type: list
     elements: dict
     default: []
+  apt:
+    description:
+      - How the action waits for apt's locks on a bare server - the regular expression C(locked) for its messages,
+        C(timeout) and C(interval) in seconds. It stays on the controller.
+    type: dict
+    default: {}
 attributes:
   check_mode:
     support: full
@@ -272,6 +278,7 @@ def main() -> None:
             "ports": {"type": "list", "elements": "dict", "default": []},
             "initial_data": {"type": "raw"},
             "probes": {"type": "list", "elements": "dict", "default": []},
+            "apt": {"type": "dict", "default": {}},
         },
         supports_check_mode=True,
     )

@@ -43,6 +43,9 @@ NEVER = frozenset(
     }
 )
 
+#: Starts the name of a file that macOS's tar and Finder put beside another one, for its attributes (RFC 1740).
+APPLE_DOUBLE = "._"
+
 #: Takes a path relative to the source, and whether it is a folder; returns whether it is excluded.
 LeavesOut = Callable[[str, bool], bool]
 
@@ -114,7 +117,7 @@ def tree_of(entries: Iterable[Entry]) -> Tree:
 
 def is_never_part(name: str) -> bool:
     """Return whether files and folders of this name are excluded from a release."""
-    return name in NEVER or name.endswith((".pyc", ".egg-info"))
+    return name in NEVER or name.startswith(APPLE_DOUBLE) or name.endswith((".pyc", ".egg-info"))
 
 
 #: Is at the top of each virtual environment (https://docs.python.org/3/library/venv.html).

@@ -15,12 +15,14 @@ NAME_A_BLOG = "Name a folder or an archive that holds the blog"
 class SourceError(ValueError):
     """The source cannot become a release; the message names the rule and the remedy."""
 
-    def explain(self, source: str) -> str:
+    def explain(self, source: str, place: str = "") -> str:
         """Return the message for the user, with the variable and its value.
 
         :param source: what C(flask_blog_source) names, without credentials.
+        :param place: the absolute path of a source on the controller.
         """
-        return f"flask_blog_source: {source!r}: {str(self).rstrip('.')}."
+        found_at = f" ({place})" if place not in ("", source) else ""
+        return f"flask_blog_source: {source!r}{found_at}: {str(self).rstrip('.')}."
 
 
 class VariableError(SourceError):
@@ -31,7 +33,7 @@ class VariableError(SourceError):
         self.variable, self.value, self.rule, self.remedy = variable, value, rule, remedy
         super().__init__(f"{rule} ({variable}: {value!r})")
 
-    def explain(self, source: str) -> str:
+    def explain(self, source: str, place: str = "") -> str:
         """Return the message for the user; it names this variable instead of the source."""
         return f"{self.variable}: {self.value!r}: {self.rule}. {self.remedy}."
 
@@ -57,7 +59,7 @@ class VersionError(GitError):
         self.version = version
         super().__init__(message)
 
-    def explain(self, source: str) -> str:
+    def explain(self, source: str, place: str = "") -> str:
         """Return the message for the user; it names C(flask_blog_version) instead of the source."""
         return f"flask_blog_version: {self.version!r}: {str(self).rstrip('.')}."
 

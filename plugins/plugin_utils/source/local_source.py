@@ -20,7 +20,7 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils.source import re
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.description import Description, describe
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.entry import Entry
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.limits import Limits
-from ansible_collections.flaskblog.hosting.plugins.module_utils.source.read import NEVER, is_sqlite
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source.read import is_never_part, is_sqlite
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source.archive import ARCHIVES as ARCHIVES
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source.gitignore import Ignored
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source.unpacked import unpacked
@@ -81,7 +81,7 @@ def check_included(folder: Path, include: Sequence[str]) -> None:
 
 def _only_folder(folder: Path) -> Path:
     """Return the one folder that archives of a repository usually have at the top, or the folder itself."""
-    entries = [entry for entry in folder.iterdir() if entry.name not in NEVER]
+    entries = [entry for entry in folder.iterdir() if not is_never_part(entry.name)]
     return entries[0] if len(entries) == 1 and entries[0].is_dir() and not entries[0].is_symlink() else folder
 
 

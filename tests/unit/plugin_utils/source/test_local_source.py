@@ -295,3 +295,16 @@ def test_what_a_mac_adds_to_an_archive_is_left_out(tmp_path: Path) -> None:
         zipped.writestr("__MACOSX/blog/._app.py", "")
     with local_source.opened(str(tmp_path / "blog.zip")) as folder:
         assert [entry.path for entry in read.read(folder)] == ["app.py"]
+
+
+def test_the_attributes_that_a_macs_tar_puts_beside_each_file_are_left_out(tmp_path: Path) -> None:
+    blog = make(tmp_path / "work" / "blog", {"app.py": "app\n", "requirements.txt": "flask\n", "static/a.css": "x"})
+    make(blog, {"._app.py": "x", "static/._a.css": "x", "migrations/versions/._1.py": "\0", "...py": "kept"})
+    (blog.parent / "._blog").write_text("x")
+    with tarfile.open(tmp_path / "blog.tar.gz", "w:gz") as tar:
+        tar.add(blog.parent / "._blog", arcname="._blog")
+        tar.add(blog, arcname="blog")
+    with local_source.opened(str(tmp_path / "blog.tar.gz")) as folder:
+        names = [entry.path for entry in read.read(folder)]
+    assert names == ["...py", "app.py", "requirements.txt", "static/a.css"]
+    assert read.belonging(["a.py", "._a.py", "b/._c/d"]) == ["a.py"]
