@@ -159,6 +159,8 @@ class Manifest:
     commit: str | None = None
     ref: str | None = None
     repository: str | None = None
+    #: what its virtual environment is built from (source/release.py); empty in a release of an older version
+    environment: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_dict(cls, found: object) -> Manifest:
@@ -173,8 +175,10 @@ class Manifest:
         if wrong := [key for key, value in texts.items() if not isinstance(value, str)]:
             raise ValueError(f"it lacks {', '.join(wrong)}")
         git = {key: found[key] for key in ("commit", "ref", "repository") if isinstance(found.get(key), str)}
-        files = found.get("files")
-        return cls(**texts, **git, files=dict(files) if isinstance(files, dict) else {})  # type: ignore[arg-type]
+        tables = {
+            key: dict(value) if isinstance(value := found.get(key), dict) else {} for key in ("files", "environment")
+        }
+        return cls(**texts, **git, **tables)  # type: ignore[arg-type]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the manifest's JSON; what is not known is left out."""

@@ -17,7 +17,7 @@ from typing import IO, Any
 import pytest
 from ansible_collections.flaskblog.hosting.plugins.module_utils import host, live
 from ansible_collections.flaskblog.hosting.plugins.module_utils.contract import VENV_MARK
-from ansible_collections.flaskblog.hosting.plugins.module_utils.venv import build, check, environment
+from ansible_collections.flaskblog.hosting.plugins.module_utils.venv import build, check, environment, make
 from ansible_collections.flaskblog.hosting.plugins.modules import venv as module
 from releases import make_release
 from wanted_objects import is_pending, keep_notes_in
@@ -46,7 +46,7 @@ PACKAGES = ["gunicorn", "gunicorn<24"]
     ],
 )
 def test_pip_is_called_as_the_source_asks_for(release: dict[str, Any], steps: list[list[str]]) -> None:
-    assert module.install_arguments(make_release(**{"packages": PACKAGES, **release}), "/app") == steps
+    assert make.install_arguments(make_release(**{"packages": PACKAGES, **release}), "/app") == steps
 
 
 class FakeUnit:
@@ -101,7 +101,7 @@ def arguments(tmp_path: Path, me: Any, monkeypatch: pytest.MonkeyPatch, stopped:
     keep_notes_in(tmp_path / "pending", monkeypatch)
     monkeypatch.setattr(check, "ROOT", (me.uid, me.gid))
     monkeypatch.setattr(host, "wait_for_the_end", lambda *_: None)
-    monkeypatch.setattr(module, "account_of", lambda _: SimpleNamespace(pw_uid=me.uid, pw_gid=me.gid))
+    monkeypatch.setattr(make, "account_of", lambda _: SimpleNamespace(pw_uid=me.uid, pw_gid=me.gid))
     release = tmp_path / "releases" / "abc"
     (release / "web").mkdir(parents=True)
     (release / "requirements.txt").write_text("flask\n")
@@ -141,10 +141,11 @@ def test_a_build_runs_as_the_build_account_and_writes_its_folder_and_its_cache_a
     (job,) = unit.jobs
     folder, cache = arguments["release"]["venv_path"], arguments["site"]["cache"]
     assert job.account == "blog-build"
-    assert job.writable == {f"{folder}.incomplete": folder, cache: cache}
+    assert job.writable == {f"{folder}.incomplete": folder, cache: cache, f"{cache}.tmp": f"{cache}.tmp"}
     assert job.timeout == 1800
     plan = unit.plan()
     assert plan["environment"]["PIP_CACHE_DIR"] == f"{cache}/pip"
+    assert plan["environment"]["TMPDIR"] == f"{cache}.tmp"
     pip = [f"{folder}/bin/python", "-m", "pip", "install"]
     assert plan["steps"] == [[*pip, "--requirement", f"{folder}/source/requirements.txt", "gunicorn", "gunicorn<24"]]
     assert plan["fallback"] is None
@@ -171,11 +172,11 @@ def test_a_project_falls_back_to_what_it_depends_on(arguments: dict[str, Any], r
 
 
 def test_pip_is_unpacked_from_the_newest_of_debians_wheels(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(module, "WHEELS", tmp_path)
-    assert module.wheels() == [], "ensurepip does it then"
+    monkeypatch.setattr(make, "WHEELS", tmp_path)
+    assert make.wheels() == [], "ensurepip does it then"
     for name in ("pip-23.0.1-py3-none-any.whl", "pip-25.1.1-py3-none-any.whl", "setuptools-66.1.1-py3-none-any.whl"):
         (tmp_path / name).touch()
-    names = [Path(wheel).name for wheel in module.wheels()]
+    names = [Path(wheel).name for wheel in make.wheels()]
     assert names[0] == "pip-25.1.1-py3-none-any.whl"
     assert ("setuptools-66.1.1-py3-none-any.whl" in names) == (sys.version_info < (3, 12)), "as ensurepip does"
 
@@ -202,7 +203,7 @@ def test_what_the_build_left_is_roots_before_it_gets_its_name(
 
 def test_what_the_takeover_removed_is_a_warning() -> None:
     warnings: list[str] = []
-    result = module.made(module.Built(["flask-3"], ["bin/fifo"]), "/opt/blog/venvs/abc", warnings.append)
+    result = module.made(make.Built(["flask-3"], ["bin/fifo"]), "/opt/blog/venvs/abc", warnings.append)
     assert result == {"changed": True, "packages": ["flask-3"]}
     assert warnings[0].startswith("/opt/blog/venvs/abc/bin/fifo was a FIFO, a socket or a device")
 
@@ -219,6 +220,27 @@ def test_processes_of_the_build_account_are_waited_for_before_root_takes_over(
     assert outcome.failed
     assert "still has processes" in outcome.said["msg"]
     assert os.listdir(folder_of(arguments).parent) == []
+
+
+@pytest.mark.parametrize("failure", ["", "no such package"])
+def test_temporary_files_lie_on_the_disk_and_are_gone_after_the_build(
+    arguments: dict[str, Any], run_module: Any, unit: FakeUnit, failure: str
+) -> None:
+    """A unit's own /tmp and /var/tmp may be memory: Debian 13 has such a /tmp, and systemd 257 such private ones."""
+    cache = Path(arguments["site"]["cache"])
+    cache.parent.mkdir(parents=True)
+    (cache.parent / "blog.tmp").mkdir()
+    (cache.parent / "blog.tmp" / "left by a killed run").touch()
+    seen: list[list[str]] = []
+
+    def leave(_: Path) -> None:
+        seen.append(os.listdir(cache.parent / "blog.tmp"))
+        (cache.parent / "blog.tmp" / "pip-install-x").mkdir()
+
+    unit.leave, unit.failure = leave, failure
+    assert run_module(module, **arguments).failed == bool(failure)
+    assert seen == [[]]
+    assert os.listdir(cache.parent) == ["blog"]
 
 
 @pytest.mark.parametrize("failure", ["no such package", "It took longer than 1800 s."])
@@ -339,10 +361,10 @@ def test_a_build_account_with_the_uid_of_root_or_of_the_app_is_refused(
     monkeypatch.setattr(host, "ensure_account", lambda _: False)
     accounts = {"blog": 1000, "blog-build": uid}
     monkeypatch.setattr(
-        module.pwd, "getpwnam", lambda name: SimpleNamespace(pw_name=name, pw_uid=accounts[name], pw_gid=1)
+        make.pwd, "getpwnam", lambda name: SimpleNamespace(pw_name=name, pw_uid=accounts[name], pw_gid=1)
     )
     with pytest.raises(build.BuildError, match="which is root's or the app's"):
-        module.account_of({"user": "blog", "build_user": "blog-build"})
+        make.account_of({"user": "blog", "build_user": "blog-build"})
 
 
 def test_the_programs_text_is_found_in_the_zip_file_that_ansible_brings(tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.flaskblog.hosting.plugins.module_utils.contract import MANIFEST, Manifest
-from ansible_collections.flaskblog.hosting.plugins.module_utils.source.entry import (
+from ..contract import MANIFEST, Manifest
+from .entry import (
     Entry,
     is_below,
     read_tree,
@@ -26,6 +26,20 @@ FOLDER_MODE = 0o755
 
 #: Unpacking and pip run at this lower CPU priority (nice(2)), as the live release serves at the same time.
 NICENESS = 10
+
+
+#: The fields of a release that its virtual environment is built from.
+ENVIRONMENT = (
+    "venv_link",
+    "requirements",
+    "requirements_file",
+    "is_project",
+    "hashed",
+    "keep_source",
+    "packages",
+    "dependencies",
+    "requires_python",
+)
 
 
 @dataclass(frozen=True)
@@ -65,6 +79,8 @@ class Release:
     repository: str | None = None
     #: of a release from Git: paths of the commit that do not belong in the release
     left_out: Sequence[str] | None = None
+    #: the versions of Python that the project asks for, such as C(>=3.12); empty if it does not say
+    requires_python: str = ""
     #: the virtual environment on the host; empty until the host's Python is known (P(venv.check.complete))
     venv_path: str = ""
 
@@ -84,6 +100,10 @@ class Release:
         """Return the release as JSON can hold it; unknown values are left out."""
         found = dataclasses.asdict(self) | {"live_path": self.live_path}
         return {key: value for key, value in found.items() if value is not None}
+
+    def environment(self) -> dict[str, Any]:
+        """Return what the virtual environment is built from, for the manifest: C(blogctl rebuild) needs it."""
+        return {name: getattr(self, name) for name in ENVIRONMENT}
 
     @property
     def live_path(self) -> str:
@@ -154,6 +174,7 @@ def manifest(release: Release, entries: Iterable[Entry]) -> Manifest:
         commit=release.commit,
         ref=release.ref,
         repository=release.repository,
+        environment=release.environment(),
     )
 
 

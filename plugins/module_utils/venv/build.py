@@ -21,8 +21,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO
 
-from ansible_collections.flaskblog.hosting.plugins.module_utils import cage
-from ansible_collections.flaskblog.hosting.plugins.module_utils.printable import printable
+from .. import cage
+from ..printable import printable
 
 #: Bytes of the end of a command's output that are kept, as its length is not limited.
 KEPT_OUTPUT = 64 * 1024
@@ -111,19 +111,20 @@ def settings_folders() -> list[str]:
     return ["/etc/flask-blog-hosting", *named]
 
 
-def environment(cache: str) -> dict[str, str]:
+def environment(cache: str, temporary: str) -> dict[str, str]:
     """Return the environment of a build's commands: of the host's variables, only the proxies.
 
     Pass it on standard input, as every account can read a unit's environment.
 
-    :param cache: the account's own directory. Temporary files are on the disk as well; /tmp may be memory.
+    :param cache: the account's own directory.
+    :param temporary: the directory for temporary files. Those of a large package fill a /tmp in memory.
     """
     proxies = {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")}
     return {
         "HOME": cache,
         "LANG": "C.UTF-8",
         "PATH": "/usr/bin:/bin",
-        "TMPDIR": "/var/tmp",
+        "TMPDIR": temporary,
         "XDG_CACHE_HOME": cache,
         **proxies,
     }

@@ -12,9 +12,9 @@ import dataclasses
 import os
 import stat
 
-from ansible_collections.flaskblog.hosting.plugins.module_utils.contract import VENV_MARK
-from ansible_collections.flaskblog.hosting.plugins.module_utils.source.entry import digest
-from ansible_collections.flaskblog.hosting.plugins.module_utils.source.release import (
+from ..contract import VENV_MARK
+from ..source.entry import digest
+from ..source.release import (
     FOLDER_MODE,
     Release,
     check_release,

@@ -13,16 +13,26 @@ import stat
 import subprocess
 from typing import Any
 
-from ansible_collections.flaskblog.hosting.plugins.module_utils.contract import INCOMPLETE, REMOVED, VENV_MARK
-from ansible_collections.flaskblog.hosting.plugins.module_utils.source.release import FOLDER_MODE, make_folders
-from ansible_collections.flaskblog.hosting.plugins.module_utils.venv import check, takeover
+from ..contract import INCOMPLETE, REMOVED, VENV_MARK
+from ..source.release import FOLDER_MODE, make_folders
+from . import check, takeover
 
 #: Only the build account reads the cache.
 CACHE_MODE = 0o700
 
 
+def temporary(cache: str) -> str:
+    """Return the folder for a build's temporary files: on the disk, as /tmp and a unit's own /var/tmp may be memory.
+
+    It lies beside the cache in a folder of root's. No site's name has a dot.
+    """
+    return f"{cache}.tmp"
+
+
 def prepare(aside: str, cache: str, account: pwd.struct_passwd) -> None:
-    """Make an empty folder to build in, and the cache, for the build account. Leftovers of killed runs are removed.
+    """Make empty folders to build in and for temporary files, and the cache, for the build account.
+
+    Leftovers of killed runs are removed.
 
     The folders above them are root's, so no other account can replace them.
 
@@ -34,6 +44,8 @@ def prepare(aside: str, cache: str, account: pwd.struct_passwd) -> None:
     for name in os.listdir(folder):
         if name.endswith(INCOMPLETE):  # of a run that was killed, perhaps for other requirements
             takeover.remove_tree(f"{folder}/{name}")
+    takeover.remove_tree(temporary(cache))
+    _give(temporary(cache), account, CACHE_MODE)
     _give(aside, account, FOLDER_MODE)
     if not _is_folder_of(account.pw_uid, cache):
         takeover.remove_tree(cache)  # an older account of this name may have left anything in it
@@ -75,7 +87,7 @@ def mark(folder: str, content: dict[str, Any]) -> None:
 
 
 def put_in_place(aside: str, folder: str) -> None:
-    """Give a complete environment its name. An existing one without a valid mark is removed."""
+    """Give a complete environment its name. One that has this name already is removed."""
     if os.path.lexists(folder):
         replaced = f"{folder}{REMOVED}"
         takeover.remove_tree(replaced)

@@ -17,7 +17,7 @@ import stat
 from collections.abc import Generator
 from dataclasses import dataclass, field
 
-from ansible_collections.flaskblog.hosting.plugins.module_utils.printable import printable
+from ..printable import printable
 
 #: Limit on nested directories; each level keeps two descriptors open (of usually 1024).
 DEEPEST = 100

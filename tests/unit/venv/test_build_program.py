@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from ansible_collections.flaskblog.hosting.plugins.module_utils import cage
 from ansible_collections.flaskblog.hosting.plugins.module_utils.venv import build_program
-from ansible_collections.flaskblog.hosting.plugins.modules import venv as module
+from ansible_collections.flaskblog.hosting.plugins.module_utils.venv import make as module
 
 
 @pytest.fixture

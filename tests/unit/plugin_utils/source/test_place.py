@@ -22,7 +22,8 @@ def loader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DataLoader:
 
 
 @pytest.mark.parametrize(
-    ("path", "expected"), [(".", "here"), ("below", "here/below"), ("./below/", "here/below"), ("..", "."), ("x", "here/x")]
+    ("path", "expected"),
+    [(".", "here"), ("below", "here/below"), ("./below/", "here/below"), ("..", "."), ("x", "here/x")],
 )
 def test_a_relative_path_starts_in_the_current_directory(
     loader: DataLoader, tmp_path: Path, path: str, expected: str
@@ -46,5 +47,7 @@ def test_a_path_of_the_home_and_an_absolute_one_stay_as_they_are(
 
 
 def test_a_refusal_shows_where_a_relative_path_leads() -> None:
-    assert SourceError("it is bad").explain("../x", "/home/ada/x") == "flask_blog_source: '../x' (/home/ada/x): it is bad."
+    assert (
+        SourceError("it is bad").explain("../x", "/home/ada/x") == "flask_blog_source: '../x' (/home/ada/x): it is bad."
+    )
     assert SourceError("it is bad").explain("/srv/x", "/srv/x") == "flask_blog_source: '/srv/x': it is bad."
