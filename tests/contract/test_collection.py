@@ -90,7 +90,7 @@ def test_files_that_blogctl_shares_with_the_modules_are_in_the_installed_collect
     """The checkout has relative links in blogctl's folder; ansible-galaxy keeps a link that stays in the collection."""
     tool = root / "roles" / "flask_blog" / "files" / "blogctl"
     shared = [path for path in tool.rglob("*.py") if path.is_symlink()]
-    assert {path.name for path in shared} >= {"bounded_http.py", "cage.py", "contract.py", "printable.py"}
+    assert {path.name for path in shared} >= {"bounded_http.py", "cage.py", "contract.py", "make.py", "printable.py"}
     for path in shared:
         assert path.resolve().is_relative_to(root / "plugins" / "module_utils"), path
         copy = collection(installed) / path.relative_to(root)
@@ -170,7 +170,7 @@ def test_blogctl_of_the_installed_collection_is_whole(installed: Path) -> None:
     subprocess.run(
         [sys.executable, "-B", "-I", "-c", f"import sys; sys.path.insert(0, {str(files)!r}); {code}"], check=True
     )
-    for name in ("bounded_http", "cage", "contract", "printable"):
+    for name in ("bounded_http", "cage", "contract", "host", "printable", "source/release", "venv/make"):
         assert (files / "blogctl" / "shared" / f"{name}.py").is_file()
     assert (files / "man" / "blogctl.8").is_file()
 

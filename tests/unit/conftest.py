@@ -9,6 +9,7 @@ import os
 import pwd
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -171,12 +172,15 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, me: Account) -> Site:
 
 @pytest.fixture
 def add_release(site: Site) -> Callable[[str], Path]:
-    """Put a release with a gunicorn on the host."""
+    """Put a release with a gunicorn for this Python on the host."""
 
     def add(name: str) -> Path:
         folder = site.path("releases") / name
         program = folder / "venv" / "bin" / "gunicorn"
         program.parent.mkdir(parents=True)
+        (program.parent / "python").symlink_to(sys.executable)
+        minor = f"python{sys.version_info.major}.{sys.version_info.minor}"
+        (folder / "venv" / "lib" / minor / "site-packages" / "gunicorn").mkdir(parents=True)
         program.write_text("#!/bin/sh\n")
         program.chmod(0o755)
         (folder / ".release.json").write_text(

@@ -153,7 +153,9 @@ def check_release(path: str, wanted: Release, uid: int, gid: int | None) -> list
     if tree_digest(actual) != wanted.digest:
         reasons = file_differences(kept.get("files", {}), expected["files"])
     # Another branch, or another address of the repository, may lead to the same commit: still the same release.
-    same = {key: kept[key] for key in ("ref", "repository") if key in kept and wanted.commit is not None}
+    same: dict[str, Any] = {
+        key: kept[key] for key in ("ref", "repository") if key in kept and wanted.commit is not None
+    }
     if not reasons and kept != {**expected, **same}:
         reasons = [f"{MANIFEST}: missing or changed"]
     for relative, target in wanted.links.items():

@@ -79,3 +79,21 @@ def test_releases_say_which_is_which_and_where_it_came_from(
     assert "main 0123456789ab  x" in lines["bad"]
     assert len(lines["bad"]) < 150
     assert "previous" in lines["one"]
+
+
+def test_status_names_the_cause_and_the_remedy_if_the_environment_is_of_another_python(
+    site: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, add_release: Any
+) -> None:
+    folder = add_release("one")
+    point_link(site, str(folder))
+    monkeypatch.setattr(health, "served_release", lambda _: None)
+    monkeypatch.setattr(systemd, "state_of", lambda _: ("activating", "auto-restart"))
+    cli.main(["status"])
+    assert "environment" not in capsys.readouterr().out
+    (lib,) = (folder / "venv" / "lib").iterdir()
+    lib.rename(lib.with_name("python3.9"))
+    assert cli.main(["status"]) == status_command.NOT_SERVING
+    said = capsys.readouterr().out
+    assert "environment  the environment of one" in said
+    assert "was built for Python 3.9" in said
+    assert "'blogctl --site blog rebuild one'" in said

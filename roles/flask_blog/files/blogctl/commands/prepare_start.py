@@ -8,7 +8,8 @@ from __future__ import annotations
 import argparse
 
 from ..data import transaction
-from ..host import systemd
+from ..errors import OperationError
+from ..host import environment, systemd
 from ..host.locks import starts_held
 from ..site import Site
 from .command import Command, Result
@@ -18,11 +19,17 @@ ORPHANS_TIMEOUT = 15.0
 
 
 def run(site: Site, _: argparse.Namespace) -> Result:
-    """Wait while an operation holds back starts, and undo the change of the data of one that was killed."""
+    """Wait while an operation holds back starts, and undo the change of the data of one that was killed.
+
+    :raises OperationError: naming the remedy, if the live release's environment does not fit this host's Python: each
+        start would end with the same traceback.
+    """
     with starts_held(site, wait=float("inf")):
         if transaction.is_open(site):
             systemd.end_orphans(site, ORPHANS_TIMEOUT)
         undone = transaction.undo(site)
+    if problem := environment.problem_of_live(site):
+        raise OperationError(f"{site.name} cannot start: {problem}")
     return Result({"undone": undone}, "an interrupted change of the data was undone" if undone else "")
 
 

@@ -21,6 +21,8 @@ from ..site import Site
 OPERATION_TIMEOUT = 60.0
 #: Seconds that a command of C(blogctl run) and a change of the data wait for each other.
 DATA_TIMEOUT = 60.0
+#: Seconds that C(blogctl rebuild) waits for a build of the controller's.
+BUILD_TIMEOUT = 60.0
 #: Seconds between two attempts to take a lock.
 POLL_INTERVAL = 0.05
 
@@ -93,6 +95,21 @@ def data_alone(site: Site) -> Iterator[None]:
             raise Busy(
                 f"a command of 'blogctl run' has used the data of {site.name} for {DATA_TIMEOUT:.0f} s; nothing was"
                 f" changed. 'systemctl list-units {site.name}-run-*' names it: end it, or stop its unit, and try again."
+            )
+        yield
+
+
+@contextlib.contextmanager
+def building(site: Site) -> Iterator[None]:
+    """Build an environment while no playbook unpacks a release or builds one (plugins/module_utils/live.py).
+
+    :raises Busy: if one does for longer than C(BUILD_TIMEOUT).
+    """
+    with _flock(lock_path(site, "build"), BUILD_TIMEOUT) as (_, held):
+        if not held:
+            raise Busy(
+                f"a run of a playbook is building a release of {site.name}; nothing was changed. Try again when that is"
+                " done."
             )
         yield
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from ..data import folder as data_folder
 from ..data.layer import data_layer
 from ..errors import HostError, OperationError
-from ..host import health, journal, run_as_app
+from ..host import environment, health, journal, run_as_app
 from ..host.releases import app_folder, release_manifest
 from ..site import Site
 
@@ -128,10 +128,9 @@ def _make_copy(site: Site, copy: Path) -> str:
 
 
 def refuse_without_gunicorn(site: Site, release: str) -> None:
-    """Refuse a release without gunicorn in its virtual environment, before anything is changed.
+    """Refuse a release that cannot start in its virtual environment, before anything is changed.
 
     :raises OperationError: with the remedy.
     """
-    venv = app_folder(site, release) / "venv"
-    if not os.access(venv / "bin" / "gunicorn", os.X_OK):
-        raise OperationError(f"the release {release} has no gunicorn in {venv}; run the playbook to unpack it again")
+    if problem := environment.problem(release, app_folder(site, release)):
+        raise OperationError(f"{problem}; nothing was changed. {environment.remedy(site, release)}.")

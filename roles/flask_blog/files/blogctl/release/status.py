@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ..errors import OperationError
-from ..host import health, maintenance, systemd
+from ..host import environment, health, maintenance, systemd
 from ..host.releases import live_release, release_manifest, release_names
 from ..site import Site
 from .history import DONE, FAILED, History, choose, read
@@ -28,6 +28,7 @@ def status(site: Site) -> dict[str, Any]:
         "healthy": answer.is_healthy,
         "health": f"{site.settings['health_path']}: {answer.reason}",
         "serves": answer.is_healthy and served is not None and served == linked,
+        "environment": environment.problem_of_live(site),
         "maintenance": maintenance.is_on(site),
         "last": asdict(entries[-1]) if entries else None,
     }
@@ -62,6 +63,8 @@ def describe_status(found: dict[str, Any]) -> str:
     ]
     if last := found["last"]:
         lines.append(f"last         {last['operation']} {last['release'] or ''} {last['result']}, {last['time']}")
+    if found["environment"]:
+        lines.append(f"environment  {found['environment']}")
     if not found["serves"]:
         lines.append("The site does not serve as it should; 'blogctl logs' may show why.")
     return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""Virtual environments: links to plugins/module_utils/venv."""

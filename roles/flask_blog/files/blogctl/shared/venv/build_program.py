@@ -1,0 +1,1 @@
+../../../../../../plugins/module_utils/venv/build_program.py
