@@ -23,12 +23,16 @@ from typing import IO
 
 from .. import cage
 from ..printable import printable
+from . import diagnosis
 
 #: Bytes of the end of a command's output that are kept, as its length is not limited.
 KEPT_OUTPUT = 64 * 1024
 
-#: Lines of output in the message of a failed build.
-LAST_LINES = 25
+#: Lines of output in the message of a failed build, and if its first error is known.
+LAST_LINES, LAST_LINES_OF_KNOWN = 25, 10
+
+#: Bytes of a line that are looked at; the rest of a longer one is skipped.
+LONGEST_LINE = 32 * 1024
 
 #: Seconds beyond a build's timeout in which systemd ends its unit.
 GRACE = 30
@@ -149,14 +153,46 @@ def run(job: Job, feed: Callable[[IO[bytes]], None] | None = None) -> str:
     with _process([*command, *job.command], job.name) as process:
         if feed and process.stdin:
             threading.Thread(target=_write, args=(feed, process.stdin), daemon=True).start()
-        output = _text(_tail(process, begun + job.timeout + GRACE))
+        output = Output()
+        _read(process, output, begun + job.timeout + GRACE)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(GRACE)
     if process.returncode == 0:
-        return output
+        return output.end()
     if process.returncode is None or time.monotonic() - begun >= job.timeout:
-        raise BuildError(f"It took longer than {job.timeout} s.\n{output}".strip())
-    raise BuildError(output or f"It ended with status {process.returncode} and printed nothing.")
+        raise BuildError(f"It took longer than {job.timeout} s.\n{output.end()}".strip())
+    raise BuildError(output.error() or f"It ended with status {process.returncode} and printed nothing.")
+
+
+class Output:
+    """The output of a command: its end, and its first error. Neither takes more memory if there is more of it."""
+
+    def __init__(self) -> None:
+        """Start with nothing."""
+        self._tail = bytearray()
+        self._line = bytearray()
+        self._first = diagnosis.Diagnosis()
+
+    def add(self, block: bytes) -> None:
+        """Take the next piece of the output."""
+        self._tail += block
+        del self._tail[:-KEPT_OUTPUT]
+        *lines, rest = block.split(b"\n")
+        for line in lines:
+            self._line += line
+            self._first.read(self._line[:LONGEST_LINE].decode(errors="replace").rstrip("\r"))
+            self._line.clear()
+        self._line += rest[: max(0, LONGEST_LINE - len(self._line))]
+
+    def end(self, lines: int = LAST_LINES) -> str:
+        """Return its last lines, printable."""
+        return printable("\n".join(self._tail.decode(errors="replace").rstrip("\n").splitlines()[-lines:]))
+
+    def error(self) -> str:
+        """Return its first error with the remedy, if there is one, and its last lines, printable."""
+        self.add(b"\n")  # its last line may have no end
+        first = printable(self._first.explain())
+        return f"{first}\n\nThe end of the output:\n{self.end(LAST_LINES_OF_KNOWN)}" if first else self.end()
 
 
 @contextlib.contextmanager
@@ -177,23 +213,16 @@ def _write(feed: Callable[[IO[bytes]], None], stream: IO[bytes]) -> None:
         feed(stream)
 
 
-def _tail(process: subprocess.Popen[bytes], deadline: float) -> bytes:
-    """Read a command's output until all its writers have ended, and return the end of it."""
-    tail = bytearray()
+def _read(process: subprocess.Popen[bytes], output: Output, deadline: float) -> None:
+    """Read a command's output until all its writers have ended."""
     if process.stdout is None:
-        return b""
+        return
     descriptor = process.stdout.fileno()
     while time.monotonic() < deadline:
         if select.select([descriptor], [], [], 1.0)[0]:
             block = os.read(descriptor, KEPT_OUTPUT)
             if not block:
-                break
-            tail += block
-            del tail[:-KEPT_OUTPUT]
+                return
+            output.add(block)
         elif process.poll() is not None:
-            break
-    return bytes(tail)
-
-
-def _text(output: bytes) -> str:
-    return printable("\n".join(output.decode(errors="replace").splitlines()[-LAST_LINES:]))
+            return

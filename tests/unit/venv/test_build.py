@@ -165,3 +165,27 @@ def test_a_leftover_unit_is_stopped_by_its_name(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(subprocess, "run", run)
     build.stop("blog")
     assert calls == [["systemctl", "--quiet", "stop", "blog-build.service"]]
+
+
+def test_a_failed_build_is_reported_with_its_first_error_and_the_remedy_however_much_follows(stopped: list[str]) -> None:
+    code = (
+        "print('Collecting psycopg2\\nError: pg_config executable not found.');"
+        "[print('x' * 1000) for _ in range(1000)]; print('ERROR: \\x1b[2Jlast', end=''); raise SystemExit(1)"
+    )
+    with pytest.raises(build.BuildError) as caught:
+        build.run(job(code))
+    lines = str(caught.value).splitlines()
+    assert lines[0] == "psycopg2 cannot be installed: Error: pg_config executable not found."
+    assert "apt install build-essential libpq-dev python3-dev" in lines[2]
+    assert lines[-1] == "ERROR: \\x1b[2Jlast"
+    assert len(lines) < 20
+
+
+def test_a_line_without_an_end_takes_no_memory_of_roots() -> None:
+    output = build.Output()
+    for _ in range(100):
+        output.add(b"x" * 65536)
+    assert len(output._line) <= build.LONGEST_LINE
+    output.add(b"\nCollecting x\nerr")
+    output.add(b"or: [Errno 2] No such file or directory: 'gcc'")
+    assert output.error().startswith("x cannot be installed: error: [Errno 2]")
