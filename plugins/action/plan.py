@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +58,9 @@ class ActionModule(ActionBase):
         if repository.is_git(wanted["path"]):
             arguments |= self._repository(wanted, access)
         else:
-            arguments["release"], probes = self._describe(arguments["site"], wanted)
+            arguments["release"], probes, packages = self._describe(arguments["site"], wanted)
             arguments["probes"] = [*arguments.get("probes", []), *probes]
+            arguments["packages"] = [*arguments.get("packages", []), *packages]
         initial = arguments.pop("initial_data", "")
         arguments["initial_data"] = bool(initial)
         arguments["objects"], arguments["secrets"] = role.without_secrets(
@@ -91,6 +93,7 @@ class ActionModule(ActionBase):
         if initial and not release and found.get("data_is_new") and "links" in found["release"]:
             self._check_initial_data(initial, found["release"], arguments["site"])
         self._warn_of_databases(found.get("release", {}).pop("databases", []))
+        self._warn_of_source(found.get("release", {}).pop("warnings", []))
         found.setdefault("probes", arguments["probes"])
         result.update(found)
         return result
@@ -112,14 +115,23 @@ class ActionModule(ActionBase):
                 " it. Name it there, or its folder in flask_blog_writable_paths; or remove it from the source."
             )
 
-    def _describe(self, site: dict[str, Any], wanted: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        """Describe the release, and the probe for one of its static files."""
+    @staticmethod
+    def _warn_of_source(warnings: Iterable[str]) -> None:
+        for warning in warnings:
+            display.warning(f"flask_blog_source: {warning}")
+
+    def _describe(
+        self, site: dict[str, Any], wanted: dict[str, Any]
+    ) -> tuple[dict[str, Any], list[dict[str, Any]], tuple[str, ...]]:
+        """Describe the release, the probe for one of its static files, and the Debian packages that its build needs."""
         path = place.absolute(wanted["path"], self._loader)
         try:
             with described(path, wanted, site, run_folder()) as description:
                 self._warn_of_databases(databases(description.folder, description.entries))
+                self._warn_of_source(description.warnings)
                 sample = description.sample
-                return description.release.to_dict(), [{"what": "a static file", **sample}] if sample else []
+                probes = [{"what": "a static file", **sample}] if sample else []
+                return description.release.to_dict(), probes, description.packages
         except SourceError as error:
             raise AnsibleActionFail(error.explain(wanted["path"], path)) from error
 

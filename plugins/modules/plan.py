@@ -136,11 +136,13 @@ needed_first:
 """
 
 import contextlib
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.flaskblog.hosting.plugins.module_utils import comparison, host, live, reloads, tool
+from ansible_collections.flaskblog.hosting.plugins.module_utils.printable import printable
 from ansible_collections.flaskblog.hosting.plugins.module_utils.resources import registry, unit
 from ansible_collections.flaskblog.hosting.plugins.module_utils.resources.difference import Conflict, group_id
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.release import Release
@@ -168,7 +170,7 @@ def wanted_release(params: dict[str, Any], keep: bool) -> Iterator[tuple[dict[st
             git.described(params["source"], params["access"], params["site"], keep) as (found, databases),
         ):
             probes = [{"what": "a static file", **found.sample}] if found.sample else []
-            yield {**found.release.to_dict(), "databases": databases}, probes
+            yield {**found.release.to_dict(), "databases": databases, "warnings": list(found.warnings)}, probes
     except SourceError as error:
         raise Conflict(error.explain(params["source"]["url"])) from error
 
@@ -257,9 +259,29 @@ def compared(
 def release_differences(site: dict[str, Any], release: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Return a release with its virtual environment, and how the two differ on the host."""
     wanted = check.complete(Release.from_dict(release), site["venvs"], host.python_version())
+    refuse_python(wanted.requires_python)
     found = check.host_differences(wanted, group_id(site["group"]))
     differences = [{"layer": layer, "name": name, "reasons": reasons} for layer, name, reasons in found]
     return {**release, **wanted.to_dict()}, differences
+
+
+def refuse_python(wanted: str) -> None:
+    """Refuse a project that is not for the host's Python, before pip does, or the app fails in it.
+
+    :param wanted: a range of versions, or nothing.
+    :raises Conflict: with both.
+    """
+    if not wanted:
+        return
+    from ansible_collections.flaskblog.hosting.plugins.module_utils.source import python_range
+
+    version = tuple(sys.version_info[:3])
+    if not python_range.accepts(wanted, version):
+        raise Conflict(
+            f"flask_blog_source: the project is for Python {printable(wanted)} (requires-python), and the host has"
+            f" {'.'.join(map(str, version))}. Deploy to a Debian with such a Python (12 has 3.11, 13 has 3.13), or"
+            " widen the range if the blog runs with this one."
+        )
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.flaskblog.hosting.plugins.module_utils.source import read, refusals
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source import portability, project, read, refusals
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.entry import (
     Entry,
     clean,
@@ -25,6 +25,7 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils.source.release i
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.requirements import (
     find_requirements,
     read_requirements,
+    requirement_lines,
 )
 
 #: Flask's own place for what belongs to one installation; a release never contains it.
@@ -52,6 +53,10 @@ class Description:
     release: Release
     #: a static file to request from the running site, with the sha256 of the right answer
     sample: dict[str, str] | None
+    #: Debian packages that pip needs for the requirements
+    packages: tuple[str, ...] = ()
+    #: for the user
+    warnings: tuple[str, ...] = ()
 
 
 def describe(
@@ -71,7 +76,7 @@ def describe(
     :raises refusals.SourceError: if the source cannot become a release.
     """
     app_dir, venv_link = wanted["app_dir"], wanted["venv_link"]
-    file = app_requirements(folder, app_dir, wanted["requirements"])
+    file, warnings = app_requirements(folder, app_dir, wanted["requirements"])
     root = read.source_root(folder, app_dir, wanted["wsgi"])
     moved = package_folders(folder, wanted, root or "")
     links = {below(link, moved): target for link, target in wanted["links"].items()}
@@ -110,23 +115,28 @@ def describe(
         ref=commit.ref if commit else None,
         repository=commit.repository if commit else None,
         left_out=left_out if commit else None,
+        requires_python=project.requires_python(folder, app_dir, file),
     )
     folders = {prefix: below(posixpath.join(app_dir, clean(to)), moved) for prefix, to in wanted["static"].items()}
-    return Description(folder, entries, release, read.sample(entries, folders))
+    packages = ("git",) if portability.needs_git(requirement_lines(folder, app_dir, file)) else ()
+    return Description(folder, entries, release, read.sample(entries, folders), packages, tuple(warnings))
 
 
-def app_requirements(folder: Path, app_dir: str, wanted: str) -> str:
-    """Return the requirements file of a source, relative to the app's folder.
+def app_requirements(folder: Path, app_dir: str, wanted: str) -> tuple[str, list[str]]:
+    """Return the requirements file of a source, relative to the app's folder, and warnings about it.
 
     :param wanted: as P(find_requirements) takes it.
-    :raises refusals.SourceError: if the source lacks the app's folder or the file.
+    :raises refusals.SourceError: if the source lacks the app's folder or the file, or no server can install what it
+        names.
     """
     if not (folder / app_dir).is_dir():
         raise refusals.no_app_dir(app_dir)
     file = find_requirements(folder, app_dir, wanted)
     if file is None:
-        raise refusals.no_requirements(wanted)
-    return file
+        raise refusals.no_requirements(wanted, project.other_requirements(folder, app_dir))
+    warnings = project.check_installable(folder, app_dir, file)
+    portability.check(requirement_lines(folder, app_dir, file), os.path.basename(file))
+    return file, warnings
 
 
 def relative_links(moved: Mapping[str, str]) -> dict[str, str]:

@@ -122,14 +122,20 @@ def no_app_dir(app_dir: str) -> SourceError:
     return VariableError("flask_blog_app_dir", app_dir, rule, remedy)
 
 
-def no_requirements(wanted: str) -> SourceError:
+def no_requirements(wanted: str, other: tuple[str, str] | None = None) -> SourceError:
     """Return the refusal of a source without requirements.
 
     :param wanted: what C(flask_blog_requirements) names, or nothing.
+    :param other: a file that names requirements for another tool than pip, and the command that exports them.
     """
     if wanted:
         rule, remedy = "the source holds no such file", "Add it, or name another with flask_blog_requirements"
         return VariableError("flask_blog_requirements", wanted, rule, remedy)
+    if other:
+        return SourceError(
+            f"it holds {other[0]}, which pip does not read, and neither requirements.txt nor pyproject.toml. Export the"
+            f" requirements: '{other[1]}'"
+        )
     return SourceError(
         "it holds neither requirements.txt nor pyproject.toml, in the app's folder or at the top. Add one, or name"
         " another with flask_blog_requirements"

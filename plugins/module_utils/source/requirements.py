@@ -83,10 +83,21 @@ def read_requirements(source: Path, app_dir: str, file: str, tree: str, importab
     app = source / app_dir
     if file.endswith(".toml"):
         return _read_project(app / file, file, tree, importable)
-    lines = _requirement_lines(source.resolve(), app / file)
+    lines = requirement_lines(source, app_dir, file)
     local = any(map(is_local, lines))
     hashed = any("--hash" in line for line in lines)
     return Requirements(file, False, None, hashed, local, digest(lines, tree if local else None))
+
+
+def requirement_lines(source: Path, app_dir: str, file: str) -> list[str]:
+    """Return the lines that pip reads as requirements, or a project's static dependencies.
+
+    :raises SourceError: if the file cannot be read.
+    """
+    path = source / app_dir / file
+    if not file.endswith(".toml"):
+        return _lines(source.resolve(), path)
+    return list(_dependencies(parsed(read_text(path), file).get("project", {}), file) or ())
 
 
 def is_local(line: str) -> bool:
@@ -107,11 +118,8 @@ def _read_project(path: Path, file: str, tree: str, importable: bool) -> Require
     :raises SourceError: if it has neither dependencies nor a build system.
     """
     beside = [path.with_name(name) for name in (path.name, "setup.cfg", "setup.py")]
-    contents = [_text(other) for other in beside if other.is_file()]
-    try:
-        content = tomllib.loads(contents[0])
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise SourceError(f"its {file} cannot be read: {str(error) or 'it is nested too deeply'}") from error
+    contents = [read_text(other) for other in beside if other.is_file()]
+    content = parsed(contents[0], file)
     dependencies = _dependencies(content.get("project", {}), file)
     build = content.get("build-system", {})
     is_project = bool(build) or path.with_name("setup.py").is_file() or not importable
@@ -124,6 +132,17 @@ def _read_project(path: Path, file: str, tree: str, importable: bool) -> Require
             f"its {file} names neither [project] dependencies nor a [build-system]; add one, or a requirements.txt"
         )
     return Requirements(file, is_project, dependencies, False, False, digest(contents, of_this_source))
+
+
+def parsed(text: str, file: str) -> dict[str, Any]:
+    """Return the content of a project file.
+
+    :raises SourceError: if it is damaged.
+    """
+    try:
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise SourceError(f"its {file} cannot be read: {str(error) or 'it is nested too deeply'}") from error
 
 
 def _dependencies(project: Any, file: str) -> tuple[str, ...] | None:
@@ -141,7 +160,7 @@ def _dependencies(project: Any, file: str) -> tuple[str, ...] | None:
     return tuple(found)
 
 
-def _requirement_lines(root: Path, path: Path) -> list[str]:
+def _lines(root: Path, path: Path) -> list[str]:
     """Return the meaningful lines of a requirements file and of all that it includes, in the order of the files.
 
     :param root: of the source, without links; a file elsewhere is not read.
@@ -154,7 +173,7 @@ def _requirement_lines(root: Path, path: Path) -> list[str]:
         if len(seen) == MOST_FILES:
             raise SourceError(f"its requirements are spread over more than {MOST_FILES} files. Join some of them")
         seen.add(path)
-        for raw in _text(path).splitlines():
+        for raw in read_text(path).splitlines():
             line = re.sub(r"(^|\s)#.*$", "", raw).strip()
             if line:
                 lines.append(line)
@@ -163,7 +182,7 @@ def _requirement_lines(root: Path, path: Path) -> list[str]:
     return lines
 
 
-def _text(path: Path) -> str:
+def read_text(path: Path) -> str:
     """Read a requirements file as pip does: by its byte order mark, as PowerShell writes UTF-16, or else as UTF-8."""
     content = _limited(path)
     for mark, encoding in (
