@@ -37,6 +37,9 @@ LONGEST_LINE = 32 * 1024
 #: Seconds beyond a build's timeout in which systemd ends its unit.
 GRACE = 30
 
+#: The exit status of systemd-run(1) if a signal ended the unit (measured with systemd 252 and 257).
+KILLED = 255
+
 #: Resources of a unit: a lower priority than the processes that serve visitors. Memory and tasks are limited, so that a
 #: runaway build does not exhaust the host; its disk usage is not limited.
 RESOURCES = {
@@ -161,6 +164,12 @@ def run(job: Job, feed: Callable[[IO[bytes]], None] | None = None) -> str:
         return output.end()
     if process.returncode is None or time.monotonic() - begun >= job.timeout:
         raise BuildError(f"It took longer than {job.timeout} s.\n{output.end()}".strip())
+    if process.returncode == KILLED:
+        raise BuildError(
+            f"It was killed, most likely as it took more than {RESOURCES['MemoryMax']} of the server's memory. Require"
+            " versions of the packages with a wheel for this Python, or give the server more memory.\n\nThe end of the"
+            f" output:\n{output.end(LAST_LINES_OF_KNOWN)}"
+        )
     raise BuildError(output.error() or f"It ended with status {process.returncode} and printed nothing.")
 
 

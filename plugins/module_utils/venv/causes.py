@@ -82,6 +82,17 @@ CAUSES: tuple[Cause, ...] = (
         packages=("git",),
     ),
     _cause(r"could not read Username for '([^']{1,200})'|Permission denied \(publickey\)", *_CREDENTIALS),
+    _cause(
+        r"^\s{0,9}fatal: unable to access '([^']{1,200})'",
+        "The server cannot reach the repository {0}.",
+        "Check the server's network and DNS, and its proxy; then run again.",
+    ),
+    _cause(r"[Rr]epository (?:'([^']{1,200})' )?not found", *_CREDENTIALS),
+    _cause(
+        r"^\s{0,9}(?:fatal|error): .{0,100}(?:Remote branch|remote ref|pathspec|reference is not a tree)",
+        "The repository does not have that branch, tag or commit.",
+        "Correct what stands behind the '@'.",
+    ),
     _cause(r"HTTP error 40[13] while getting (\S{1,200})|^ERROR: 40[13] Client Error", *_CREDENTIALS),
     _cause(
         r"^ERROR: .{0,60}OSError: \[Errno 2\] No such file or directory: '(/[^']{1,300})'",

@@ -26,7 +26,7 @@ PACKAGE = re.compile(
 )
 
 #: Looks like an error, for what is in no table.
-ERROR = re.compile(r"^\s*(?:ERROR|[Ee]rror|.{1,200}: (?:fatal )?error|[\w.]{0,80}(?:Error|Exception|Exit)): ?\S")
+ERROR = re.compile(r"^\s*(?:ERROR|[Ee]rror|fatal|.{1,200}: (?:fatal )?error|[\w.]{0,80}(?:Error|Exception|Exit)): ?\S")
 #: pip's own words around a package's error, and what it says of every one.
 AROUND = re.compile(
     r"subprocess-exited-with-error|metadata-generation-failed|legacy-install-failure|Failed (?:building|to build)"

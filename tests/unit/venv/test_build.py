@@ -189,3 +189,10 @@ def test_a_line_without_an_end_takes_no_memory_of_roots() -> None:
     output.add(b"\nCollecting x\nerr")
     output.add(b"or: [Errno 2] No such file or directory: 'gcc'")
     assert output.error().startswith("x cannot be installed: error: [Errno 2]")
+
+
+def test_a_build_that_the_kernel_killed_is_reported_as_such(stopped: list[str]) -> None:
+    with pytest.raises(build.BuildError) as caught:
+        build.run(job(f"print('Collecting pandas'); raise SystemExit({build.KILLED})"))
+    assert str(caught.value).startswith("It was killed, most likely as it took more than 75% of the server's memory.")
+    assert str(caught.value).endswith("The end of the output:\nCollecting pandas")

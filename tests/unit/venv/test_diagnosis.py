@@ -135,6 +135,20 @@ CASES = {
         "  fatal: could not read Username for 'https://git.test': terminal prompts disabled",
         ["mine cannot", "no credentials"],
     ),
+    "a repository that is not there": (
+        "Collecting mine@ git+https://git.test/mine.git\n  Running command git clone --quiet https://git.test/mine.git /x\n"
+        "  remote: Repository not found.\n  fatal: repository 'https://git.test/mine.git/' not found",
+        ["mine cannot", "no credentials"],
+    ),
+    "a repository that is not reached": (
+        "Collecting mine@ git+https://git.test/mine.git\n"
+        "  fatal: unable to access 'https://git.test/mine.git/': Could not resolve host: git.test",
+        ["mine cannot", "cannot reach the repository https://git.test/mine.git/", "proxy"],
+    ),
+    "a tag that is not there": (
+        "Collecting mine@ git+https://git.test/mine.git@v9\n  error: pathspec 'v9' did not match any file(s) known to git",
+        ["mine cannot", "does not have that branch, tag or commit", "'@'"],
+    ),
     "no such version": (
         "ERROR: Could not find a version that satisfies the requirement flask==99.0 (from versions: 3.1.2, 3.1.3)\n"
         "ERROR: No matching distribution found for flask==99.0",
