@@ -13,6 +13,16 @@ from pathlib import Path
 FILES = {"main.py": b"application = None\n" * 500, "requirements.txt": b"Flask\n"}
 
 
+#: Folders that no server can install, by their name: the file that says what the app needs.
+NOT_TO_INSTALL = {
+    "from-conda": ("requirements.txt", "flask\ncertifi @ file:///croot/certifi_168/work/certifi\n"),
+    "from-windows": ("requirements.txt", "flask\npywin32==306\n"),
+    "locked-by-pipenv": ("Pipfile.lock", "{}\n"),
+    "poetry-not-a-package": ("pyproject.toml", '[tool.poetry]\nname = "x"\npackage-mode = false\n'),
+    "of-the-future": ("pyproject.toml", '[project]\nname = "x"\nrequires-python = ">=3.99"\ndependencies = []\n'),
+}
+
+
 def make(folder: Path) -> None:
     """Make one bad source for each case that names one."""
     (folder / "no-requirements").mkdir()
@@ -29,6 +39,10 @@ def make(folder: Path) -> None:
         link = zipfile.ZipInfo("static")
         link.external_attr = (stat.S_IFLNK | 0o777) << 16
         zipped.writestr(link, "../../etc")
+    for name, (file, text) in NOT_TO_INSTALL.items():
+        (folder / name).mkdir()
+        (folder / name / "main.py").write_bytes(FILES["main.py"])
+        (folder / name / file).write_text(text)
     (folder / "ignored").mkdir()
     for name, lines in {**FILES, ".gitignore": b"*.txt\n"}.items():
         (folder / "ignored" / name).write_bytes(lines)
