@@ -66,4 +66,5 @@ def run(host: Host, variables: dict[str, Any], monkeypatch: pytest.MonkeyPatch) 
 @pytest.fixture
 def arguments(variables: dict[str, Any]) -> dict[str, Any]:
     names = {"site": "__flask_blog_site", "source": "__flask_blog_source", "objects": "__flask_blog_objects"}
+    names["apt"] = "__flask_blog_apt"
     return {**PLAN, **{key: variables[name] for key, name in names.items()}}

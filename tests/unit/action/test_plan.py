@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from action_host import PRIVATE, Host, Run
 from ansible.errors import AnsibleActionFail
-from ansible_collections.flaskblog.hosting.plugins.action import plan
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar
+from ansible_collections.flaskblog.hosting.plugins.action import plan, validate
 from releases import make_release
 
 
@@ -56,13 +58,21 @@ def test_a_bare_host_gets_python_and_is_asked_again(run: Run, host: Host, argume
     assert len(host.modules) == 2
 
 
+#: What apt says while another process has a lock: of dpkg, and of the archives.
+LOCKED = [
+    "E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 7 (apt-get)",
+    "E: dpkg frontend lock was locked by another process with pid 7",
+]
+
+
+@pytest.mark.parametrize("message", LOCKED)
 def test_a_bare_host_is_waited_for_while_apt_is_busy(
-    run: Run, host: Host, arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    run: Run, host: Host, arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch, message: str
 ) -> None:
     slept: list[float] = []
     monkeypatch.setattr(plan.time, "sleep", slept.append)
     host.answers = [dict(NO_PYTHON), {"layers": []}]
-    busy = {"rc": 100, "stderr": "E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 7"}
+    busy = {"rc": 100, "stderr": message}
     host.outputs = [dict(WHO), dict(busy), dict(busy), {}]
     run(plan, arguments)
     assert len(slept) == 2
@@ -174,3 +184,55 @@ def test_initial_data_is_looked_at_for_a_blog_from_git_as_well(
     host.answers = [{"data_is_new": True, "layers": [], "release": release.to_dict()}]
     with pytest.raises(AnsibleActionFail, match="it holds none of the blog's databases"):
         run(plan, {**arguments, "initial_data": str(tmp_path / "empty")}, **PRIVATE)
+
+
+@pytest.mark.parametrize("message", LOCKED)
+def test_apt_is_waited_for_by_the_task_as_by_the_plan(message: str, role: Path, variables: dict[str, Any]) -> None:
+    """An archive's lock is reported by another message than that of dpkg (apt 2.6 and 3.0)."""
+    task = DataLoader().load_from_file(str(role / "tasks" / "packages.yml"), trusted_as_template=True)[-1]
+
+    def is_over(rc: int, stdout: str, stderr: str) -> bool:
+        found = {**variables, "__flask_blog_installed": {"rc": rc, "stdout": stdout, "stderr": stderr}}
+        return bool(Templar(loader=DataLoader(), variables=found).evaluate_conditional(task["until"]))
+
+    assert not is_over(100, "", message)
+    assert not is_over(100, message, "E: Unable to lock directory")
+    assert is_over(0, message, "")
+    assert is_over(100, "", "E: Unable to locate package nginx")
+
+
+def test_a_source_is_relative_to_the_current_directory(
+    run: Run, host: Host, arguments: dict[str, Any], variables: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blog = Path(variables["flask_blog_source"])
+    (blog / "below").mkdir()
+    monkeypatch.chdir(blog / "below")
+    assert run(validate, {}, source="..") == {"changed": False}
+    run(plan, arguments, source="..")
+    assert host.modules[-1][1]["release"]["requirements_file"] == "requirements.txt"
+    refused = run(validate, {}, source="../x")["msg"]
+    assert f"flask_blog_source: '../x' ({blog / 'x'}): there is no such folder" in refused
+
+
+def test_requirements_in_a_git_repository_bring_git_to_the_server(
+    run: Run, host: Host, arguments: dict[str, Any], variables: dict[str, Any]
+) -> None:
+    requirements = Path(variables["flask_blog_source"], "requirements.txt")
+    requirements.write_text("flask @ git+https://git.test/flask.git\n")
+    run(plan, arguments)
+    assert host.modules[-1][1]["packages"] == ["nginx", "git"]
+
+
+def test_a_lock_file_that_is_not_used_is_a_warning(
+    run: Run, arguments: dict[str, Any], variables: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(plan.display, "warning", said.append)
+    blog = Path(variables["flask_blog_source"])
+    (blog / "requirements.txt").unlink()
+    (blog / "pyproject.toml").write_text('[project]\nname = "blog"\ndependencies = ["flask"]\n')
+    (blog / "uv.lock").touch()
+    run(plan, arguments)
+    (warning,) = said
+    assert warning.startswith("flask_blog_source: uv.lock is not used")
+    assert "'uv export" in warning

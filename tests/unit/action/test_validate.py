@@ -83,3 +83,15 @@ def test_a_rollback_does_not_need_what_only_a_deployment_needs(run: Run, host: H
     chosen = {"source": "/nonexistent/blog", "workers": 0, "rollback_release": ""}
     assert run(validate, {"entry_point": "rollback"}, **chosen) == {"changed": False}
     assert (host.modules, host.commands) == ([], []), "the host is not touched"
+
+
+def test_a_project_that_pip_cannot_install_is_refused_with_the_command_that_helps(
+    run: Run, host: Host, variables: dict[str, Any]
+) -> None:
+    blog = Path(variables["flask_blog_source"])
+    (blog / "requirements.txt").write_text("certifi @ file:///croot/certifi_1683875369620/work/certifi\n")
+    assert "pip list --format=freeze" in run(validate, {})["msg"]
+    (blog / "requirements.txt").unlink()
+    (blog / "pyproject.toml").write_text('[tool.poetry]\nname = "blog"\npackage-mode = false\n')
+    assert "'poetry export -f requirements.txt" in run(validate, {})["msg"]
+    assert (host.modules, host.commands) == ([], []), "the host is not touched"

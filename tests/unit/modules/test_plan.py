@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -210,3 +211,18 @@ def test_all_conflicts_are_named_at_once_and_nothing_is_touched(
     for part in ("apache2.service", "flask_blog_initial_data", "settings should be a file", "no such group"):
         assert part in outcome.said["msg"]
     assert (link / "database.db").read_text() == "precious"
+
+
+def test_a_project_for_another_python_is_refused_before_anything_is_built(
+    arguments: dict[str, Any], run_module: Any
+) -> None:
+    arguments["release"]["requires_python"] = ">=3.11"
+    assert layers(run_module(module, **arguments)) == []
+    arguments["release"]["requires_python"] = ">=4\x1b[2J"
+    assert not run_module(module, **arguments).failed, "what is not understood is left to pip"
+    arguments["release"]["requires_python"] = ">=4"
+    outcome = run_module(module, **arguments)
+    assert outcome.failed
+    version = ".".join(map(str, sys.version_info[:3]))
+    assert f"the project is for Python >=4 (requires-python), and the host has {version}." in outcome.said["msg"]
+    assert "Deploy to a Debian with such a Python" in outcome.said["msg"]

@@ -143,3 +143,27 @@ def test_without_git_the_release_is_not_known_yet_and_the_rest_is(
     assert said["needed_first"] == said["missing_packages"] == ["git"]
     assert said["release"] == {"id": "unknown", "live": "/opt/blog/releases/abc"}
     assert said["layers"] == ["packages", "state", "verify"]
+
+
+def test_a_repository_is_checked_where_it_is_fetched_before_anything_is_built(
+    from_git: dict[str, Any], run_module: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = git.wanted
+    files = {"pyproject.toml": '[project]\nname = "x"\ndependencies = ["flask"]\n', "uv.lock": ""}
+
+    @contextlib.contextmanager
+    def project(*given: Any) -> Iterator[Commit]:
+        with wanted(*given) as commit:
+            folder = Path(given[3])
+            (folder / "requirements.txt").unlink()
+            for name, text in files.items():
+                (folder / name).write_text(text)
+            yield commit
+
+    monkeypatch.setattr(git, "wanted", project)
+    (warning,) = run_plan(run_module, from_git).said["release"]["warnings"]
+    assert warning.startswith("uv.lock is not used")
+    files["pyproject.toml"] = '[tool.poetry]\nname = "x"\npackage-mode = false\n'
+    refused = run_plan(run_module, from_git).said["msg"]
+    assert refused.startswith("flask_blog_source: 'https://git.test/blog': its pyproject.toml names requirements for")
+    assert "'poetry export" in refused
