@@ -40,7 +40,7 @@ def arguments(tmp_path: Path, blog: Path, me: Any, monkeypatch: pytest.MonkeyPat
     """A module's arguments, as the action passes them. The account that runs the tests replaces root."""
     keep_notes_in(tmp_path / "pending", monkeypatch)
     check, chown = module.check_release, os.chown
-    monkeypatch.setattr(module, "check_release", lambda path, wanted, uid, gid: check(path, wanted, me.uid, gid))
+    monkeypatch.setattr(module, "check_release", lambda path, wanted, uid, gid: check(path, wanted, uid or me.uid, gid))
     monkeypatch.setattr(os, "chown", lambda path, uid, gid, **more: chown(path, me.uid, gid or me.gid, **more))
     entries = read.read(blog)
     local_source.pack(blog, entries, str(tmp_path / "release.tar.gz"))
