@@ -62,7 +62,7 @@ def endless_body(connection: socket.socket) -> None:
 def endless_chunks(connection: socket.socket) -> None:
     connection.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
     while True:
-        connection.sendall(b"1\r\nx\r\n" * 1000)
+        connection.sendall((b"40\r\n" + b"x" * 64 + b"\r\n") * 1000)
 
 
 def trickling_body(connection: socket.socket) -> None:

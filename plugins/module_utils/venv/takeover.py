@@ -57,7 +57,7 @@ class _Links:
     met: int = 0
 
 
-def take_over(path: str, account: int, owner: tuple[int, int] = (0, 0)) -> Taken:
+def take_over(path: str, account: int, owner: tuple[int, int]) -> Taken:
     """Give a directory and everything below it to root, writable for no other account.
 
     Directories and programs get mode 0755, other files 0644. Links keep their targets.

@@ -205,11 +205,13 @@ def test_all_conflicts_are_named_at_once_and_nothing_is_touched(
     settings = Path(arguments["objects"][0]["path"])
     settings.unlink()
     settings.mkdir()
+    arguments["objects"].append({**arguments["objects"][0], "path": str(link)})
     arguments["site"]["group"] = "no-such-group"
     outcome = run_module(module, **arguments)
     assert outcome.failed
     for part in ("apache2.service", "flask_blog_initial_data", "settings should be a file", "no such group"):
         assert part in outcome.said["msg"]
+    assert f"{link} should be a file" in outcome.said["msg"]
     assert (link / "database.db").read_text() == "precious"
 
 

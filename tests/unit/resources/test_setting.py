@@ -116,3 +116,10 @@ def test_removing_a_setting_keeps_an_administrators_value(limits: dict[str, Any]
     Path(limits["path"]).write_text(own)
     assert registry.remove(limits) is False
     assert text(limits) == own
+
+
+def test_only_the_first_place_that_matches_is_changed(tmp_path: Path) -> None:
+    (tmp_path / "conf").write_text("a 1;\nb {\n}\nb {\n}\n")
+    change = {"find": "^b", "replace": "c;\nb"}
+    registry.apply({"scope": "host", "kind": "setting", "path": str(tmp_path / "conf"), "changes": [change]})
+    assert (tmp_path / "conf").read_text() == "a 1;\nc;\nb {\n}\nb {\n}\n"

@@ -27,8 +27,12 @@ NOBODYS = 54321
 needs_root = pytest.mark.skipif(not IS_ROOT, reason="only root can give a file away")
 
 
-def test_a_tree_that_is_not_there_yet_has_nothing_to_applied(tmp_path: Path, me: Any) -> None:
-    assert registry.compare(tree_at(tmp_path / "data", me)) is None
+def test_a_tree_that_is_not_there_yet_is_no_difference(tmp_path: Path, me: Any) -> None:
+    wanted = tree_at(tmp_path / "data", me)
+    assert registry.compare(wanted) is None
+    undo = registry.apply(wanted)
+    undo()
+    assert not (tmp_path / "data").exists()
 
 
 def test_files_in_a_tree_become_readable_for_the_app_and_writable_for_nobody_else(tmp_path: Path, me: Any) -> None:

@@ -5,9 +5,12 @@ The repositories are real ones on this computer; systemd's sandbox around Git is
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source import (
@@ -24,6 +27,8 @@ from repositories import (
     access,
     get,
     left_over,
+    mirror_of,
+    run,
     site_of,
     upstream,
 )
@@ -168,3 +173,39 @@ def test_what_is_no_folder_of_a_run_does_not_keep_the_others(upstream: Path, mon
     with git_account.git_as(site_of(upstream)["build_user"], Limits()) as found, git_account.work_folder(found):
         assert not (place / f"{git_account.PREFIX}3").exists()
     assert (upstream / "app.py").exists()
+
+
+@pytest.mark.parametrize("enough_room", [True, False])
+def test_a_repository_is_kept_on_another_file_system_too(
+    upstream: Path, monkeypatch: pytest.MonkeyPatch, enough_room: bool
+) -> None:
+    rename = os.rename
+
+    def rename_here(source: Any, target: Any) -> None:
+        if Path(source).is_relative_to(upstream.parent / "large"):
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", rename_here)
+    if enough_room:
+        identity = get(upstream)[0]
+        assert run(mirror_of(upstream), "rev-parse", "--verify", f"{identity}^{{commit}}") == identity
+        return
+    monkeypatch.setattr(git, "COPY", "exit 1")
+    with pytest.raises(GitError, match=r"the repository cannot be copied to .*; is the disk full"):
+        get(upstream)
+    assert not mirror_of(upstream).exists()
+
+
+@pytest.mark.parametrize(
+    ("accepted", "given", "kept"),
+    [("git.test ssh-ed25519 AAAA\n", (), True), ("git.test ssh-ed25519 AAAA\n", ("git.test",), False), ("", (), False)],
+)
+def test_the_keys_of_hosts_are_kept_unless_they_were_given(
+    tmp_path: Path, accepted: str, given: tuple[str, ...], kept: bool
+) -> None:
+    (tmp_path / "accepted").write_text(accepted)
+    remote: Any = SimpleNamespace(known_hosts=tmp_path / "accepted", access=SimpleNamespace(known_hosts=given))
+    git._keep_known_hosts(remote, tmp_path / "known_hosts")
+    assert (tmp_path / "known_hosts").exists() is kept
+    assert not kept or (tmp_path / "known_hosts").read_text() == accepted

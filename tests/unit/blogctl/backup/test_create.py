@@ -278,3 +278,13 @@ def test_an_interrupted_removal_leaves_no_half_backup_under_a_good_name(
     with pytest.raises(KeyboardInterrupt):
         retention.prune(blog.path("backups"), {"daily": 1})
     assert retention.complete_backups(blog.path("backups")) == ["20260102T030000Z"]
+
+
+def test_a_disk_that_takes_no_directory_is_a_failure_that_names_it(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(create, "_copy", full)
+    with pytest.raises(OperationError, match=r"The backup of blog failed, earlier ones are untouched: .*No space left"):
+        create.back_up(site)
+    assert os.listdir(site.path("backups")) == []

@@ -264,3 +264,14 @@ def test_an_archive_that_leads_out_of_the_data_brings_nothing_there(site: Site, 
     seed.initialise(site, "abc")
     assert content(site) == {"good.txt": "good"}
     assert not list(tmp_path.rglob("escaped"))
+
+
+def test_the_folder_of_roots_notes_is_private_from_the_start(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = os.umask(0)
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "chmod", lambda *_: None)
+            state = seed.state_folder(site)
+    finally:
+        os.umask(before)
+    assert state.stat().st_mode & 0o7777 == 0o700

@@ -50,6 +50,18 @@ def test_the_live_link_is_made_and_turned_without_ever_missing(site: Site, monke
     assert [path.name for path in site.path("link").parent.iterdir()] == ["blog"]
 
 
+def test_a_turned_link_outlives_a_power_cut(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    fsync, synced = os.fsync, list[str]()
+
+    def remember(descriptor: int) -> None:
+        synced.append(f"{os.readlink(f'/proc/self/fd/{descriptor}')} with {os.readlink(site.path('link'))}")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", remember)
+    releases.point_link(site, "/releases/one")
+    assert synced == [f"{site.path('link').parent} with /releases/one"]
+
+
 def test_a_link_that_cannot_be_turned_stays_and_leaves_no_litter(site: Site) -> None:
     site.path("link").mkdir(parents=True)
     with pytest.raises(OSError, match="directory"):

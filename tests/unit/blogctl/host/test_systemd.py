@@ -22,9 +22,11 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """Stand in for systemd's commands and remember them; one with "bad" in it fails."""
     seen: list[list[str]] = []
 
-    def run(command: list[str], **_: Any) -> subprocess.CompletedProcess[Any]:
+    def run(command: list[str], *, check: bool = False, **_: Any) -> subprocess.CompletedProcess[Any]:
         seen.append(command)
         failed = "bad" in " ".join(command)
+        if failed and check:
+            raise subprocess.CalledProcessError(1, command)
         said: Any = b"MainPID=42\nStatusText=a=b\xe2\x80\xa8\xff\n" if "show" in command else "42\n"
         return subprocess.CompletedProcess(command, int(failed), stdout=said, stderr="it is bad\n" if failed else "")
 

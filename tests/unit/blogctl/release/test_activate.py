@@ -9,7 +9,7 @@ import pytest
 from blogctl.data import folder as data_folder
 from blogctl.errors import OperationError
 from blogctl.host.locks import locked
-from blogctl.host.releases import live_target
+from blogctl.host.releases import live_target, next_link
 from blogctl.release import activate, rehearsal
 from blogctl.release.history import DONE, FAILED, History, read
 from blogctl.shared import contract
@@ -24,7 +24,7 @@ def test_a_second_instance_takes_over_while_the_first_one_starts_anew(
     site.pending("activate").touch()
     outcome = activate.activate(site, "new")
     assert (outcome.release, outcome.previous, outcome.waited) == ("new", "old", 0.0)
-    assert live_target(site) == str(new)
+    assert (live_target(site), os.readlink(next_link(site))) == (str(new), str(new))
     assert machine.commands == [
         "restart blog-next.service",
         "restart blog.service",

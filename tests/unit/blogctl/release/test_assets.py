@@ -7,6 +7,7 @@ import time
 
 import pytest
 from blogctl.release import assets
+from blogctl.shared import contract
 from blogctl.site import Site
 from fake_machine import Add
 
@@ -30,6 +31,17 @@ def test_old_assets_stay_for_a_day_and_the_newest_of_a_name_wins(
     os.utime(site.path("assets") / "one", (0, 0))
     assets.keep(site, "two")
     assert sorted(os.listdir(merged)) == ["same.css", "two.css"]
+
+
+def test_what_a_killed_run_left_of_a_releases_assets_is_made_anew(site: Site, add_release: Add) -> None:
+    static = add_release("one") / "static"
+    static.mkdir()
+    (static / "one.css").write_text("one")
+    left = site.path("assets") / f".one{contract.INCOMPLETE}" / "static"
+    left.mkdir(parents=True)
+    (left / "half.css").write_text("half")
+    assets.keep(site, "one")
+    assert os.listdir(site.path("assets") / assets.MERGED / "static") == ["one.css"]
 
 
 def test_folders_that_are_served_by_two_prefixes_are_kept_once(site: Site, add_release: Add) -> None:

@@ -128,9 +128,14 @@ def test_assets_that_cannot_be_kept_stop_no_release(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
+    logged: list[str] = []
     monkeypatch.setattr(assets, "keep", full)
+    monkeypatch.setattr(journal, "log", lambda _, text: logged.append(text))
     activate.activate(site, "new")
     assert live_target(site) == str(new)
+    (line,) = logged
+    assert line.startswith("the assets of the previous release could not be kept: ")
+    assert "No space left on device" in line
 
 
 def test_a_socket_that_the_app_has_spoilt_is_made_anew_for_the_next_release(

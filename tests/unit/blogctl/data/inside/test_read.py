@@ -11,11 +11,15 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from blogctl.data import folder as data_folder
 from blogctl.data import tree
+from blogctl.data.channel import Channel
 from blogctl.data.inside import common as inside_common
+from blogctl.data.inside import read as inside_read
+from blogctl.data.inside.sqlite import Clock
 from blogctl.errors import HostError
 from blogctl.site import Site
 from data_folders import names, stored
@@ -262,6 +266,24 @@ def test_a_copy_is_refused_where_there_is_no_room_for_it(tmp_path: Path) -> None
     with pytest.raises(OSError, match=r"No space left on device: .* MiB are needed and .* MiB are free"):
         tree.require_space(str(tmp_path), 1 << 60)
     tree.require_space(str(tmp_path), 0)
+
+
+def test_all_files_below_a_folder_count_before_it_is_copied(
+    folder: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "a" / "b").mkdir(parents=True)
+    (folder / "a" / "b" / "large").write_bytes(b"x" * 100_000)
+    free = SimpleNamespace(f_bavail=tree.RESERVE + 100_000, f_frsize=1)
+    monkeypatch.setattr(os, "statvfs", lambda _: free)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    request = {"data": str(folder), "target": str(target)}
+    with ours, theirs:
+        with pytest.raises(OSError, match="No space left on device"):
+            inside_read.copy(Channel(theirs), request, Clock(5))
+        assert os.listdir(target) == []
+        free.f_bavail += 100_000
+        inside_read.copy(Channel(theirs), request, Clock(5))
+    assert names(target) == ["a/b/large", "good.txt"]
 
 
 def test_names_that_are_no_text_are_backed_up_as_they_are(site: Site, folder: Path) -> None:

@@ -83,6 +83,23 @@ def test_a_mode_with_set_id_bits_is_never_put_back(folder: Path, tmp_path: Path)
     assert (folder / "file").stat().st_mode & 0o7777 == 0o755
 
 
+def test_a_file_is_replaced_in_one_step_and_stays_if_that_fails(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    (folder / "notes.txt").write_text("the app's")
+    monkeypatch.setattr(tree, "copy_content", full)
+    (tmp_path / "copy").write_text("older")
+    with (
+        inside_common.closing(os.open(tmp_path / "copy", os.O_RDONLY)) as handle,
+        pytest.raises(OSError, match="No space left"),
+    ):
+        inside_write.put(handle, folder, folder / "notes.txt", 0o640, None)
+    assert (folder / "notes.txt").read_text() == "the app's"
+
+
 @pytest.mark.parametrize(("wanted", "found"), [("wal", "wal"), ("delete", "delete"), (None, "delete")])
 def test_a_database_gets_the_journal_mode_that_it_had(
     folder: Path, tmp_path: Path, wanted: str | None, found: str
