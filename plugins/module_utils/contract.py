@@ -238,6 +238,8 @@ INSTANCE_HEADER = "X-Flask-Blog-Instance"
 KEY_HEADER = "X-Flask-Blog-Key"
 #: The line of nginx's configuration with the key, for C(str.format()); a key is 64 hexadecimal digits.
 KEY_LINE = f'proxy_set_header {KEY_HEADER} "{{value}}";'
+#: A request with this header and a site's key of 64 hexadecimal digits is answered by nginx with the site's name.
+SITE_HEADER = "X-Flask-Blog-Site"
 
 
 def is_healthy(status: int, *, allow_login: bool = False) -> bool:

@@ -5,14 +5,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
+import os
+import re
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from ansible_collections.flaskblog.hosting.plugins.module_utils import bounded_http, contract
+from ansible_collections.flaskblog.hosting.plugins.module_utils import beneath, bounded_http, contract
 from ansible_collections.flaskblog.hosting.plugins.module_utils.printable import printable
 
 #: Bytes that are read of an answer. A longer one is not compared with a file; its status counts.
@@ -21,8 +25,15 @@ LIMIT = 64 * 1024 * 1024
 #: Seconds that one answer may take if the caller waits for less.
 MIN_TIMEOUT = 5.0
 
+#: The proxy's address on this host. Not 127.0.0.1: monitoring often has a server of nginx with that very address, and
+#: nginx then asks it for every name, while visitors reach the site. All of 127.0.0.0/8 is this host (RFC 1122).
+ADDRESS = "127.0.0.2"
+
 #: Seconds between two attempts.
 POLL_INTERVAL = 0.2
+
+#: The most bytes of the file with the site's key that are read.
+KEY_FILE_LIMIT = 4096
 
 
 @dataclass(frozen=True)
@@ -39,14 +50,21 @@ class Answer:
     location: str = ""
 
 
-def get(host: str, port: int, path: str, timeout: float) -> Answer:
+def wanted(site: Mapping[str, Any], probes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what P(ask) needs to know of a site."""
+    keys = ("name", "names", "host", "port", "site_key")
+    return {**{key: site[key] for key in keys}, "schemes": site["public_schemes"], "probes": probes}
+
+
+def get(host: str, port: int, path: str, timeout: float, more: Mapping[str, str] | None = None) -> Answer:
     """Send one GET to the proxy on this host, for a site's name. Redirects are not followed.
 
     :param timeout: seconds for the whole answer.
+    :param more: headers besides C(Host).
     """
-    headers = {"Host": host, "User-Agent": "flaskblog.hosting"}
+    headers = {"Host": host, "User-Agent": "flaskblog.hosting", **(more or {})}
     try:
-        answer = bounded_http.get(("127.0.0.1", port), path, headers, seconds=timeout, limit=LIMIT)
+        answer = bounded_http.get((ADDRESS, port), path, headers, seconds=timeout, limit=LIMIT)
     except (OSError, http.client.HTTPException) as error:
         return Answer(0, printable(str(error))[:200] or type(error).__name__)
     return Answer(
@@ -76,24 +94,64 @@ def problem_with(wanted: Mapping[str, Any], answer: Answer, host: str, schemes: 
     return None
 
 
+def other_site(site: Mapping[str, Any], timeout: float) -> str | None:
+    """Return the problem if nginx answers for a name of the site with another site; None if all is well.
+
+    Without a key there is nothing to ask for: the site is older than the key, and a run writes it.
+    """
+    key = _site_key(site["site_key"])
+    if not key:
+        return None
+    right = hashlib.sha256(site["name"].encode()).hexdigest()
+    for name in site["names"]:
+        host = f"{name}{site['host'][len(site['names'][0]) :]}"
+        answer = get(host, site["port"], "/", timeout, {contract.SITE_HEADER: key})
+        if answer.status == 0:
+            return f"{host}: no answer: {answer.reason}"
+        if answer.sha256 != right:
+            return (
+                f"{host}: another site of this host answers on port {site['port']} (status {answer.status}), not the"
+                f" blog {site['name']}. Look for the name in what 'nginx -T' prints, and remove it from the other site,"
+                " or choose other flask_blog_server_names"
+            )
+    return None
+
+
+def _site_key(path: str) -> str:
+    try:
+        content = beneath.read_small(os.path.dirname(path), os.path.basename(path), KEY_FILE_LIMIT)
+    except (OSError, beneath.Blocked):
+        return ""
+    found = re.search(rb'"([0-9a-f]{64})"', content)
+    return found[1].decode() if found else ""
+
+
 def ask(site: Mapping[str, Any], timeout: float = 0.0) -> list[str]:
     """Probe a site, and return the problems.
 
-    :param site: C(host), C(port), C(schemes) and C(probes).
+    :param site: as P(wanted) returns it.
     :param timeout: seconds in which each probe is retried until its answer is good.
     """
     deadline = time.monotonic() + timeout
-    problems = []
-    for wanted in site["probes"]:
-        while True:
-            answer = get(site["host"], site["port"], wanted["path"], timeout=max(MIN_TIMEOUT, timeout))
-            problem = problem_with(wanted, answer, site["host"], site["schemes"])
-            if problem is None or time.monotonic() >= deadline:
-                break
-            time.sleep(POLL_INTERVAL)
-        if problem:
-            problems.append(problem)
-    return problems
+    limit = max(MIN_TIMEOUT, timeout)
+    if problem := _retried(lambda: other_site(site, limit), deadline):
+        return [problem]
+
+    def problem_of(one: Mapping[str, Any]) -> str | None:
+        answer = get(site["host"], site["port"], one["path"], limit)
+        return problem_with(one, answer, site["host"], site["schemes"])
+
+    problems = [_retried(partial(problem_of, one), deadline) for one in site["probes"]]
+    return [problem for problem in problems if problem]
+
+
+def _retried(attempt: Callable[[], str | None], deadline: float) -> str | None:
+    """Repeat an attempt until it finds no problem or the time is over; return the last problem."""
+    while problem := attempt():
+        if time.monotonic() >= deadline:
+            return problem
+        time.sleep(POLL_INTERVAL)
+    return None
 
 
 def journal(units: Sequence[str], lines: int = 30) -> str:

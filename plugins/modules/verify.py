@@ -12,26 +12,15 @@ version_added: 0.1.0
 author:
   - The flaskblog.hosting maintainers (@flaskblog)
 description:
+  - Finds out whether this site answers for its names, and no other site of the host.
   - Requests the home page, a static file and the health path as a visitor would.
   - Fails with the last lines of the site's journal if an answer is missing or wrong.
   - A redirect to the site itself by a scheme that it does not serve is wrong. An app that forces HTTPS answers so,
     whether it works or not.
 extends_documentation_fragment:
+  - flaskblog.hosting.site
   - flaskblog.hosting.site.without_diff
 options:
-  host:
-    description: The site's name, and its port if that is not the scheme's own.
-    type: str
-    required: true
-  port:
-    description: The proxy's port on the host.
-    type: int
-    required: true
-  schemes:
-    description: The schemes by which visitors reach the site.
-    type: list
-    elements: str
-    default: [http]
   probes:
     description:
       - What to request. Each has C(what) for people, C(path), and optionally C(sha256) of the body, or C(allow_login)
@@ -57,8 +46,7 @@ attributes:
 EXAMPLES = r"""
 - name: Probe the running site
   flaskblog.hosting.verify:
-    host: blog.example.com
-    port: 80
+    site: "{{ __flask_blog_site }}"
     probes:
       - {what: the home page, path: /, allow_login: true}
     units: [flask-blog.service]
@@ -79,9 +67,7 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils import probe
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "host": {"type": "str", "required": True},
-            "port": {"type": "int", "required": True},
-            "schemes": {"type": "list", "elements": "str", "default": ["http"]},
+            "site": {"type": "dict", "required": True},
             "probes": {"type": "list", "elements": "dict", "required": True},
             "units": {"type": "list", "elements": "str", "default": []},
             "timeout": {"type": "float", "default": 10.0},
@@ -91,7 +77,7 @@ def main() -> None:
     if module.check_mode:
         module.exit_json(changed=False)
     params = module.params
-    problems = probe.ask(params, timeout=params["timeout"])
+    problems = probe.ask(probe.wanted(params["site"], params["probes"]), timeout=params["timeout"])
     if problems:
         lines = "\n".join(f"  - {problem}" for problem in problems)
         module.fail_json(

@@ -16,7 +16,9 @@ def journal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def arguments(server: Any) -> dict[str, Any]:
     wanted = {"what": "the health path", "path": "/healthz"}
-    return {"host": "blog.test", "port": server.port, "probes": [wanted], "units": ["blog.service"], "timeout": 0}
+    site = {"name": "blog", "names": ["blog.test"], "host": "blog.test", "port": server.port, "site_key": "/no/key"}
+    site["public_schemes"] = ["http"]
+    return {"site": site, "probes": [wanted], "units": ["blog.service"], "timeout": 0}
 
 
 def test_a_site_that_answers_is_verified(server: Any, run_module: Any) -> None:
