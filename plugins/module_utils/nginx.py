@@ -225,8 +225,8 @@ def _remedy(file: str) -> str:
     return (
         f"That is the blog {blog!r} of this role. If it is another blog, give one of the two another name. If it is"
         f" this blog under its former name, set flask_blog_name: {blog} again; or take it out of service (systemctl"
-        f" disable --now {units}; rm {file}; systemctl reload nginx). Nothing of it is lost; to go on with its data, copy"
-        f" /var/lib/{blog} to the controller, and name the copy in flask_blog_initial_data."
+        f" disable --now {units}; rm {file}; systemctl reload nginx). Nothing of it is lost; to go on with its data,"
+        f" copy /var/lib/{blog} to the controller, and name the copy in flask_blog_initial_data."
     )
 
 

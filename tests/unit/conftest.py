@@ -87,6 +87,8 @@ class Server:
     answers: dict[str, tuple[int, bytes]] = field(default_factory=dict)
     #: where it redirects, by path
     locations: dict[str, str] = field(default_factory=dict)
+    #: the type of what it answers, by path
+    kinds: dict[str, str] = field(default_factory=dict)
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     #: where a redirect leads
     location: str = ""
@@ -103,6 +105,8 @@ def server() -> Iterator[Server]:
             status, body = held[0].answers.get(self.path, (404, b"no such page"))
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
+            if kind := held[0].kinds.get(self.path):
+                self.send_header("Content-Type", kind)
             if location := held[0].locations.get(self.path):
                 self.send_header("Location", location)
             if held[0].location:

@@ -27,10 +27,49 @@ def test_a_site_that_answers_has_no_problems_and_was_asked_by_its_name(server: A
     assert [headers["Host"] for _, headers in server.asked] == ["blog.test", "blog.test"]
 
 
-def test_a_redirect_counts_as_alive_and_is_not_followed(server: Any) -> None:
-    server.answers = {"/healthz": (302, b"")}
+def test_a_redirect_on_the_site_is_followed_to_its_page(server: Any) -> None:
+    server.answers = {"/healthz": (302, b""), "/login": (200, b"")}
+    server.locations = {"/healthz": "/login?next=%2Fhealthz"}
+    server.answers["/login?next=%2Fhealthz"] = (200, b"")
     assert probe.ask(site(server, HEALTH)) == []
-    assert [path for path, _ in server.asked] == ["/healthz"]
+    assert [path for path, _ in server.asked] == ["/healthz", "/login?next=%2Fhealthz"]
+
+
+def test_a_redirect_to_a_broken_page_is_a_problem_that_names_the_page(server: Any) -> None:
+    server.answers = {"/": (302, b""), "/posts": (500, b"")}
+    server.locations = {"/": "http://blog.test/posts"}
+    assert probe.ask(site(server, HOME)) == ["the home page (/): redirects to /posts: answered 500"]
+
+
+def test_a_circle_of_redirects_is_a_problem(server: Any) -> None:
+    server.answers = {"/": (302, b""), "/a": (302, b"")}
+    server.locations = {"/": "/a", "/a": "/"}
+    (problem,) = probe.ask(site(server, HOME))
+    assert problem.endswith("redirects in a circle: / -> /a -> /")
+
+
+def test_a_redirect_to_another_name_of_the_site_is_followed_and_its_circle_found(server: Any) -> None:
+    """nginx leads the other names to the first one; an app that leads back leaves no page."""
+    server.answers = {"/": (301, b"")}
+    server.locations = {"/": f"http://www.blog.test:{server.port}/"}
+    names = {"names": ["blog.test", "www.blog.test"], "host": f"blog.test:{server.port}"}
+    (problem,) = probe.ask(site(server, HOME, **names))
+    assert "redirects in a circle" in problem
+    assert [headers["Host"] for _, headers in server.asked][:2] == [f"{n}:{server.port}" for n in names["names"]]
+
+
+@pytest.mark.parametrize(
+    "location", ["https://login.test/?x=1", "http://blog.test:81/", "//other.test/", "ftp://a.test"]
+)
+def test_a_redirect_to_another_site_is_good_and_noted(server: Any, location: str) -> None:
+    """A login at an identity provider is one."""
+    server.answers, server.locations = {"/": (302, b"")}, {"/": location}
+    findings = probe.examine(site(server, HOME))
+    assert findings.problems == []
+    (note,) = findings.notes
+    assert note.startswith("the home page (/) redirects to ")
+    assert "another site" in note
+    assert len(server.asked) == 1, "nobody else is asked"
 
 
 FORCED = "https://blog.test/healthz"
@@ -51,12 +90,13 @@ def test_a_redirect_to_https_is_good_if_a_trusted_proxy_serves_it(server: Any) -
     assert probe.ask({**site(server, HEALTH), "schemes": ["http", "https"]}) == []
 
 
-@pytest.mark.parametrize(
-    "location", ["/login", "http://blog.test/login", "https://login.test/", "//blog.test/x", "", "http://["]
-)
-def test_any_other_redirect_is_good(server: Any, location: str) -> None:
-    server.answers, server.location = {"/healthz": (302, b"")}, location
-    assert probe.ask(site(server, HEALTH)) == []
+@pytest.mark.parametrize("location", ["http://[", "http://localhost:5000/", "http://127.0.0.1/x"])
+def test_a_redirect_to_an_address_that_is_none_or_to_the_visitors_own_computer_is_a_problem(
+    server: Any, location: str
+) -> None:
+    server.answers, server.locations = {"/healthz": (302, b"")}, {"/healthz": location}
+    (problem,) = probe.ask(site(server, HEALTH))
+    assert "redirects" in problem
 
 
 @pytest.mark.parametrize("status", [400, 404, 500, 502, 503])
