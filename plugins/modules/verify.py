@@ -117,7 +117,7 @@ def main() -> None:
         module.fail_json(
             msg=f"The site does not answer as it should:\n{listed(problems)}"
             + (f"\n{REMEDY.format(**params)}" if missing else "")
-            + f"\nThe journal's last lines:\n{probe.journal(params['units'])}",
+            + (f"\nThe journal's last lines:\n{probe.journal(params['units'])}" if findings.problems else ""),
             problems=problems,
         )
     live.clear(unverified)
