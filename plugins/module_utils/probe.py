@@ -89,7 +89,9 @@ def get(
     """
     headers = {"Host": host, "User-Agent": "flaskblog.hosting", **(more or {})}
     try:
-        answer = bounded_http.get((ADDRESS, port), path, headers, seconds=timeout, limit=limit or LIMIT, keep=PAGE_LIMIT)
+        answer = bounded_http.get(
+            (ADDRESS, port), path, headers, seconds=timeout, limit=limit or LIMIT, keep=PAGE_LIMIT
+        )
     except (OSError, http.client.HTTPException) as error:
         return Answer(0, printable(str(error))[:200] or type(error).__name__)
     return Answer(

@@ -99,7 +99,7 @@ def _ask(site: Site, address: tuple[str, int] | str, path: str, seconds: float) 
     try:
         found = redirects.follow(request, f"{site.scheme}://{host}{path}", site.public_schemes)
     except (OSError, http.client.HTTPException) as error:
-        return Answer(0, f"no answer: {printable(str(error))[:200] or type(error).__name__}", *instances[:1])
+        return Answer(0, f"no answer: {printable(str(error))[:200] or type(error).__name__}")
     if found.problem:
         return Answer(found.status, printable(found.problem), instances[0], leaves_site=True)
     where = redirects.request_target(found.url)
