@@ -171,7 +171,7 @@ def test_after_a_failed_init_command_the_data_is_new_and_the_mended_one_works(
     assert "The first note" in visit("second.example.com").ask("/").text
 
 
-# -- other sites of the host, and what a page needs -----------------------------------------------------------------------
+# -- other sites of the host, and what a page needs ------------------------------------------------------------------
 
 
 def test_a_name_that_another_blog_has_is_refused_and_nothing_is_made(
