@@ -17,12 +17,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ansible_collections.flaskblog.hosting.plugins.module_utils import names
 from ansible_collections.flaskblog.hosting.plugins.module_utils.printable import printable
 from ansible_collections.flaskblog.hosting.plugins.module_utils.resources import registry
 
 NGINX = "/etc/nginx"
 MAIN = "nginx.conf"
-CONFIGURATION = "/etc"
 
 #: Most bytes of one file, most files, and most files that include each other. What lies beyond is left unread.
 FILE_LIMIT = 2**20
@@ -219,14 +219,15 @@ def _shared_names(mine: Server, other: Server) -> Iterator[str]:
 def _remedy(file: str) -> str:
     """Return what to do about a site that has our name."""
     blog = os.path.basename(file).removesuffix(".conf")
-    if not re.fullmatch(r"[a-z0-9-]+", blog) or not os.path.lexists(f"{CONFIGURATION}/{blog}/site.json"):
+    settings = names.settings_called(blog)
+    if settings is None:
         return "Give the blog another name, or remove the name from that file, or the file, and reload nginx."
-    units = " ".join(f"{blog}{ending}" for ending in (".socket", ".service", "-backup.timer"))
+    units = " ".join(str(settings[key]) for key in ("socket_unit", "service_unit", "backup_timer") if key in settings)
     return (
         f"That is the blog {blog!r} of this role. If it is another blog, give one of the two another name. If it is"
         f" this blog under its former name, set flask_blog_name: {blog} again; or take it out of service (systemctl"
         f" disable --now {units}; rm {file}; systemctl reload nginx). Nothing of it is lost; to go on with its data,"
-        f" copy /var/lib/{blog} to the controller, and name the copy in flask_blog_initial_data."
+        f" copy {settings.get('data')} to the controller, and name the copy in flask_blog_initial_data."
     )
 
 

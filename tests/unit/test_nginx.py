@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.flaskblog.hosting.plugins.module_utils import host, nginx
+from ansible_collections.flaskblog.hosting.plugins.module_utils import host, names, nginx
 
 MAIN = "events {}\nhttp {\n    include conf.d/*.conf;\n    include sites-enabled/*;\n}\n"
 SITE = "server {\n    listen 80;\n    listen [::]:80;\n    server_name blog.test www.blog.test;\n}\n"
@@ -23,7 +24,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (folder / name).mkdir(parents=True)
     (folder / "nginx.conf").write_text(MAIN)
     monkeypatch.setattr(nginx, "NGINX", str(folder))
-    monkeypatch.setattr(nginx, "CONFIGURATION", str(tmp_path / "etc"))
+    monkeypatch.setattr(names, "CONFIGURATION", str(tmp_path / "etc"))
     return folder
 
 
@@ -121,10 +122,13 @@ def test_a_stream_on_the_port_and_a_site_that_nothing_includes_are_no_conflict(f
 def test_a_blog_under_its_former_name_is_named_with_what_to_do(folder: Path) -> None:
     path = put(folder, SITE, "old.conf")
     (folder.parent / "etc" / "old").mkdir(parents=True)
-    (folder.parent / "etc" / "old" / "site.json").touch()
+    settings = {"name": "old", "socket_unit": "old.socket", "service_unit": "old.service"}
+    settings |= {"backup_timer": "old-backup.timer", "data": "/var/lib/old"}
+    (folder.parent / "etc" / "old" / "site.json").write_text(json.dumps(settings))
     (reason, _) = conflicts(folder)
     assert "set flask_blog_name: old again" in reason
     assert f"systemctl disable --now old.socket old.service old-backup.timer; rm {path};" in reason
+    assert "copy /var/lib/old to the controller" in reason
     assert "flask_blog_initial_data" in reason
 
 
