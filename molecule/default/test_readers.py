@@ -77,7 +77,7 @@ def test_the_home_page_shows_a_post(blog: Visitor) -> None:
 
 
 def test_nginx_serves_static_files_and_lets_browsers_keep_them(blog: Visitor) -> None:
-    styles = blog.ask(STYLES)
+    styles = blog.ask(f"{STYLES}?v=1")
     assert styles.status == 200
     assert styles.headers.get_content_type() == "text/css"
     assert "max-age=604800" in styles.headers.get_all("Cache-Control", [])

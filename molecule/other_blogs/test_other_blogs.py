@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 import urllib.parse
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ def test_its_home_page_and_its_own_style_are_served(visit: Callable[..., Any], b
     assert f"<h1>{blog.capitalize()}</h1>" in visitor.ask("/").text
     style = visitor.ask(f"/static/{STYLES[blog]}")
     assert (style.status, style.headers["Content-Type"]) == (200, "text/css")
-    assert "max-age=604800" in style.headers["Cache-Control"], "nginx did not serve it"
+    assert re.fullmatch(r'"[0-9a-f]+-[0-9a-f]+"', style.headers["ETag"]), "nginx did not serve it"
 
 
 @pytest.mark.parametrize("blog", BLOGS)
@@ -168,3 +169,96 @@ def test_after_a_failed_init_command_the_data_is_new_and_the_mended_one_works(
     assert host.check_output("find /var/lib/second -type f") == ""
     assert deploy("notes", **other).changed > 0
     assert "The first note" in visit("second.example.com").ask("/").text
+
+
+# -- other sites of the host, and what a page needs ------------------------------------------------------------------
+
+
+def test_a_name_that_another_blog_has_is_refused_and_nothing_is_made(
+    host: Any, deploy: Callable[..., Any], home: Callable[[str], str]
+) -> None:
+    """Such as that of the blog itself, under its former flask_blog_name."""
+    run = deploy("notes", name="renamed", bind="unix", server_names=["notes.example.com"])
+    assert run.returncode
+    said = " ".join(run.output.split())
+    assert "/etc/nginx/sites-enabled/notes.conf serves this name on port 80" in said
+    assert "set flask_blog_name: notes again" in said
+    assert host.run("ls -d /etc/renamed /opt/renamed /var/lib/renamed").stdout == ""
+    assert "The first note" in home("notes")
+
+
+@pytest.fixture
+def own_site(host: Any) -> Generator[str, None, None]:
+    """A site that somebody wrote in the place of Debian's own, and that answers for all unknown names."""
+    path = "/etc/nginx/sites-enabled/default"
+    text = "server { listen 80 default_server; server_name _; return 200 precious; }"
+    host.check_output("mv /etc/nginx/conf.d/unknown-hosts-80.conf /root/ && echo %s > %s", text, path)
+    yield path
+    host.check_output("mv /root/unknown-hosts-80.conf /etc/nginx/conf.d/ && rm %s", path)
+
+
+def test_somebodys_own_default_site_stays_and_names_the_variable(
+    host: Any, deploy: Callable[..., Any], own_site: str
+) -> None:
+    run = deploy("notes")
+    assert run.returncode
+    said = " ".join(run.output.split())
+    assert f"flask_blog_reject_unknown_hosts: {own_site} is the default server of port 80" in said
+    assert deploy("notes", reject_unknown_hosts=False).returncode == 0
+    assert "precious" in host.file(own_site).content_string
+
+
+PACKAGED = {
+    "requirements.txt": "flask>=3,<4\n",
+    "run.py": "from blog import app\n",
+    "blog/static/site.css": "a {}\n",
+    "blog/parts/static/part.css": "b {}\n",
+    "blog/__init__.py": """
+from flask import Blueprint, Flask, redirect
+
+app = Flask(__name__)
+app.register_blueprint(Blueprint("part", "blog.parts", static_folder="static", static_url_path="/static/part"))
+app.add_url_rule("/", view_func=lambda: redirect("/posts"))
+STYLES = "<link rel=stylesheet href=/static/site.css><link rel=stylesheet href=/static/part/part.css>"
+app.add_url_rule("/posts", "posts", lambda: f"{STYLES}the posts")
+""",
+    "blog/parts/__init__.py": "",
+}
+
+
+def test_the_styles_of_a_package_and_of_its_blueprint_are_served_without_a_variable(
+    tmp_path: Path, deploy: Callable[..., Any], visit: Callable[..., Any]
+) -> None:
+    for name, text in PACKAGED.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    blog = {"name": "packaged", "bind": "unix", "wsgi": "run:app", "init_commands": [], "source": str(tmp_path)}
+    (tmp_path / "blog" / "parts" / "static" / "part.css").rename(tmp_path / "part.css")
+    run = deploy("notes", **blog)
+    assert run.returncode, "its page lacks a style"
+    assert "/static/part/part.css, a style sheet of the home page: answered 404" in run.output
+    (tmp_path / "part.css").rename(tmp_path / "blog" / "parts" / "static" / "part.css")
+    assert deploy("notes", **blog).changed > 0
+    for path, style in (("site.css", "a {}\n"), ("part/part.css", "b {}\n")):
+        answer = visit("packaged.example.com").ask(f"/static/{path}")
+        assert (answer.status, answer.text) == (200, style)
+        assert answer.headers["Cache-Control"] == "no-cache"
+
+
+def test_a_home_page_that_leads_to_a_broken_page_is_taken_back(
+    tmp_path: Path, sources: Path, deploy: Callable[..., Any], home: Callable[[str], str]
+) -> None:
+    shutil.copytree(sources / "handbook", tmp_path / "handbook")
+    views = tmp_path / "handbook" / "handbook" / "__init__.py"
+    broken = """
+@app.before_request
+def lead_away():
+    from flask import redirect, request
+
+    return redirect("/broken") if request.path == "/" else ("broken", 500)
+"""
+    views.write_text(views.read_text() + broken)
+    run = deploy("handbook", source=str(tmp_path / "handbook"), activation_timeout=20)
+    assert run.returncode
+    assert "redirects to /broken, which answered 500" in " ".join(run.output.split())
+    assert TITLE in home("handbook")

@@ -61,11 +61,42 @@ def test_a_hidden_file_is_nobodys_to_serve(host: Any, client: Visitor) -> None:
     host.check_output(f"rm {RELEASE}/.hidden.css")
 
 
-def test_a_browser_keeps_a_file_and_not_that_one_is_missing(client: Visitor) -> None:
-    found = client.ask("/static/mirror.css")
+def test_a_browser_keeps_a_file_with_a_version_and_not_that_one_is_missing(client: Visitor) -> None:
+    found = client.ask("/static/mirror.css?v=1")
     assert (found.status, found.headers["X-Content-Type-Options"]) == (200, "nosniff")
     assert found.headers.get_all("Cache-Control") == ["max-age=604800", "public"]
-    for path in ("/static/missing.css", "/static/uploads/missing.png"):
+    for path in ("/static/missing.css?v=1", "/static/uploads/missing.png?v=1"):
         missing = client.ask(path)
         assert (missing.status, missing.headers["X-Content-Type-Options"]) == (404, "nosniff")
         assert missing.headers["Cache-Control"] is None
+
+
+def test_a_browser_asks_whether_a_file_without_one_has_changed(client: Visitor) -> None:
+    found = client.ask("/static/mirror.css")
+    assert found.headers.get_all("Cache-Control") == ["no-cache"]
+    again = client.ask("/static/mirror.css", headers={"If-None-Match": found.headers["ETag"]})
+    assert (again.status, again.body) == (304, b"")
+
+
+def test_an_upload_that_only_the_app_can_read_is_served_by_the_app(host: Any, client: Visitor) -> None:
+    """Programs that write to a temporary file and rename it leave mode 0600."""
+    for name, kind in (("cat.txt", "text/plain"), ("page.html", "text/html"), ("doc.pdf", "application/pdf")):
+        host.check_output(f"install -o plain -g www-data -m 0600 /etc/hostname {UPLOADS}/{name}")
+        answer = client.ask(f"/static/uploads/{name}")
+        assert (answer.status, answer.headers.get_content_type()) == (200, kind)
+        policy = answer.headers["Content-Security-Policy"]
+        assert ("sandbox" in policy) == (kind != "application/pdf")
+        assert policy.startswith("default-src 'none'")
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        host.check_output(f"chmod 0640 {UPLOADS}/{name}")
+        assert client.ask(f"/static/uploads/{name}").headers["Content-Security-Policy"] == policy
+        host.check_output(f"rm {UPLOADS}/{name}")
+
+
+def test_only_get_and_head_are_nginxs(client: Visitor) -> None:
+    """The app's own answers: it has a route for GET alone, and Werkzeug says which methods there are."""
+    for path in ("/static/mirror.css", "/static/missing.css", "/static/uploads/missing.png"):
+        answer = client.ask(path, method="POST", body=b"")
+        assert answer.status == 405
+        assert "GET" in answer.headers["Allow"]
+    assert client.ask("/static/").json()["path"] == "static/", "the folder itself is no file"

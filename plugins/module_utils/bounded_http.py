@@ -25,12 +25,16 @@ CHUNK = 64 * 1024
 
 @dataclass(frozen=True)
 class Answer:
-    """A response: C(sha256) covers the part of the body that was read; C(is_whole) tells whether that is all."""
+    """A response: C(sha256) covers the part of the body that was read; C(is_whole) tells whether that is all.
+
+    C(body) is the beginning of it, as far as the caller wanted to keep it.
+    """
 
     status: int
     headers: Message
     sha256: str
     is_whole: bool
+    body: bytes = b""
 
 
 class _Socket(socket.socket):
@@ -82,12 +86,21 @@ class _Connection(http.client.HTTPConnection):
         bounded.connect(self._address)
 
 
-def get(address: tuple[str, int] | str, path: str, headers: Mapping[str, str], *, seconds: float, limit: int) -> Answer:
+def get(
+    address: tuple[str, int] | str,
+    path: str,
+    headers: Mapping[str, str],
+    *,
+    seconds: float,
+    limit: int,
+    keep: int = 0,
+) -> Answer:
     """Send a GET request and read the response. Redirects are not followed.
 
     :param address: IP address and port, or the path of a Unix socket.
     :param seconds: total time, from the connection to the last byte.
     :param limit: maximum number of bytes of the body to read.
+    :param keep: maximum number of these to return.
     :raises OSError: if the server cannot be reached, or the time is over.
     :raises http.client.HTTPException: if the response is not HTTP, or ends too early.
     """
@@ -95,12 +108,13 @@ def get(address: tuple[str, int] | str, path: str, headers: Mapping[str, str], *
     try:
         connection.request("GET", path, headers=dict(headers))
         response = connection.getresponse()
-        digest, left = hashlib.sha256(), limit
+        digest, left, body = hashlib.sha256(), limit, b""
         while left > 0 and (chunk := response.read(min(CHUNK, left))):
             digest.update(chunk)
             left -= len(chunk)
+            body += chunk[: max(0, keep - len(body))]
         _refuse_short(response, left)
-        return Answer(response.status, response.headers, digest.hexdigest(), response.isclosed())
+        return Answer(response.status, response.headers, digest.hexdigest(), response.isclosed(), body)
     finally:
         connection.close()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from ansible_collections.flaskblog.hosting.plugins.module_utils import host, live, names, probe, reloads
+from ansible_collections.flaskblog.hosting.plugins.module_utils import host, live, names, nginx, probe, reloads
 from ansible_collections.flaskblog.hosting.plugins.module_utils.resources import registry, unit
 from ansible_collections.flaskblog.hosting.plugins.module_utils.resources.difference import Conflict
 
@@ -16,13 +16,17 @@ Objects = list[dict[str, Any]]
 Differences = list[dict[str, Any]]
 
 
-def refusals(params: dict[str, Any], objects: Objects) -> list[str]:
-    """Return all reasons why the site cannot be set up on this host."""
+def refusals(params: dict[str, Any], objects: Objects, notes: list[str]) -> list[str]:
+    """Return all reasons why the site cannot be set up on this host.
+
+    :param notes: receives a sentence for each thing of the host that is kept.
+    """
     site = params["site"]
     return [
         *(problem for problem in map(host.port_conflict, params["ports"]) if problem),
         *names.group_problems(site),
         *names.problems(site, params["account"], objects),
+        *nginx.conflicts(objects, notes),
     ]
 
 
@@ -42,7 +46,7 @@ def managed(params: dict[str, Any], objects: Objects, notes: list[str]) -> Diffe
     :param notes: receives a sentence for each object that is not changed.
     :raises Conflict: with all reasons why the host is refused.
     """
-    problems, differences = refusals(params, objects), []
+    problems, differences = refusals(params, objects, notes), []
     for wanted in objects:
         try:
             difference = registry.compare(wanted, notes)
@@ -104,6 +108,5 @@ def activation(
         if difference["layer"] in ("unpack", "venv") or difference["name"] in loaded
     ]
     if not reasons and not differences:
-        asked = {"host": site["host"], "port": site["port"], "schemes": site["public_schemes"], "probes": probes}
-        reasons = probe.ask(asked)
+        reasons = probe.ask(probe.wanted(site, probes))
     return [{"layer": "activate", "name": site["name"], "reasons": reasons}] if reasons else []

@@ -18,7 +18,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 #: Version of this contract, in C(site.json) and in the tool. A change that an older role or tool cannot read adds one.
 INTERFACE = 1
@@ -216,6 +215,8 @@ def link_aside(link: str | os.PathLike[str]) -> str:
 
 #: In the site's state directory, once the blog has its first data.
 INITIALISED = "initialised"
+#: In the site's state directory, while a first deployment has not passed its last step.
+UNVERIFIED = "unverified"
 #: Starts an SQLite database (https://www.sqlite.org/fileformat.html).
 SQLITE_MAGIC = b"SQLite format 3\0"
 #: What SQLite keeps beside a database that is in use (https://www.sqlite.org/tempfiles.html).
@@ -242,6 +243,8 @@ INSTANCE_HEADER = "X-Flask-Blog-Instance"
 KEY_HEADER = "X-Flask-Blog-Key"
 #: The line of nginx's configuration with the key, for C(str.format()); a key is 64 hexadecimal digits.
 KEY_LINE = f'proxy_set_header {KEY_HEADER} "{{value}}";'
+#: A request with this header and a site's key of 64 hexadecimal digits is answered by nginx with the site's name.
+SITE_HEADER = "X-Flask-Blog-Site"
 
 
 def is_healthy(status: int, *, allow_login: bool = False) -> bool:
@@ -250,33 +253,3 @@ def is_healthy(status: int, *, allow_login: bool = False) -> bool:
     :param allow_login: whether a page that asks for a login works, too.
     """
     return status in (HEALTHY_OR_LOGIN if allow_login else HEALTHY)
-
-
-#: Statuses that send a visitor to the address in C(Location).
-REDIRECTS = frozenset({301, 302, 303, 307, 308})
-
-
-def redirect_problem(status: int, location: str, host: str, schemes: Iterable[str]) -> str:
-    """Return why a redirect is no healthy answer: it leads back to the site, by a scheme that the site does not serve.
-
-    An app that forces HTTPS answers every request so, whether it works or not.
-
-    :param location: the answer's header, which the app may forge.
-    :param host: the site's name, with or without a port.
-    :param schemes: by which visitors reach the site, such as C(http).
-    :returns: an empty text for any other answer.
-    """
-    if status not in REDIRECTS:
-        return ""
-    try:
-        target = urlsplit(location)
-        scheme, name = target.scheme.lower(), target.hostname
-    except ValueError:
-        return ""
-    served = sorted(schemes)
-    if name != host.partition(":")[0].lower() or scheme in ("", *served):
-        return ""
-    return (
-        f"redirects to {scheme}://{name}, but the site is served by {' and '.join(served)} alone. An app that forces"
-        " HTTPS needs HTTPS to be served; until then, turn this setting of the app off"
-    )

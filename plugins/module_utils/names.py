@@ -139,6 +139,11 @@ def _other_sites(name: str) -> Iterator[dict[str, Any]]:
             yield found
 
 
+def settings_called(name: str) -> dict[str, Any] | None:
+    """Return the settings of the site of this host with a name; None if there is none that can be read."""
+    return next((found for found in _other_sites("") if found["name"] == name), None)
+
+
 # -- a first run ----------------------------------------------------------------------------------------------------
 
 

@@ -5,14 +5,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
+import os
+import re
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
-from ansible_collections.flaskblog.hosting.plugins.module_utils import bounded_http, contract
+from ansible_collections.flaskblog.hosting.plugins.module_utils import beneath, bounded_http, contract, redirects
 from ansible_collections.flaskblog.hosting.plugins.module_utils.printable import printable
 
 #: Bytes that are read of an answer. A longer one is not compared with a file; its status counts.
@@ -21,79 +25,204 @@ LIMIT = 64 * 1024 * 1024
 #: Seconds that one answer may take if the caller waits for less.
 MIN_TIMEOUT = 5.0
 
+#: The proxy's address on this host. Not 127.0.0.1: monitoring often has a server of nginx with that very address, and
+#: nginx then asks it for every name, while visitors reach the site. All of 127.0.0.0/8 is this host (RFC 1122).
+ADDRESS = "127.0.0.2"
+
+HOME = "/"
+OK = 200
+
 #: Seconds between two attempts.
 POLL_INTERVAL = 0.2
+
+#: The most bytes of the file with the site's key that are read.
+KEY_FILE_LIMIT = 4096
+
+
+#: Bytes of a page that are kept, to find what it refers to.
+PAGE_LIMIT = 512 * 1024
 
 
 @dataclass(frozen=True)
 class Answer:
     """What the site answered.
 
-    C(status) is 0 if there was no answer, and C(reason) says why. C(sha256) is that of a body that was read completely,
-    C(location) the header of that name.
+    C(status) is 0 if there was no answer, and C(reason) says why. C(sha256) is that of a body that was read completely.
     """
 
     status: int
     reason: str = ""
     sha256: str | None = None
     location: str = ""
+    cookies: tuple[str, ...] = ()
+    kind: str = ""
+    encoding: str = ""
+    body: bytes = b""
 
 
-def get(host: str, port: int, path: str, timeout: float) -> Answer:
+@dataclass
+class Findings:
+    """What was found out about a site."""
+
+    problems: list[str] = field(default_factory=list)
+    #: what is not wrong, and a person should know
+    notes: list[str] = field(default_factory=list)
+    #: the home page, and the absolute URL at which it was found
+    home: Answer | None = None
+    home_url: str = ""
+
+
+def wanted(site: Mapping[str, Any], probes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what P(ask) needs to know of a site."""
+    keys = ("name", "names", "host", "port", "site_key")
+    return {**{key: site[key] for key in keys}, "schemes": site["public_schemes"], "probes": probes}
+
+
+def get(
+    host: str, port: int, path: str, timeout: float, more: Mapping[str, str] | None = None, limit: int = 0
+) -> Answer:
     """Send one GET to the proxy on this host, for a site's name. Redirects are not followed.
 
     :param timeout: seconds for the whole answer.
+    :param more: headers besides C(Host).
+    :param limit: bytes to read instead of C(LIMIT).
     """
-    headers = {"Host": host, "User-Agent": "flaskblog.hosting"}
+    headers = {"Host": host, "User-Agent": "flaskblog.hosting", **(more or {})}
     try:
-        answer = bounded_http.get(("127.0.0.1", port), path, headers, seconds=timeout, limit=LIMIT)
+        answer = bounded_http.get(
+            (ADDRESS, port), path, headers, seconds=timeout, limit=limit or LIMIT, keep=PAGE_LIMIT
+        )
     except (OSError, http.client.HTTPException) as error:
         return Answer(0, printable(str(error))[:200] or type(error).__name__)
     return Answer(
         answer.status,
         sha256=answer.sha256 if answer.is_whole else None,
         location=str(answer.headers.get("Location", "")),
+        cookies=tuple(map(str, answer.headers.get_all("Set-Cookie", []))),
+        kind=answer.headers.get_content_type(),
+        encoding=str(answer.headers.get("Content-Encoding", "")),
+        body=answer.body,
     )
 
 
-def problem_with(wanted: Mapping[str, Any], answer: Answer, host: str, schemes: Sequence[str]) -> str | None:
+def visit(site: Mapping[str, Any], path: str, timeout: float) -> tuple[redirects.Followed, Answer]:
+    """Request a page, and follow its redirects on the site; return how it ended, and the last answer."""
+    answers: list[Answer] = []
+
+    def ask_for(url: str, cookies: dict[str, str]) -> redirects.Response | None:
+        if not url.startswith("http:"):
+            return None  # a trusted proxy serves it, and nginx takes no other client's word for the scheme
+        more = {"Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())} if cookies else {}
+        answer = get(urlsplit(url).netloc, site["port"], redirects.request_target(url), timeout, more)
+        answers.append(answer)
+        return redirects.Response(answer.status, answer.location, answer.cookies)
+
+    found = redirects.follow(ask_for, f"http://{site['host']}{path}", site["schemes"], site["names"])
+    return found, answers[-1]
+
+
+def problem_with(wanted: Mapping[str, Any], found: redirects.Followed, answer: Answer) -> str | None:
     """Return what is wrong with an answer, or None.
 
     :param wanted: C(what) for people, C(path), and C(sha256) of the expected body, or C(allow_login) if 401 and 403
         are good answers, too.
-    :param host: the site's name, and its port if that is not the scheme's own.
-    :param schemes: by which visitors reach the site.
+    :param found: where its redirects ended.
+    :param answer: the last one.
     """
     asked = f"{wanted['what']} ({wanted['path']})"
+    where = redirects.request_target(found.url)
+    if where != wanted["path"]:
+        asked += f": redirects to {printable(where)}"
     if answer.status == 0:
         return f"{asked}: no answer: {answer.reason}"
+    if found.problem:
+        return f"{asked}: {printable(found.problem)}"
     if not contract.is_healthy(answer.status, allow_login=bool(wanted.get("allow_login"))):
         return f"{asked}: answered {answer.status}"
-    if problem := contract.redirect_problem(answer.status, answer.location, host, schemes):
-        return f"{asked}: {problem}"
     if wanted.get("sha256") and answer.sha256 not in (None, wanted["sha256"]):
         return f"{asked}: answered with something other than the release's file"
     return None
 
 
-def ask(site: Mapping[str, Any], timeout: float = 0.0) -> list[str]:
-    """Probe a site, and return the problems.
+def other_site(site: Mapping[str, Any], timeout: float) -> str | None:
+    """Return the problem if nginx answers for a name of the site with another site; None if all is well.
 
-    :param site: C(host), C(port), C(schemes) and C(probes).
+    Without a key there is nothing to ask for: the site is older than the key, and a run writes it.
+    """
+    key = _site_key(site["site_key"])
+    if not key:
+        return None
+    right = hashlib.sha256(site["name"].encode()).hexdigest()
+    for name in site["names"]:
+        host = f"{name}{site['host'][len(site['names'][0]) :]}"
+        answer = get(host, site["port"], "/", timeout, {contract.SITE_HEADER: key})
+        if answer.status == 0:
+            return f"{host}: no answer: {answer.reason}"
+        if answer.sha256 != right:
+            return (
+                f"{host}: another site of this host answers on port {site['port']} (status {answer.status}), not the"
+                f" blog {site['name']}. Look for the name in what 'nginx -T' prints, and remove it from the other site,"
+                " or choose other flask_blog_server_names"
+            )
+    return None
+
+
+def _site_key(path: str) -> str:
+    try:
+        content = beneath.read_small(os.path.dirname(path), os.path.basename(path), KEY_FILE_LIMIT)
+    except (OSError, beneath.Blocked):
+        return ""
+    found = re.search(rb'"([0-9a-f]{64})"', content)
+    return found[1].decode() if found else ""
+
+
+def ask(site: Mapping[str, Any], timeout: float = 0.0) -> list[str]:
+    """Probe a site, and return the problems (P(examine))."""
+    return examine(site, timeout).problems
+
+
+def examine(site: Mapping[str, Any], timeout: float = 0.0) -> Findings:
+    """Probe a site.
+
+    :param site: as P(wanted) returns it.
     :param timeout: seconds in which each probe is retried until its answer is good.
     """
     deadline = time.monotonic() + timeout
-    problems = []
-    for wanted in site["probes"]:
-        while True:
-            answer = get(site["host"], site["port"], wanted["path"], timeout=max(MIN_TIMEOUT, timeout))
-            problem = problem_with(wanted, answer, site["host"], site["schemes"])
-            if problem is None or time.monotonic() >= deadline:
-                break
-            time.sleep(POLL_INTERVAL)
-        if problem:
-            problems.append(problem)
-    return problems
+    limit = max(MIN_TIMEOUT, timeout)
+    findings = Findings()
+    if problem := _retried(lambda: other_site(site, limit), deadline):
+        findings.problems.append(problem)
+        return findings
+
+    for one in site["probes"]:
+        last: list[tuple[redirects.Followed, Answer]] = []
+
+        def problem_of(one: Mapping[str, Any] = one, last: list[Any] = last) -> str | None:
+            last[:] = [visit(site, one["path"], limit)]
+            return problem_with(one, *last[0])
+
+        if problem := _retried(problem_of, deadline):
+            findings.problems.append(problem)
+            continue
+        found, answer = last[0]
+        if found.elsewhere:
+            target = urlsplit(found.elsewhere)
+            findings.notes.append(
+                f"{one['what']} ({one['path']}) redirects to {printable(f'{target.scheme}://{target.netloc}')}. That is"
+                " another site, so it is not known whether visitors get a page there."
+            )
+        elif one["path"] == HOME and answer.status == OK:
+            findings.home, findings.home_url = answer, found.url
+    return findings
+
+
+def _retried(attempt: Callable[[], str | None], deadline: float) -> str | None:
+    """Repeat an attempt until it finds no problem or the time is over; return the last problem."""
+    while problem := attempt():
+        if time.monotonic() >= deadline:
+            return problem
+        time.sleep(POLL_INTERVAL)
+    return None
 
 
 def journal(units: Sequence[str], lines: int = 30) -> str:

@@ -136,12 +136,13 @@ needed_first:
 """
 
 import contextlib
+import os
 import sys
 from collections.abc import Iterator
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.flaskblog.hosting.plugins.module_utils import comparison, host, live, reloads, tool
+from ansible_collections.flaskblog.hosting.plugins.module_utils import comparison, contract, host, live, reloads, tool
 from ansible_collections.flaskblog.hosting.plugins.module_utils.printable import printable
 from ansible_collections.flaskblog.hosting.plugins.module_utils.resources import registry, unit
 from ansible_collections.flaskblog.hosting.plugins.module_utils.resources.difference import Conflict, group_id
@@ -244,9 +245,13 @@ def compared(
         loaded = {item["path"] for item in objects if reloads.is_loaded_by_activation(item)}
         differences += comparison.activation(site, release, units, probes, differences, loaded)
 
-    layers = sorted({difference["layer"] for difference in differences})
+    if os.path.lexists(os.path.join(site["state"], contract.UNVERIFIED)):
+        differences.append(
+            {"layer": "verify", "name": site["name"], "reasons": ["not verified since its first release"]}
+        )
+    layers = sorted({difference["layer"] for difference in differences} - {"verify"})
     return {
-        "layers": [*layers, "verify"] if layers else [],
+        "layers": [*layers, "verify"] if differences else [],
         "differences": differences,
         "missing_packages": missing,
         "data_is_new": data_is_new,

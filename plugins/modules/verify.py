@@ -12,26 +12,17 @@ version_added: 0.1.0
 author:
   - The flaskblog.hosting maintainers (@flaskblog)
 description:
-  - Requests the home page, a static file and the health path as a visitor would.
+  - Finds out whether this site answers for its names, and no other site of the host.
+  - Requests the home page, a static file and the health path as a visitor would, and follows redirects on the site.
+  - Requests the style sheets, scripts and images of the home page that lie on the site itself. A missing one fails a
+    first deployment, and is a warning later.
   - Fails with the last lines of the site's journal if an answer is missing or wrong.
   - A redirect to the site itself by a scheme that it does not serve is wrong. An app that forces HTTPS answers so,
     whether it works or not.
 extends_documentation_fragment:
+  - flaskblog.hosting.site
   - flaskblog.hosting.site.without_diff
 options:
-  host:
-    description: The site's name, and its port if that is not the scheme's own.
-    type: str
-    required: true
-  port:
-    description: The proxy's port on the host.
-    type: int
-    required: true
-  schemes:
-    description: The schemes by which visitors reach the site.
-    type: list
-    elements: str
-    default: [http]
   probes:
     description:
       - What to request. Each has C(what) for people, C(path), and optionally C(sha256) of the body, or C(allow_login)
@@ -39,6 +30,14 @@ options:
     type: list
     elements: dict
     required: true
+  first:
+    description: Whether the blog is new, so that a missing style sheet, script or image is a failure.
+    type: bool
+    default: false
+  static:
+    description: URL prefix to folder of what nginx serves by itself, for messages.
+    type: dict
+    default: {}
   units:
     description: The systemd units whose journal explains a failure.
     type: list
@@ -57,8 +56,7 @@ attributes:
 EXAMPLES = r"""
 - name: Probe the running site
   flaskblog.hosting.verify:
-    host: blog.example.com
-    port: 80
+    site: "{{ __flask_blog_site }}"
     probes:
       - {what: the home page, path: /, allow_login: true}
     units: [flask-blog.service]
@@ -72,17 +70,26 @@ problems:
   elements: str
 """
 
+import os
+
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.flaskblog.hosting.plugins.module_utils import probe
+from ansible_collections.flaskblog.hosting.plugins.module_utils import contract, live, page_assets, probe
+
+#: What to do about files that the home page lacks.
+REMEDY = (
+    "nginx looks for a static file in the folders of flask_blog_static (now {static}) and then asks the app. Check that"
+    " the file is in the source and not ignored by Git (flask_blog_include), that its folder is one that the app serves"
+    " or that flask_blog_static names, and that the page has its right address."
+)
 
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "host": {"type": "str", "required": True},
-            "port": {"type": "int", "required": True},
-            "schemes": {"type": "list", "elements": "str", "default": ["http"]},
+            "site": {"type": "dict", "required": True},
             "probes": {"type": "list", "elements": "dict", "required": True},
+            "first": {"type": "bool", "default": False},
+            "static": {"type": "dict", "default": {}},
             "units": {"type": "list", "elements": "str", "default": []},
             "timeout": {"type": "float", "default": 10.0},
         },
@@ -91,15 +98,35 @@ def main() -> None:
     if module.check_mode:
         module.exit_json(changed=False)
     params = module.params
-    problems = probe.ask(params, timeout=params["timeout"])
-    if problems:
-        lines = "\n".join(f"  - {problem}" for problem in problems)
+    site = probe.wanted(params["site"], params["probes"])
+    findings = probe.examine(site, timeout=params["timeout"])
+    for note in findings.notes:
+        module.warn(note)
+    missing: list[str] = []
+    if findings.home is not None and not findings.problems:
+        missing = page_assets.problems(site, findings.home, findings.home_url)
+    problems = [*findings.problems, *missing]
+    unverified = os.path.join(params["site"]["state"], contract.UNVERIFIED)
+    first = params["first"] or os.path.lexists(unverified)
+    if missing and not first:
+        module.warn(f"The site serves, but its home page lacks files:\n{listed(missing)}\n{REMEDY.format(**params)}")
+    elif problems:
+        if missing:
+            # The next run verifies again, even if it has nothing else to do.
+            live.note(unverified)
         module.fail_json(
-            msg=f"The site does not answer as it should:\n{lines}"
-            f"\nThe journal's last lines:\n{probe.journal(params['units'])}",
+            msg=f"The site does not answer as it should:\n{listed(problems)}"
+            + (f"\n{REMEDY.format(**params)}" if missing else "")
+            + (f"\nThe journal's last lines:\n{probe.journal(params['units'])}" if findings.problems else ""),
             problems=problems,
         )
+    live.clear(unverified)
     module.exit_json(changed=False)
+
+
+def listed(problems: list[str]) -> str:
+    """Return problems as lines of a list."""
+    return "\n".join(f"  - {problem}" for problem in problems)
 
 
 if __name__ == "__main__":

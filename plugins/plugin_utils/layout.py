@@ -50,9 +50,6 @@ def layout(
         "served": sorted(posixpath.join(app_dir, target) for target in targets.values()),
         "locations": _locations(targets, served_data, data, live),
         "objects": _data_objects(folders, files, served_data, data, user, group, proxy_group),
-        "folders": folders,
-        "files": files,
-        "served_data": served_data,
     }
 
 

@@ -23,7 +23,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "no IPv6": {"ipv6": False},
     "another port": {"http_port": 8080},
     "nothing served from disk": {"static": {}, "writable_paths": ["uploads"]},
-    "several folders": {"static": {"/static/": "static/", "/static/media/": "media/"}, "writable_paths": ["media"]},
+    "several folders": {
+        "static": {"/static/": "static/", "/assets.v1/": "web/dist/", "/static/media/": "media/"},
+        "writable_paths": ["media"],
+    },
     "an app below the top": {"app_dir": "web", "bind": "[::1]:9000"},
     "a Unix socket": {"bind": "unix"},
     "no limit of connections": {"client_connections": 0},
@@ -143,11 +146,11 @@ def test_no_location_adds_headers_of_the_app_elsewhere(config: Config, variant: 
     found = config(variant)
     assert not site_server(found).all("proxy_set_header")
     asking = {name: location for name, location in locations(found).items() if location.all("proxy_pass")}
-    assert list(asking) == (["/", "@static"] if variant in WITH_STATIC else ["/"])
-    if variant not in WITH_STATIC:
-        return
+    assert asking.keys() >= ({"/", "@static", "@written"} if variant in WITH_STATIC else {"/"})
+    assert (variant in WITH_STATIC) == (len(asking) > 1)
     own = ("internal", "rewrite", "proxy_hide_header", "add_header")
-    assert asking["/"].block == [one for one in asking["@static"].block if one.name not in own]
+    for name in asking.keys() - {"/"}:
+        assert asking["/"].block == [one for one in asking[name].block if one.name not in own]
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -198,9 +201,8 @@ def test_only_named_proxies_say_who_the_client_is_and_how_it_came(config: Config
         ["192.0.2.0/24", "1"],
         ["2001:db8::/32", "1"],
     ]
-    (scheme,) = found.all("map")
-    choices = {item.name: item.arguments for item in scheme.block}
-    assert choices == {"default": ["$scheme"], "1:http": ["http"], "1:https": ["https"]}
+    choices = map_of(found, "$flask_blog_scheme")
+    assert choices == {"default": "$scheme", "1:http": "http", "1:https": "https"}
     assert found.all("server")[0].one("return")[1].startswith("$flask_blog_scheme://")
 
 
@@ -239,10 +241,100 @@ def test_what_the_app_writes_is_never_a_page_with_scripts_of_this_site(config: C
             assert (header[-1] == "always") == (name != "Cache-Control")
         if location.one("alias")[0].startswith("/var/lib/"):
             written += 1
-            assert "sandbox" in headers["Content-Security-Policy"][1]
+            assert headers["Content-Security-Policy"][1] == "$flask_blog_upload_policy"
             assert headers["X-Content-Type-Options"][1] == "nosniff"
-            assert not location.all("error_page"), "nobody answers in the place of what the app wrote"
+            assert location.one("error_page") == ["403", "404", "405", "=", "@written"]
     assert written == 1
+    # The app serves what nginx may not read, and the policy stays.
+    answered = locations(config(variant))["@written"].all("add_header")
+    assert [header.arguments for header in answered] == [
+        ["Content-Security-Policy", "$flask_blog_upload_policy", "always"],
+        ["X-Content-Type-Options", "nosniff", "always"],
+    ]
+
+
+def rewritten(location: Directive, uri: str) -> str:
+    """What a location makes of a URI."""
+    for rewrite in location.all("rewrite"):
+        pattern, replacement, end = rewrite.arguments
+        assert end == "break"
+        uri = re.sub(pattern, replacement.replace("$1", r"\1"), uri)
+    return uri
+
+
+def map_of(top: Directive, name: str) -> dict[str, str]:
+    """The choices of a map, as nginx's regular expressions or as they stand."""
+    (found,) = [one for one in top.all("map") if one.arguments[-1] == name]
+    return {choice.name: choice.arguments[0] for choice in found.block}
+
+
+def chosen(choices: dict[str, str], value: str) -> str:
+    """What nginx chooses from a map with regular expressions alone."""
+    patterns = {name.removeprefix("~"): text for name, text in choices.items() if name.startswith("~")}
+    return next((text for name, text in patterns.items() if re.search(name, value)), choices["default"])
+
+
+@pytest.mark.parametrize("kind", ["text/html", "image/svg+xml", "application/xhtml+xml", "text/x-application/pdf", ""])
+def test_every_upload_but_a_pdf_is_shown_in_a_sandbox(config: Config, kind: str) -> None:
+    policies = map_of(config("defaults"), "$flask_blog_upload_policy")
+    assert chosen(policies, kind) == "default-src 'none'; style-src 'unsafe-inline'; sandbox"
+
+
+@pytest.mark.parametrize("kind", ["application/pdf", "application/pdf; charset=utf-8"])
+def test_a_pdf_is_shown_and_loads_nothing(config: Config, kind: str) -> None:
+    policies = map_of(config("defaults"), "$flask_blog_upload_policy")
+    assert chosen(policies, kind) == "default-src 'none'; style-src 'unsafe-inline'"
+
+
+LONG = "604800s"
+HASHED = ["style.3f2a1b9c.css", "app-3f2a1b9c4d.min.js", "3f2a1b9cdeadbeef.png", "a/b_0123abcd.woff2?x=1"]
+VERSIONED = ["style.css?v=2", "style.css?a=b&version=1.0", "style.css?h=x", "style.css?5d41402abc4b2a76"]
+PLAIN = ["style.css", "style.css?page=2", "style.css?v=", "photo-20240101.jpg", "bootstrap-accordeon.js", "facade.css"]
+PLAIN += ["3f2a1b9c", "3f2a1b9c/style.css", "style-3f2a1b9.css", "style.css?cv=1"]
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"), [*((url, LONG) for url in HASHED + VERSIONED), *((url, "-1") for url in PLAIN)]
+)
+def test_only_a_url_that_names_one_content_is_kept_without_asking(config: Config, url: str, expected: str) -> None:
+    top = config("defaults")
+    assert chosen(map_of(top, "$flask_blog_expires"), f"/static/{url}") == expected
+    assert map_of(top, "$flask_blog_public") == {"default": "public", "-1": ""}
+    for location in locations(top).values():
+        if location.all("disable_symlinks"):
+            assert location.one("expires") == ["$flask_blog_expires"]
+            assert ["Cache-Control", "$flask_blog_public"] in [one.arguments for one in location.all("add_header")]
+
+
+@pytest.mark.parametrize("off", [False, "false"])
+def test_every_file_is_kept_as_long_as_in_the_article_where_wanted(render: Any, off: bool | str) -> None:
+    top = parse(render(static_revalidate=off).text(SITE))
+    assert not [one for one in top.all("map") if one.arguments[-1] != "$flask_blog_upload_policy"]
+    for location in locations(top).values():
+        if location.all("disable_symlinks"):
+            assert location.one("expires") == ["604800s"]
+            assert ["Cache-Control", "public"] in [one.arguments for one in location.all("add_header")]
+
+
+@pytest.mark.parametrize("variant", WITH_STATIC)
+def test_a_file_that_nginx_does_not_find_is_the_apps_to_serve(config: Config, variant: str) -> None:
+    found = locations(config(variant))
+    for location in found.values():
+        if not location.all("disable_symlinks"):
+            continue
+        last = [page.arguments for page in location.all("error_page")]
+        if last[0] == ["404", "=", found_name(found, location)]:
+            last = last[1:] + [page.arguments for page in found[last[0][-1]].all("error_page")]
+        assert {status for page in last for status in page[:-2]} >= {"403", "404", "405"}
+        for page in last:
+            assert found[page[-1]].one("proxy_pass") == ["http://flask-blog"]
+        assert location.one("log_not_found") == ["off"]
+
+
+def found_name(found: dict[str, Directive], location: Directive) -> str:
+    """The name of the location to which a file that is missing in a location leads."""
+    pages = {page.arguments[0]: page.arguments[-1] for page in location.all("error_page")}
+    return pages["404"] if pages.get("404", "").startswith("@previous") and pages["404"] in found else ""
 
 
 @pytest.mark.parametrize("variant", WITH_STATIC)
@@ -251,6 +343,9 @@ def test_nginx_follows_no_link_in_what_it_serves(config: Config, variant: str) -
     assert served
     for location in served:
         assert location.one("disable_symlinks") == ["on", f"from={location.one('alias')[0]}"]
+    for name, location in locations(config(variant)).items():
+        if name.startswith("@previous"):
+            assert location.one("disable_symlinks") == ["on", f"from={location.one('root')[0]}/"]
 
 
 @pytest.mark.parametrize("variant", WITH_STATIC)
@@ -260,10 +355,17 @@ def test_a_link_of_a_release_is_the_apps_to_serve_and_a_hidden_file_nobodys(conf
         if location.all("alias") and location.one("alias")[0].startswith("/var/www/"):
             found += 1
             pages = {page.arguments[0]: page.arguments[1:] for page in location.all("error_page")}
-            assert pages == {"404": ["=", "/-previous-assets$uri"], "403": ["=", "@static"]}
+            assert pages.pop("404")[1].startswith("@previous_")
+            assert pages == {"403": ["405", "500", "=", "@static"]}
             assert location.one("recursive_error_pages") == ["on"]
-            previous = locations(config(variant))[f"/-previous-assets{location.arguments[-1]}"]
-            assert previous.one("error_page") == ["403", "404", "=", "@static"]
+            previous = locations(config(variant))[location.all("error_page")[0].arguments[-1]]
+            assert previous.one("root") == ["/opt/flask-blog/assets/all"]
+            prefix, folder = location.arguments[-1], location.one("alias")[0].removeprefix("/var/www/flask-blog")
+            *statuses, _, app = previous.one("error_page")
+            assert statuses == ["403", "404", "405"]
+            # Earlier assets lie by their folder; the app is asked for the visitor's URI.
+            assert rewritten(previous, f"{prefix}a b.css") == f"{folder}a b.css"
+            assert rewritten(locations(config(variant))[app], f"{folder}a b.css") == f"{prefix}a b.css"
             (hidden,) = location.all("location")
             # It has error pages of its own, so it inherits none.
             assert [page.arguments for page in hidden.all("error_page")] == [["404", "@nothing"]]
@@ -378,10 +480,12 @@ def test_the_app_is_asked_where_it_listens(config: Config) -> None:
 
 
 def test_limits_are_the_users_own(render: Any) -> None:
-    top = parse(render(client_max_body_size="64m", proxy_read_timeout=120, static_max_age=60).text(SITE))
+    own = {"client_max_body_size": "64m", "proxy_read_timeout": 120, "static_max_age": 60}
+    top = parse(render(**own, static_revalidate=False).text(SITE))
     assert site_server(top).one("client_max_body_size") == ["64m"]
     assert locations(top)["/"].one("proxy_read_timeout") == ["120s"]
     assert locations(top)["/static/"].one("expires") == ["60s"]
+    assert chosen(map_of(parse(render(**own).text(SITE)), "$flask_blog_expires"), "/static/a.css?v=1") == "60s"
 
 
 def test_two_blogs_of_a_host_share_no_name(render: Any) -> None:

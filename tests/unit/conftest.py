@@ -88,6 +88,8 @@ class Server:
     answers: dict[str, tuple[int, bytes]] = field(default_factory=dict)
     #: where it redirects, by path
     locations: dict[str, str] = field(default_factory=dict)
+    #: the type of what it answers, by path
+    kinds: dict[str, str] = field(default_factory=dict)
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     #: where a redirect leads
     location: str = ""
@@ -104,6 +106,8 @@ def server() -> Iterator[Server]:
             status, body = held[0].answers.get(self.path, (404, b"no such page"))
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
+            if kind := held[0].kinds.get(self.path):
+                self.send_header("Content-Type", kind)
             if location := held[0].locations.get(self.path):
                 self.send_header("Location", location)
             if held[0].location:
@@ -114,7 +118,7 @@ def server() -> Iterator[Server]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+    with http.server.ThreadingHTTPServer(("", 0), Handler) as running:
         held.append(Server(running.server_port))
         thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()

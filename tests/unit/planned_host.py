@@ -51,6 +51,8 @@ def up_to_date(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, me: Any) -> dict
         "group": me.group,
         "build_user": "blog-build",
         "host": "blog.test",
+        "names": ["blog.test"],
+        "site_key": str(tmp_path / "site-key.conf"),
         "public_schemes": ["http"],
         "port": 80,
         "link": str(tmp_path / "link"),

@@ -28,7 +28,7 @@ def hostile(request: pytest.FixtureRequest) -> Iterator[Callable[[Behave], int]]
     servers: list[socket.socket] = []
 
     def start(behave: Behave) -> int:
-        server = socket.create_server(("127.0.0.1", 0))
+        server = socket.create_server(("", 0))
         servers.append(server)
 
         def serve() -> None:
@@ -130,7 +130,8 @@ def test_what_a_visitor_is_answered_has_an_end_as_well(
 def test_a_file_that_is_too_long_to_compare_counts_by_its_status(hostile: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe, "LIMIT", 1000)
     question = {"what": "a static file", "path": "/big", "sha256": "0" * 64}
-    site = {"host": "blog.test", "port": hostile(endless_body), "schemes": ["http"], "probes": [question]}
+    site: dict[str, Any] = {"host": "blog.test", "names": ["blog.test"], "site_key": "/no/key", "schemes": ["http"]}
+    site |= {"name": "blog", "port": hostile(endless_body), "probes": [question]}
     assert probe.ask(site) == []
 
 

@@ -110,7 +110,7 @@ def test_an_app_that_forces_https_is_good_behind_a_proxy_that_serves_it(
     tried: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FLASK_BLOG_PUBLIC_SCHEMES", "http,https")
-    assert tried(Blog(healthz="301 MOVED PERMANENTLY to https://blog.test/healthz")) == []
+    assert tried(Blog(healthz="301 MOVED PERMANENTLY to https://blog.test/login")) == []
 
 
 def test_a_site_over_https_is_tried_as_one(tried: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,6 +157,10 @@ def test_blogctl_and_an_instance_mean_the_same_by_an_answer(tmp_path: Path, load
 
 def test_what_an_instance_asks_itself_is_a_request_like_any_other(tmp_path: Path, load: Load) -> None:
     blog = Blog()
-    assert load(tmp_path).ask(wsgiref.validate.validator(blog), "blog.test", "/healthz") == (200, "")
+    assert load(tmp_path).ask(wsgiref.validate.validator(blog), "blog.test", "http://blog.test/healthz", {}) == (
+        200,
+        "",
+        (),
+    )
     assert blog.asked[0]["HTTP_X_FORWARDED_HOST"] == "blog.test"
     assert blog.asked[0]["HTTP_X_FORWARDED_PROTO"] == "http"

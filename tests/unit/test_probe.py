@@ -6,6 +6,7 @@ import hashlib
 import subprocess
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,8 +16,9 @@ HOME = {"what": "the home page", "path": "/", "allow_login": True}
 HEALTH = {"what": "the health path", "path": "/healthz"}
 
 
-def site(server: Any, *probes: dict[str, Any]) -> dict[str, Any]:
-    return {"host": "blog.test", "port": server.port, "schemes": ["http"], "probes": list(probes)}
+def site(server: Any, *probes: dict[str, Any], **more: Any) -> dict[str, Any]:
+    found = {"name": "blog", "names": ["blog.test"], "host": "blog.test", "port": server.port, "site_key": "/no/key"}
+    return {**found, "schemes": ["http"], "probes": list(probes), **more}
 
 
 def test_a_site_that_answers_has_no_problems_and_was_asked_by_its_name(server: Any) -> None:
@@ -25,10 +27,49 @@ def test_a_site_that_answers_has_no_problems_and_was_asked_by_its_name(server: A
     assert [headers["Host"] for _, headers in server.asked] == ["blog.test", "blog.test"]
 
 
-def test_a_redirect_counts_as_alive_and_is_not_followed(server: Any) -> None:
-    server.answers = {"/healthz": (302, b"")}
+def test_a_redirect_on_the_site_is_followed_to_its_page(server: Any) -> None:
+    server.answers = {"/healthz": (302, b""), "/login": (200, b"")}
+    server.locations = {"/healthz": "/login?next=%2Fhealthz"}
+    server.answers["/login?next=%2Fhealthz"] = (200, b"")
     assert probe.ask(site(server, HEALTH)) == []
-    assert [path for path, _ in server.asked] == ["/healthz"]
+    assert [path for path, _ in server.asked] == ["/healthz", "/login?next=%2Fhealthz"]
+
+
+def test_a_redirect_to_a_broken_page_is_a_problem_that_names_the_page(server: Any) -> None:
+    server.answers = {"/": (302, b""), "/posts": (500, b"")}
+    server.locations = {"/": "http://blog.test/posts"}
+    assert probe.ask(site(server, HOME)) == ["the home page (/): redirects to /posts: answered 500"]
+
+
+def test_a_circle_of_redirects_is_a_problem(server: Any) -> None:
+    server.answers = {"/": (302, b""), "/a": (302, b"")}
+    server.locations = {"/": "/a", "/a": "/"}
+    (problem,) = probe.ask(site(server, HOME))
+    assert problem.endswith("redirects in a circle: / -> /a -> /")
+
+
+def test_a_redirect_to_another_name_of_the_site_is_followed_and_its_circle_found(server: Any) -> None:
+    """nginx leads the other names to the first one; an app that leads back leaves no page."""
+    server.answers = {"/": (301, b"")}
+    server.locations = {"/": f"http://www.blog.test:{server.port}/"}
+    names = {"names": ["blog.test", "www.blog.test"], "host": f"blog.test:{server.port}"}
+    (problem,) = probe.ask(site(server, HOME, **names))
+    assert "redirects in a circle" in problem
+    assert [headers["Host"] for _, headers in server.asked][:2] == [f"{n}:{server.port}" for n in names["names"]]
+
+
+@pytest.mark.parametrize(
+    "location", ["https://login.test/?x=1", "http://blog.test:81/", "//other.test/", "ftp://a.test"]
+)
+def test_a_redirect_to_another_site_is_good_and_noted(server: Any, location: str) -> None:
+    """A login at an identity provider is one."""
+    server.answers, server.locations = {"/": (302, b"")}, {"/": location}
+    findings = probe.examine(site(server, HOME))
+    assert findings.problems == []
+    (note,) = findings.notes
+    assert note.startswith("the home page (/) redirects to ")
+    assert "another site" in note
+    assert len(server.asked) == 1, "nobody else is asked"
 
 
 FORCED = "https://blog.test/healthz"
@@ -49,12 +90,13 @@ def test_a_redirect_to_https_is_good_if_a_trusted_proxy_serves_it(server: Any) -
     assert probe.ask({**site(server, HEALTH), "schemes": ["http", "https"]}) == []
 
 
-@pytest.mark.parametrize(
-    "location", ["/login", "http://blog.test/login", "https://login.test/", "//blog.test/x", "", "http://["]
-)
-def test_any_other_redirect_is_good(server: Any, location: str) -> None:
-    server.answers, server.location = {"/healthz": (302, b"")}, location
-    assert probe.ask(site(server, HEALTH)) == []
+@pytest.mark.parametrize("location", ["http://[", "http://localhost:5000/", "http://127.0.0.1/x"])
+def test_a_redirect_to_an_address_that_is_none_or_to_the_visitors_own_computer_is_a_problem(
+    server: Any, location: str
+) -> None:
+    server.answers, server.locations = {"/healthz": (302, b"")}, {"/healthz": location}
+    (problem,) = probe.ask(site(server, HEALTH))
+    assert "redirects" in problem
 
 
 @pytest.mark.parametrize("status", [400, 404, 500, 502, 503])
@@ -79,7 +121,7 @@ def test_a_file_of_another_release_is_not_taken_for_the_right_one(server: Any) -
 
 
 def test_a_port_where_nobody_listens_is_a_problem_that_names_the_reason(server: Any) -> None:
-    (problem,) = probe.ask({"host": "blog.test", "port": 1, "schemes": ["http"], "probes": [HEALTH]})
+    (problem,) = probe.ask(site(server, HEALTH, port=1))
     assert problem.startswith("the health path (/healthz): no answer: ")
     assert "refused" in problem
 
@@ -97,6 +139,49 @@ def test_retries_end_with_the_timeout(server: Any) -> None:
     began = time.monotonic()
     assert probe.ask(site(server, HEALTH), timeout=0.3) != []
     assert 0.3 <= time.monotonic() - began < 2
+
+
+# -- which site answers ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> str:
+    """The file with the site's key, as nginx includes it."""
+    path = tmp_path / "site-key.conf"
+    path.write_text(f'# a comment\nif ($http_x_flask_blog_site = "{"5e" * 32}") {{ return 200 "blog"; }}\n')
+    return str(path)
+
+
+def test_the_site_itself_is_known_by_its_key_under_each_of_its_names(server: Any, key: str) -> None:
+    server.answers = {"/": (200, b"blog")}
+    names = {"names": ["blog.test", "www.blog.test"], "host": "blog.test:8080"}
+    assert probe.ask(site(server, site_key=key, **names)) == []
+    assert [(asked["Host"], asked["X-Flask-Blog-Site"]) for _, asked in server.asked] == [
+        ("blog.test:8080", "5e" * 32),
+        ("www.blog.test:8080", "5e" * 32),
+    ]
+
+
+@pytest.mark.parametrize("answer", [(200, b"another blog"), (200, b"blo"), (404, b""), (301, b"")])
+def test_another_site_that_answers_is_the_only_problem_and_named_as_such(
+    server: Any, key: str, answer: tuple[int, bytes]
+) -> None:
+    server.answers = {"/": answer}
+    (problem,) = probe.ask(site(server, HEALTH, site_key=key))
+    assert problem.startswith(f"blog.test: another site of this host answers on port {server.port} (status {answer[0]}")
+    assert "flask_blog_server_names" in problem
+    assert [path for path, _ in server.asked] == ["/"], "what it answers to the other probes says nothing of this site"
+
+
+def test_a_default_server_that_closes_the_connection_is_no_answer(server: Any, key: str) -> None:
+    (problem,) = probe.ask(site(server, site_key=key, port=1))
+    assert problem.startswith("blog.test: no answer: ")
+
+
+def test_the_key_goes_to_nobody_else(server: Any, key: str) -> None:
+    server.answers = {"/": (200, b"blog"), "/healthz": (200, b"")}
+    assert probe.ask(site(server, HEALTH, site_key=key)) == []
+    assert ["X-Flask-Blog-Site" in headers for _, headers in server.asked] == [True, False]
 
 
 def test_the_journal_is_asked_for_each_unit(monkeypatch: pytest.MonkeyPatch) -> None:

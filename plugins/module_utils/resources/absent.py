@@ -1,15 +1,22 @@
 # Copyright (c) the flaskblog.hosting maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""A path at which there is neither a file nor a link."""
+"""A path at which there is neither a file nor a link.
+
+With C(conffile), only a package's unchanged file is removed: a link to that file, which dpkg recorded with the same
+checksum. Anything else at the path is somebody's own and stays.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import stat
 from collections.abc import Mapping
 from typing import Any
 
+from ansible_collections.flaskblog.hosting.plugins.module_utils import host
 from ansible_collections.flaskblog.hosting.plugins.module_utils.resources import atomic
 from ansible_collections.flaskblog.hosting.plugins.module_utils.resources.difference import (
     Conflict,
@@ -17,6 +24,9 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils.resources.differ
     Undo,
     lstat,
 )
+
+#: Bytes of a package's file that are read. One that is larger has been changed.
+CONFFILE_LIMIT = 2**20
 
 
 def compare(wanted: Mapping[str, Any], notes: list[str]) -> Difference | None:
@@ -26,7 +36,7 @@ def compare(wanted: Mapping[str, Any], notes: list[str]) -> Difference | None:
     """
     path = wanted["path"]
     found = lstat(path)
-    if found is None:
+    if found is None or ("conffile" in wanted and not is_unchanged(path, wanted["conffile"])):
         return None
     if stat.S_ISDIR(found.st_mode):
         raise Conflict(f"{path} should not be there, but is a directory. Move it away and run again.")
@@ -38,6 +48,20 @@ def apply(wanted: Mapping[str, Any]) -> Undo:
     undo = atomic.undo_of(wanted["path"])
     os.unlink(wanted["path"])
     return undo
+
+
+def is_unchanged(link: str, conffile: str) -> bool:
+    """Return whether a link leads to a package's configuration file that nobody has changed (deb-conffiles(5))."""
+    if not os.path.islink(link) or os.path.realpath(link) != os.path.realpath(conffile):
+        return False
+    try:
+        with open(host.DPKG_STATUS, encoding="utf-8", errors="replace") as handle:
+            recorded = re.findall(f"^ {re.escape(conffile)} ([0-9a-f]{{32}})", handle.read(), re.MULTILINE)
+        with open(conffile, "rb") as handle:
+            found = hashlib.md5(handle.read(CONFFILE_LIMIT), usedforsecurity=False).hexdigest()
+    except OSError:
+        return False
+    return found in recorded
 
 
 def remove(wanted: Mapping[str, Any]) -> bool:

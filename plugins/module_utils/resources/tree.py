@@ -51,12 +51,13 @@ class _Tree:
     def attributes(self, path: str, status: os.stat_result) -> tuple[int, int, int]:
         """Return the uid, gid and mode that an entry should have.
 
-        A directory keeps its group: those on the way to what nginx serves are objects of their own.
+        A directory keeps its group: those on the way to what nginx serves are objects of their own. What the app has
+        made has the mode that the app chose: it serves a file that nginx may not read.
         """
         is_directory = stat.S_ISDIR(status.st_mode)
         is_served = bool(self.served) and f"{path}/".startswith(self.served)
         needed = 0o700 if is_directory else 0o600
-        if is_served:
+        if is_served and status.st_uid != self.uid:
             needed |= 0o050 if is_directory else 0o040
         mode = (stat.S_IMODE(status.st_mode) | needed) & ~0o002
         if is_directory:

@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.parse import unquote_to_bytes
 from wsgiref.util import setup_testing_defaults
 
 # -- settings (https://docs.gunicorn.org/en/stable/settings.html) --
@@ -123,6 +123,7 @@ def load_beside(name: str) -> ModuleType:
 
 databases = load_beside("gunicorn_databases")
 on_starting = databases.on_starting
+redirects = load_beside("gunicorn_redirects")
 
 # -- the app, behind the proxy --
 
@@ -218,19 +219,20 @@ class Probe:
         return self.app(environ, start)
 
 
-def ask(app: Any, host: str, url: str) -> tuple[int, str]:
-    """Request a page from the app as nginx does, in this process (PEP 3333); return the status and C(Location)."""
-    path, _, query = url.partition("#")[0].partition("?")
+def ask(app: Any, host: str, url: str, cookies: dict[str, str]) -> Any:
+    """Request a page from the app as nginx does, in this process (PEP 3333); return a C(redirects.Response)."""
+    target = redirects.request_target(url)
+    path, _, query = target.partition("?")
     environ: dict[str, Any] = {
         "SCRIPT_NAME": "",
         "PATH_INFO": unquote_to_bytes(path).decode("latin-1"),
         "QUERY_STRING": query,
-        "RAW_URI": url,
+        "RAW_URI": target,
         "REMOTE_ADDR": "127.0.0.1",
         "HTTP_HOST": host,
         "HTTP_X_FORWARDED_HOST": host,
         "HTTP_X_FORWARDED_FOR": "127.0.0.1",
-        "HTTP_X_FORWARDED_PROTO": scheme,
+        "HTTP_X_FORWARDED_PROTO": url.partition(":")[0],
         "HTTP_CONNECTION": "close",
         KEY_VARIABLE: proxy_key,
         "SERVER_NAME": host,
@@ -238,12 +240,15 @@ def ask(app: Any, host: str, url: str) -> tuple[int, str]:
         "wsgi.errors": sys.stderr,
         "wsgi.multithread": True,
     }
+    if cookies:
+        environ["HTTP_COOKIE"] = "; ".join(f"{name}={value}" for name, value in cookies.items())
     setup_testing_defaults(environ)
-    answers = [(0, "")]
+    answers = [redirects.Response(0)]
 
     def start(status: str, headers: list[tuple[str, str]], *_: Any) -> Any:
         location = next((value for name, value in headers if name.lower() == "location"), "")
-        answers.append((int(status.split(" ", 1)[0]), location))
+        told = tuple(value for name, value in headers if name.lower() == "set-cookie")
+        answers.append(redirects.Response(int(status.split(" ", 1)[0]), location, told))
         return lambda _: None
 
     pages = app(environ, start)
@@ -259,25 +264,6 @@ def ask(app: Any, host: str, url: str) -> tuple[int, str]:
 #: A page or a redirect. A home page may also ask for a login.
 HEALTHY = frozenset(range(200, 400))
 HEALTHY_OR_LOGIN = HEALTHY | {401, 403}
-REDIRECTS = frozenset({301, 302, 303, 307, 308})
-
-
-def redirect_problem(status: int, location: str, host: str, schemes: list[str]) -> str:
-    """Return why a redirect is not healthy: it leads back to the site, by a scheme that the site does not serve."""
-    if status not in REDIRECTS:
-        return ""
-    try:
-        target = urlsplit(location)
-        wanted, name = target.scheme.lower(), target.hostname
-    except ValueError:
-        return ""
-    served = sorted(schemes)
-    if name != host.partition(":")[0].lower() or wanted in ("", *served):
-        return ""
-    return (
-        f"redirects to {wanted}://{name}, but the site is served by {' and '.join(served)} alone. An app that forces"
-        " HTTPS needs HTTPS to be served; until then, turn this setting of the app off"
-    )
 
 
 def page_problem(worker: Any, host: str, health_path: str) -> str:
@@ -285,13 +271,14 @@ def page_problem(worker: Any, host: str, health_path: str) -> str:
     for path, healthy in ((health_path, HEALTHY), ("/", HEALTHY_OR_LOGIN)):
         worker.log.info("tries %s before it takes a request", path)
         try:
-            status, location = ask(worker.wsgi, host, path)
+            found = redirects.follow(partial(ask, worker.wsgi, host), f"{scheme}://{host}{path}", public_schemes)
         except Exception as error:  # an app can raise anything
             return f"{path}: {type(error).__name__}: {error}"
-        if status not in healthy:
-            return f"{path}: answered {status}"
-        if problem := redirect_problem(status, location, host, public_schemes):
-            return f"{path}: {problem}"
+        if found.problem:
+            return f"{path}: {found.problem}"
+        if found.status not in healthy:
+            where = redirects.request_target(found.url)
+            return f"{path}: {'' if where == path else f'redirects to {where}, which '}answered {found.status}"
     return ""
 
 

@@ -14,7 +14,7 @@ NEEDED: dict[ModuleType, dict[str, Any]] = {
     plan: {"site": {}, "platforms": [], "account": {}},
     unpack: {"site": {}, "release": {}},
     venv: {"site": {}, "release": {}},
-    verify: {"host": "blog.test", "port": 80, "probes": []},
+    verify: {"site": {}, "probes": []},
 }
 
 

@@ -49,13 +49,25 @@ def test_files_in_a_tree_become_readable_for_the_app_and_writable_for_nobody_els
         assert registry.compare(wanted) is None
 
 
-def test_what_nginx_serves_becomes_readable_for_its_group(tmp_path: Path, me: Any) -> None:
+def test_what_the_app_made_below_a_served_folder_keeps_the_apps_mode(tmp_path: Path, me: Any) -> None:
+    """Such as an upload from mkstemp(3): the app serves it, and a run calls it no drift."""
+    (tmp_path / "uploads").mkdir(mode=0o700)
+    (tmp_path / "uploads" / "cat.jpg").write_text("x")
+    (tmp_path / "uploads" / "cat.jpg").chmod(0o600)
+    wanted = tree_at(tmp_path, me, served=["uploads"], served_group=me.group)
+    assert registry.compare(wanted) is None
+    registry.apply(wanted)
+    assert (mode_of(tmp_path / "uploads"), mode_of(tmp_path / "uploads" / "cat.jpg")) == (0o700, 0o600)
+
+
+@needs_root
+def test_what_is_brought_to_a_served_folder_becomes_readable_for_its_group(tmp_path: Path, me: Any) -> None:
     (tmp_path / "uploads").mkdir(mode=0o700)
     (tmp_path / "uploads" / "cat.jpg").write_text("x")
     (tmp_path / "uploads" / "cat.jpg").chmod(0o600)
     (tmp_path / "database.db").write_text("x")
     (tmp_path / "database.db").chmod(0o600)
-    wanted = tree_at(tmp_path, me, served=["uploads"], served_group=me.group)
+    wanted = given_to_www_data(tree_at(tmp_path, me, served=["uploads"], served_group=me.group))
     registry.apply(wanted)
     assert mode_of(tmp_path / "uploads" / "cat.jpg") == 0o640
     assert mode_of(tmp_path / "uploads") == 0o750

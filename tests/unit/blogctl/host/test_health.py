@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from blogctl.host import health
+from blogctl.shared import bounded_http
 from blogctl.site import Site
 
 
@@ -155,30 +156,56 @@ def test_an_app_that_forces_another_scheme_is_not_healthy(
 
 
 @pytest.mark.parametrize(
-    "location",
-    [
-        *("/login", "/healthz", "http://blog.test/healthz", "https://other.test/healthz"),
-        *("//blog.test/healthz", "", "http://["),
-    ],
+    "location", ["/login", "login", "http://blog.test/login", "//blog.test/login", "https://other.test/healthz", ""]
 )
 def test_a_redirect_to_another_page_is_healthy(serving: Site, server: Any, location: str) -> None:
-    server.answers = {"/healthz": (302, b"")}
+    server.answers = {"/healthz": (302, b""), "/login": (200, b"")}
     server.locations = {"/healthz": location}
     assert health.wait_until_served(serving, "abc", 0) is None
+    assert {headers["Host"] for _, headers in server.asked} == {"blog.test"}, "no other site is asked"
+
+
+def test_a_redirect_to_a_broken_page_is_not_healthy_and_names_the_page(serving: Site, server: Any) -> None:
+    server.answers = {"/healthz": (302, b""), "/login": (500, b"")}
+    server.locations = {"/healthz": "/login"}
+    assert health.wait_until_served(serving, "abc", 0) == "/healthz: redirects to /login, which answered 500"
+
+
+def test_a_circle_of_redirects_is_not_healthy(serving: Site, server: Any) -> None:
+    server.answers, server.locations = {"/healthz": (302, b"")}, {"/healthz": "/healthz"}
+    assert health.wait_until_served(serving, "abc", 0) == "/healthz: redirects in a circle: /healthz -> /healthz"
+
+
+def test_a_redirect_that_another_instance_would_answer_is_not_followed_further(
+    serving: Site, server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two instances share the socket during a release: the page of one says nothing about the other."""
+    found = iter(["next abc", "main old"])
+    get = bounded_http.get
+
+    def answer(*arguments: Any, **limits: Any) -> bounded_http.Answer:
+        answered = get(*arguments, **limits)
+        answered.headers["X-Flask-Blog-Instance"] = next(found)
+        return answered
+
+    monkeypatch.setattr(health.bounded_http, "get", answer)
+    server.answers, server.locations = {"/healthz": (302, b""), "/login": (500, b"")}, {"/healthz": "/login"}
+    asked = health.ask(serving, 5)
+    assert (asked.is_healthy, asked.instance) == (True, "next abc")
 
 
 def test_a_site_of_an_older_role_may_redirect_to_https(serving: Site, server: Any) -> None:
     """Its site.json does not say whether a proxy in front of it takes HTTPS."""
     del serving.settings["public_schemes"]
-    server.answers = {"/healthz": (301, b"")}
-    server.locations = {"/healthz": "https://blog.test/healthz"}
+    server.answers = {"/healthz": (301, b""), "/page": (200, b"")}
+    server.locations = {"/healthz": "https://blog.test/page"}
     assert health.wait_until_served(serving, "abc", 0) is None
 
 
 def test_a_redirect_to_the_scheme_of_the_site_is_healthy(serving: Site, server: Any) -> None:
     serving.settings.update(scheme="https", public_schemes=["https"])
-    server.answers = {"/healthz": (301, b"")}
-    server.locations = {"/healthz": "https://blog.test/healthz"}
+    server.answers = {"/healthz": (301, b""), "/page": (200, b"")}
+    server.locations = {"/healthz": "https://blog.test/page"}
     assert health.wait_until_served(serving, "abc", 0) is None
     server.locations = {"/healthz": "http://blog.test/healthz"}
     problem = health.wait_until_served(serving, "abc", 0)
@@ -188,6 +215,6 @@ def test_a_redirect_to_the_scheme_of_the_site_is_healthy(serving: Site, server: 
 
 def test_behind_a_trusted_proxy_an_app_may_redirect_to_https(serving: Site, server: Any) -> None:
     serving.settings["public_schemes"] = ["http", "https"]
-    server.answers = {"/healthz": (301, b"")}
-    server.locations = {"/healthz": "https://blog.test/healthz"}
+    server.answers = {"/healthz": (301, b""), "/page": (200, b"")}
+    server.locations = {"/healthz": "https://blog.test/page"}
     assert health.wait_until_served(serving, "abc", 0) is None

@@ -10,7 +10,7 @@ import stat
 import time
 from dataclasses import dataclass
 
-from ..shared import bounded_http, contract
+from ..shared import bounded_http, contract, redirects
 from ..shared.printable import printable
 from ..site import Site
 from .systemd import is_active, properties_of
@@ -47,7 +47,7 @@ class Answer:
     status: int
     reason: str
     instance: str = ""
-    #: whether it redirects to a scheme that the site does not serve, which shows nothing of the app
+    #: whether it redirects in a circle, or to where no visitor gets, which shows nothing of the app
     leaves_site: bool = False
 
     @property
@@ -71,25 +71,40 @@ def proxy_key(site: Site) -> str:
 
 
 def _ask(site: Site, address: tuple[str, int] | str, path: str, seconds: float) -> Answer:
+    """Request a page, and follow its redirects as long as the same instance answers."""
     host = site.settings["host"]
-    headers = {
-        "Host": host,
-        "X-Forwarded-Host": host,
-        "X-Forwarded-For": "127.0.0.1",
-        "X-Forwarded-Proto": site.scheme,
-        "Connection": "close",
-        contract.PROBE_HEADER: "1",
-        contract.KEY_HEADER: proxy_key(site),
-    }
+    deadline = time.monotonic() + seconds
+    instances: list[str] = []
+
+    def request(url: str, cookies: dict[str, str]) -> redirects.Response | None:
+        headers = {
+            "Host": host,
+            "X-Forwarded-Host": host,
+            "X-Forwarded-For": "127.0.0.1",
+            "X-Forwarded-Proto": url.partition(":")[0],
+            "Connection": "close",
+            contract.PROBE_HEADER: "1",
+            contract.KEY_HEADER: proxy_key(site),
+        }
+        if cookies:
+            headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in cookies.items())
+        left = deadline - time.monotonic() if instances else seconds
+        answer = bounded_http.get(address, redirects.request_target(url), headers, seconds=left, limit=PAGE_LIMIT)
+        instances.append(answer.headers.get(contract.INSTANCE_HEADER, ""))
+        if instances[-1] != instances[0]:
+            return None
+        location, told = answer.headers.get("Location", ""), answer.headers.get_all("Set-Cookie", [])
+        return redirects.Response(answer.status, str(location), tuple(map(str, told)))
+
     try:
-        answer = bounded_http.get(address, path, headers, seconds=seconds, limit=PAGE_LIMIT)
+        found = redirects.follow(request, f"{site.scheme}://{host}{path}", site.public_schemes)
     except (OSError, http.client.HTTPException) as error:
         return Answer(0, f"no answer: {printable(str(error))[:200] or type(error).__name__}")
-    instance = answer.headers.get(contract.INSTANCE_HEADER, "")
-    location = answer.headers.get("Location", "")
-    if problem := contract.redirect_problem(answer.status, location, host, site.public_schemes):
-        return Answer(answer.status, printable(problem), instance, leaves_site=True)
-    return Answer(answer.status, f"answered {answer.status}", instance)
+    if found.problem:
+        return Answer(found.status, printable(found.problem), instances[0], leaves_site=True)
+    where = redirects.request_target(found.url)
+    led = "" if where == path else f"redirects to {printable(where)}, which "
+    return Answer(found.status, f"{led}answered {found.status}", instances[0])
 
 
 def _address(site: Site) -> tuple[str, int] | str:

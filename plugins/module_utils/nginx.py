@@ -1,0 +1,260 @@
+# Copyright (c) the flaskblog.hosting maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""What nginx serves on a host, as its configuration says, and whether a site of ours would get in its way.
+
+nginx only warns of a name that two sites have, and sends its visitors to one of the two. Two default servers of a port
+are an error that C(nginx -t) reports once the files are written.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import stat
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.flaskblog.hosting.plugins.module_utils import names
+from ansible_collections.flaskblog.hosting.plugins.module_utils.printable import printable
+from ansible_collections.flaskblog.hosting.plugins.module_utils.resources import registry
+
+NGINX = "/etc/nginx"
+MAIN = "nginx.conf"
+
+#: Most bytes of one file, most files, and most files that include each other. What lies beyond is left unread.
+FILE_LIMIT = 2**20
+MAX_FILES = 1000
+MAX_DEPTH = 10
+
+#: A comment, a quoted text, a mark, or a word.
+TOKEN = re.compile(
+    r"""\#[^\n]* | "((?:[^"\\]|\\.)*)" | '((?:[^'\\]|\\.)*)' | ([{};])
+    | ((?:\\.|\$\{[^}]*\}|[^\s{};"'\\#]) (?:\\.|\$\{[^}]*\}|[^\s{};\\])*)""",
+    re.VERBOSE | re.DOTALL,
+)
+
+Directive = tuple[list[str], list[Any] | None]
+
+
+@dataclass
+class Server:
+    """A server block: the C(file) with it, its names in small letters, and its addresses and ports."""
+
+    file: str
+    names: set[str] = field(default_factory=set)
+    #: address (empty for all of IPv4, C(::) for all of IPv6) and port
+    listens: set[tuple[str, int]] = field(default_factory=set)
+    #: those of them whose default server this is
+    default_of: set[tuple[str, int]] = field(default_factory=set)
+
+    @property
+    def ports(self) -> set[int]:
+        """Its ports, whatever the address: nginx prefers a server with the exact address to one with all of them."""
+        return {port for _, port in self.listens}
+
+
+def parse(text: str) -> list[Directive]:
+    """Return the directives of a configuration: words, and the directives of the block if there is one.
+
+    What is not closed is closed at the end: C(nginx -t) refuses it anyway.
+    """
+    top: list[Directive] = []
+    open_blocks, words = [top], list[str]()
+    for match in TOKEN.finditer(text):
+        if match[0].startswith("#"):
+            continue
+        mark = match[3]
+        if mark is None:
+            words.append(next((part for part in (match[1], match[2], match[4]) if part is not None), ""))
+        elif mark == "}":
+            if len(open_blocks) > 1:
+                open_blocks.pop()
+            words = []
+        else:
+            block: list[Directive] | None = [] if mark == "{" else None
+            if words or block is not None:
+                open_blocks[-1].append((words or [""], block))
+            if block is not None:
+                open_blocks.append(block)
+            words = []
+    return top
+
+
+def address(text: str) -> tuple[str, int] | None:
+    """Return address and port of a C(listen) directive's first word; None for a Unix socket."""
+    if text.startswith("unix:"):
+        return None
+    if text.isdigit():
+        return "", int(text)
+    host, colon, port = text.rpartition(":")
+    if not colon or text.endswith("]") or not port.isdigit():
+        host, port = text, "80"
+    host = host.strip("[]").lower()
+    return ("" if host in ("*", "0.0.0.0") else host), int(port)  # noqa: S104
+
+
+def server_of(file: str, block: Sequence[Directive]) -> Server:
+    """Return what a server block says."""
+    found = Server(file)
+    for (name, *words), _ in block:
+        if name == "server_name":
+            for word in map(str.lower, words):
+                # ".example.com" stands for "example.com" and for all names below it.
+                if not word.startswith("~") and "*" not in word and word.strip("_"):
+                    found.names.add(word.lstrip("."))
+        elif name == "listen" and words and (at := address(words[0])):
+            found.listens.add(at)
+            if {"default_server", "default"} & set(words[1:]):
+                found.default_of.add(at)
+    if not any(words[0] == "listen" for words, _ in block):
+        found.listens = {("", 80)}
+    return found
+
+
+class _Reader:
+    """Follows the includes of a configuration."""
+
+    def __init__(self, folder: str, without: Iterable[str]) -> None:
+        self.folder = folder
+        self.without = {os.path.realpath(path) for path in without} | set(without)
+        self.left = MAX_FILES
+        self.servers: list[Server] = []
+
+    def expand(self, file: str, above: tuple[str, ...] = ()) -> Iterator[tuple[str, Directive]]:
+        """Yield the directives of a file and of those that it includes, each with its file.
+
+        :param above: the files that include this one.
+        """
+        if self.left <= 0 or len(above) > MAX_DEPTH or file in above:
+            return
+        if file not in self.without and os.path.realpath(file) not in self.without:
+            self.left -= 1
+            yield from self.included(file, parse(_read(file)), above)
+
+    def included(
+        self, file: str, directives: Iterable[Directive], above: tuple[str, ...] = ()
+    ) -> Iterator[tuple[str, Directive]]:
+        """Yield directives, with those of a file in the place of its C(include)."""
+        for words, block in directives:
+            if words[0] == "include" and len(words) > 1 and block is None:
+                for path in sorted(glob.glob(os.path.join(self.folder, words[1]))):
+                    yield from self.expand(path, (*above, file))
+            else:
+                yield file, (words, block)
+
+    def collect(self) -> None:
+        """Collect the servers of the block C(http)."""
+        for file, (words, block) in self.expand(os.path.join(self.folder, MAIN)):
+            if words == ["http"]:
+                for where, (inner, server) in self.included(file, block or []):
+                    if inner == ["server"]:
+                        expanded = [directive for _, directive in self.included(where, server or [])]
+                        self.servers.append(server_of(where, expanded))
+
+
+def _read(path: str) -> str:
+    """Return the text of a configuration file; an empty text for anything that is no file, is large or unreadable."""
+    try:
+        # Not blocking: a FIFO must not keep the run waiting. A link is followed, as nginx does.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    except OSError:
+        return ""
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_size > FILE_LIMIT:
+            return ""
+        return os.read(descriptor, FILE_LIMIT).decode("utf-8", "replace")
+    finally:
+        os.close(descriptor)
+
+
+def servers(folder: str, without: Iterable[str]) -> list[Server]:
+    """Return the servers of a host's configuration, but for those in some files."""
+    reader = _Reader(folder, without)
+    reader.collect()
+    return reader.servers
+
+
+def wanted_servers(objects: Iterable[Mapping[str, Any]]) -> list[Server]:
+    """Return the servers in the managed files of nginx."""
+    texts = ((str(item["path"]), item.get("content")) for item in objects if item["kind"] == "file")
+    return [
+        server_of(path, block or [])
+        for path, text in texts
+        if text and path.startswith(f"{NGINX}/")
+        for words, block in parse(str(text))
+        if words == ["server"]
+    ]
+
+
+def conflicts(objects: Iterable[Mapping[str, Any]], notes: list[str]) -> list[str]:
+    """Return why nginx cannot have a site beside the others of this host.
+
+    :param objects: the managed objects, files with their C(content).
+    :param notes: takes a sentence about a default site that is kept.
+    """
+    managed = list(objects)
+    mine = wanted_servers(managed)
+    if not mine:
+        return []
+    removed = [item["path"] for item in managed if item["kind"] == "absent" and registry.compare(item)]
+    others = servers(NGINX, [*(server.file for server in mine), *removed])
+    reasons = [reason for server in mine for other in others for reason in _shared_names(server, other)]
+    reasons += _default_servers(mine, others)
+    if not any(os.path.lexists(server.file) for server in mine):
+        notes += _kept_defaults(managed)
+    return list(dict.fromkeys(reasons))
+
+
+def _shared_names(mine: Server, other: Server) -> Iterator[str]:
+    for port in sorted(mine.ports & other.ports):
+        for name in sorted(mine.names & other.names):
+            said = f"flask_blog_server_names: {name!r}: {printable(other.file)} serves this name on port {port}"
+            yield f"{said}, and nginx would send all of its visitors to one of the two. {_remedy(other.file)}"
+
+
+def _remedy(file: str) -> str:
+    """Return what to do about a site that has our name."""
+    blog = os.path.basename(file).removesuffix(".conf")
+    settings = names.settings_called(blog)
+    if settings is None:
+        return "Give the blog another name, or remove the name from that file, or the file, and reload nginx."
+    units = " ".join(str(settings[key]) for key in ("socket_unit", "service_unit", "backup_timer") if key in settings)
+    return (
+        f"That is the blog {blog!r} of this role. If it is another blog, give one of the two another name. If it is"
+        f" this blog under its former name, set flask_blog_name: {blog} again; or take it out of service (systemctl"
+        f" disable --now {units}; rm {file}; systemctl reload nginx). Nothing of it is lost; to go on with its data,"
+        f" copy {settings.get('data')} to the controller, and name the copy in flask_blog_initial_data."
+    )
+
+
+def _default_servers(mine: Iterable[Server], others: Iterable[Server]) -> Iterator[str]:
+    """Yield a reason for each foreign default server of a port that has, or is to have, one of the role's."""
+    wanted = {at for server in mine for at in server.default_of}
+    present = {at for server in others if _is_unknown_hosts(server.file) for at in server.default_of}
+    for other in others:
+        if _is_unknown_hosts(other.file):
+            continue
+        for port in sorted({port for _, port in other.default_of & (wanted | present)}):
+            ours = f"{NGINX}/conf.d/unknown-hosts-{port}.conf"
+            off = "set flask_blog_reject_unknown_hosts: false for all blogs of the host"
+            if os.path.lexists(ours):
+                off += f", and remove {ours}, which an earlier run wrote"
+            yield (
+                f"flask_blog_reject_unknown_hosts: {printable(other.file)} is the default server of port {port}, and"
+                f" nginx takes one for each port. Either {off}; that site then answers for unknown names, too. Or take"
+                " default_server out of the listen directives of that file."
+            )
+
+
+def _is_unknown_hosts(file: str) -> bool:
+    return re.fullmatch(r".*/conf\.d/unknown-hosts-\d+\.conf", file) is not None
+
+
+def _kept_defaults(objects: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    for item in objects:
+        if item["kind"] == "absent" and os.path.lexists(item["path"]) and registry.compare(item) is None:
+            yield f"{item['path']} is not the unchanged default site of Debian's nginx, so it is kept and still served."

@@ -1,0 +1,167 @@
+# Copyright (c) the flaskblog.hosting maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Request what a page needs from its own site: style sheets, scripts and images.
+
+The page is the app's, so everything is limited: its size, the time to read it, the number of files, their bytes, and
+the time that they take. Nothing is requested from another host.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from html.parser import HTMLParser
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+from ansible_collections.flaskblog.hosting.plugins.module_utils import probe, redirects
+from ansible_collections.flaskblog.hosting.plugins.module_utils.printable import printable
+
+#: Files that are requested at most, the first ones of each kind.
+MAX_FILES = 40
+#: Bytes of a file that are read: its status is what counts.
+FILE_LIMIT = 64 * 1024
+#: Seconds for one file, for all of them, and to read the page.
+FILE_TIMEOUT = 5.0
+TOTAL_TIMEOUT = 20.0
+PARSE_TIMEOUT = 5
+#: Files that are named in a message.
+NAMED = 5
+
+#: Of the links of a page, those that it needs; an icon may be missing.
+LINKS = {"stylesheet": "style sheet", "modulepreload": "script"}
+PRELOADED = {"style": "style sheet", "script": "script", "image": "image"}
+KINDS = ("style sheet", "script", "image")
+HTML = ("text/html", "application/xhtml+xml")
+
+#: Answers of a file that is missing. One behind a login may be for some visitors only.
+MISSING = frozenset({403, 404, 410})
+
+
+class _Page(HTMLParser):
+    """Collects the addresses in a page, as they are written there."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.base = ""
+        #: kind and address
+        self.found: list[tuple[str, str]] = []
+        self._templates = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note the addresses of a tag."""
+        given = {name: (value or "").strip() for name, value in reversed(attrs)}
+        if tag == "template":
+            self._templates += 1
+        elif tag == "base" and not self.base:
+            self.base = given.get("href", "")
+        elif not self._templates:
+            self.found += [(kind, address) for kind, address in _addresses(tag, given) if address]
+
+    def handle_endtag(self, tag: str) -> None:
+        """Note the end of a template, which is no part of the page."""
+        if tag == "template":
+            self._templates = max(0, self._templates - 1)
+
+
+def _addresses(tag: str, given: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    if tag == "link":
+        relations = given.get("rel", "").lower().split()
+        kinds = [LINKS[relation] for relation in relations if relation in LINKS]
+        if "preload" in relations and given.get("as", "").lower() in PRELOADED:
+            kinds.append(PRELOADED[given["as"].lower()])
+        yield from ((kind, given.get("href", "")) for kind in kinds[:1])
+    elif tag == "script":
+        yield "script", given.get("src", "")
+    elif tag in ("img", "source", "input"):
+        if tag == "img" or (tag == "input" and given.get("type", "").lower() == "image"):
+            yield "image", given.get("src", "")
+        if tag != "input":
+            yield from (("image", address) for address in _candidates(given.get("srcset", "")))
+
+
+def _candidates(srcset: str) -> list[str]:
+    """Return the addresses in C(srcset): each may be followed by a width or density, and commas stand between them."""
+    found = []
+    for part in srcset.split(", ") if ", " in srcset else [srcset]:
+        words = part.split()
+        if words and not words[0].startswith("data:"):
+            found.append(words[0].rstrip(","))
+    return found
+
+
+@contextlib.contextmanager
+def _limited(seconds: int) -> Iterator[None]:
+    """End what takes longer: some pages take html.parser hours.
+
+    :raises TimeoutError: after that time.
+    """
+
+    def end(*_: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def referenced(html: str, url: str) -> list[tuple[str, str]]:
+    """Return what a page needs from its own site: kind and absolute URL, each once, style sheets first.
+
+    :param url: of the page.
+    """
+    page = _Page()
+    with contextlib.suppress(TimeoutError), _limited(PARSE_TIMEOUT):
+        page.feed(html)
+        page.close()
+    own = urlsplit(url)
+    found: dict[str, str] = {}
+    for kind, address in page.found:
+        with contextlib.suppress(ValueError):  # an address that is none
+            target = urlsplit(urljoin(urljoin(url, page.base), address))
+            same_port = target.scheme != own.scheme or target.port == own.port
+            if target.scheme in ("http", "https") and target.hostname == own.hostname and same_port:
+                found.setdefault(target._replace(fragment="").geturl(), kind)
+    return sorted(((kind, address) for address, kind in found.items()), key=lambda one: KINDS.index(one[0]))
+
+
+def problems(site: Mapping[str, Any], home: probe.Answer, url: str) -> list[str]:
+    """Return what is missing of the files that a page needs.
+
+    :param site: as P(probe.wanted) returns it.
+    :param home: the page.
+    :param url: at which it was found.
+    """
+    if home.kind not in HTML or home.encoding not in ("", "identity"):
+        return []
+    reasons = []
+    deadline = time.monotonic() + TOTAL_TIMEOUT
+    for kind, address in referenced(home.body.decode("utf-8", "replace"), url)[:MAX_FILES]:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            break
+        if problem := _problem_of(site, address, min(FILE_TIMEOUT, left)):
+            shown = printable(redirects.request_target(address))[:200]
+            reasons.append(f"{shown}, {'an' if kind == 'image' else 'a'} {kind} of the home page: {problem}")
+    if len(reasons) > NAMED:
+        reasons[NAMED:] = [f"and {len(reasons) - NAMED} more files of the home page"]
+    return reasons
+
+
+def _problem_of(site: Mapping[str, Any], address: str, seconds: float) -> str:
+    """Return why a visitor does not get a file; an empty text if all is well."""
+    scheme = urlsplit(address).scheme
+    if scheme not in site["schemes"]:
+        return f"is asked for by {scheme}, and the site is served by {' and '.join(site['schemes'])} alone"
+    host = urlsplit(address).netloc.rpartition("@")[2] if scheme == "http" else site["host"]
+    answer = probe.get(host, site["port"], redirects.request_target(address), seconds, limit=FILE_LIMIT)
+    if answer.status == 0:
+        return f"no answer: {answer.reason}"
+    return f"answered {answer.status}" if answer.status in MISSING or answer.status >= 500 else ""

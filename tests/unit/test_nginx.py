@@ -1,0 +1,222 @@
+"""What nginx serves on a host beside the site: names and default servers that two sites cannot both have."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.flaskblog.hosting.plugins.module_utils import host, names, nginx
+
+MAIN = "events {}\nhttp {\n    include conf.d/*.conf;\n    include sites-enabled/*;\n}\n"
+SITE = "server {\n    listen 80;\n    listen [::]:80;\n    server_name blog.test www.blog.test;\n}\n"
+UNKNOWN = "server {\n    listen 80 default_server;\n    listen [::]:80 default_server;\n    server_name _;\n}\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A host with nginx and without a site."""
+    folder = tmp_path / "nginx"
+    for name in ("conf.d", "sites-available", "sites-enabled"):
+        (folder / name).mkdir(parents=True)
+    (folder / "nginx.conf").write_text(MAIN)
+    monkeypatch.setattr(nginx, "NGINX", str(folder))
+    monkeypatch.setattr(names, "CONFIGURATION", str(tmp_path / "etc"))
+    return folder
+
+
+def conflicts(folder: Path, content: str = SITE, reject: bool = True, notes: list[str] | None = None) -> list[str]:
+    """The reasons against a blog's site on this host."""
+    objects = [
+        {"kind": "file", "path": f"{folder}/sites-available/blog.conf", "content": content},
+        {"kind": "file", "path": f"{folder.parent}/etc/blog/environment", "content": "A=server { listen 80; }"},
+        {
+            "kind": "absent",
+            "path": f"{folder}/sites-enabled/default",
+            "conffile": f"{folder}/sites-available/default",
+        },
+    ]
+    if reject:
+        objects.append({"kind": "file", "path": f"{folder}/conf.d/unknown-hosts-80.conf", "content": UNKNOWN})
+    return nginx.conflicts(objects, [] if notes is None else notes)
+
+
+def put(folder: Path, text: str, name: str = "other.conf") -> Path:
+    path = folder / "sites-enabled" / name
+    path.write_text(text)
+    return path
+
+
+def test_a_host_without_other_sites_and_without_nginx_has_no_conflict(folder: Path) -> None:
+    assert conflicts(folder) == []
+    (folder / "nginx.conf").unlink()
+    assert conflicts(folder) == []
+
+
+def test_the_sites_own_files_are_no_conflict(folder: Path) -> None:
+    (folder / "sites-available" / "blog.conf").write_text(SITE)
+    (folder / "sites-enabled" / "blog.conf").symlink_to(folder / "sites-available" / "blog.conf")
+    (folder / "conf.d" / "unknown-hosts-80.conf").write_text(UNKNOWN)
+    assert conflicts(folder) == []
+    assert conflicts(folder, reject=False) == []
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        "listen 80; server_name blog.test;",
+        "listen *:80;server_name a.test BLOG.test b.test;",
+        "server_name 'blog.test';  # nginx listens on port 80 if nothing is said",
+        'listen [::]:80 ipv6only=on; server_name "www.blog.test";',
+        "listen 192.0.2.1:80; server_name blog.test;",
+        "listen 192.0.2.1; server_name blog.test;",
+        "listen 8080; listen 80; server_name .blog.test;",
+        "server_name a.test; server_name blog.test; location / { return 200 '}'; }",
+    ],
+)
+def test_a_name_that_another_site_has_on_the_port_is_refused_with_its_file(folder: Path, server: str) -> None:
+    path = put(folder, f"# server_name x;\nserver {{ {server} }}\n")
+    reasons = conflicts(folder)
+    assert reasons
+    for reason in reasons:
+        assert reason.startswith("flask_blog_server_names: '")
+        assert f"{path} serves this name on port 80" in reason
+        assert reason.endswith("remove the name from that file, or the file, and reload nginx.")
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        "listen 80; server_name other.test;",
+        "listen 8080; server_name blog.test;",
+        "listen 443 ssl; server_name blog.test;",
+        "listen unix:/run/x.sock; server_name blog.test;",
+        "listen 80; server_name *.test blog.*;",
+        "listen 80; server_name ~^blog\\.test$;",
+        "listen 80; server_name _;",
+        "listen 80; return 301 http://blog.test$request_uri;",
+        "listen 80; # server_name blog.test;",
+    ],
+)
+def test_another_port_and_a_pattern_are_no_conflict(folder: Path, server: str) -> None:
+    """nginx prefers an exact name to a wildcard and to a regular expression."""
+    put(folder, f"server {{ {server}\n }}")
+    assert conflicts(folder) == []
+
+
+def test_a_name_in_an_included_snippet_is_found(folder: Path) -> None:
+    (folder / "names").write_text("server_name blog.test;")
+    put(folder, "server { listen 80; include names; }")
+    assert len(conflicts(folder)) == 1
+
+
+def test_a_stream_on_the_port_and_a_site_that_nothing_includes_are_no_conflict(folder: Path) -> None:
+    (folder / "sites-available" / "other").write_text("server { listen 80; server_name blog.test; }")
+    (folder / "nginx.conf").write_text(f"{MAIN}stream {{ server {{ listen 80; server_name blog.test; }} }}\n")
+    assert conflicts(folder) == []
+
+
+def test_a_blog_under_its_former_name_is_named_with_what_to_do(folder: Path) -> None:
+    path = put(folder, SITE, "old.conf")
+    (folder.parent / "etc" / "old").mkdir(parents=True)
+    settings = {"name": "old", "socket_unit": "old.socket", "service_unit": "old.service"}
+    settings |= {"backup_timer": "old-backup.timer", "data": "/var/lib/old"}
+    (folder.parent / "etc" / "old" / "site.json").write_text(json.dumps(settings))
+    (reason, _) = conflicts(folder)
+    assert "set flask_blog_name: old again" in reason
+    assert f"systemctl disable --now old.socket old.service old-backup.timer; rm {path};" in reason
+    assert "copy /var/lib/old to the controller" in reason
+    assert "flask_blog_initial_data" in reason
+
+
+@pytest.mark.parametrize("word", ["default_server", "default"])
+def test_another_default_server_names_the_variable(folder: Path, word: str) -> None:
+    path = put(folder, f"server {{ listen 80 {word}; server_name other.test; }}", "default")
+    (reason,) = conflicts(folder)
+    assert reason.startswith(f"flask_blog_reject_unknown_hosts: {path} is the default server of port 80")
+    assert "set flask_blog_reject_unknown_hosts: false" in reason
+    assert conflicts(folder, reject=False) == []
+
+
+def test_the_default_server_of_another_port_or_address_is_no_conflict(folder: Path) -> None:
+    put(folder, "server { listen 8080 default_server; listen 192.0.2.1:80 default_server; server_name other.test; }")
+    assert conflicts(folder) == []
+
+
+def test_an_earlier_runs_own_default_server_is_part_of_the_remedy(folder: Path) -> None:
+    """Without the variable nothing removes it, as another blog of the host may want it."""
+    put(folder, "server { listen 80 default_server; server_name other.test; }")
+    (folder / "conf.d" / "unknown-hosts-80.conf").write_text(UNKNOWN)
+    (reason,) = conflicts(folder, reject=False)
+    assert f"remove {folder}/conf.d/unknown-hosts-80.conf" in reason
+
+
+DEBIANS = "server {\n    listen 80 default_server;\n    listen [::]:80 default_server;\n    root /var/www/html;\n}\n"
+
+
+@pytest.fixture
+def default(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Debian's own default site, as the package brings it."""
+    file = folder / "sites-available" / "default"
+    file.write_text(DEBIANS)
+    checksum = hashlib.md5(DEBIANS.encode(), usedforsecurity=False).hexdigest()
+    (folder / "status").write_text(f"Package: nginx-common\nConffiles:\n {file} {checksum}\n")
+    monkeypatch.setattr(host, "DPKG_STATUS", str(folder / "status"))
+    (folder / "sites-enabled" / "default").symlink_to(file)
+    return file
+
+
+def test_debians_own_default_site_goes_and_is_no_conflict(folder: Path, default: Path) -> None:
+    notes: list[str] = []
+    assert conflicts(folder, notes=notes) == []
+    assert notes == []
+
+
+def test_a_default_site_that_somebody_changed_is_kept_and_named(folder: Path, default: Path) -> None:
+    default.write_text("server { listen 80; server_name precious.test; }")
+    notes: list[str] = []
+    assert conflicts(folder, notes=notes) == []
+    (note,) = notes
+    assert note.startswith(f"{folder}/sites-enabled/default is not the unchanged default site")
+    (folder / "sites-available" / "blog.conf").write_text(SITE)
+    notes.clear()
+    assert conflicts(folder, notes=notes) == []
+    assert notes == [], "it is said once"
+
+
+def test_a_changed_default_site_that_is_the_default_server_is_refused(folder: Path, default: Path) -> None:
+    default.write_text(f"# mine\n{DEBIANS}")
+    (reason,) = conflicts(folder)
+    assert reason.startswith(f"flask_blog_reject_unknown_hosts: {folder}/sites-enabled/default is the default server")
+
+
+def test_what_is_no_file_loops_or_has_no_end_is_passed_over(folder: Path, nothing_hangs: None) -> None:
+    del nothing_hangs
+    os.mkfifo(folder / "sites-enabled" / "fifo")
+    (folder / "sites-enabled" / "folder").mkdir()
+    (folder / "sites-enabled" / "gone").symlink_to("/nowhere")
+    (folder / "sites-enabled" / "endless").symlink_to("/dev/zero")
+    (folder / "sites-enabled" / "loop").write_text("include sites-enabled/loop; include sites-enabled/loop;")
+    put(folder, "server { listen 80; server_name a.test ", "open")
+    put(folder, "} } server { listen 80; server_name blog.test; }")
+    assert len(conflicts(folder)) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("80", ("", 80)),
+        ("*:80", ("", 80)),
+        ("0.0.0.0:81", ("", 81)),
+        ("[::]:80", ("::", 80)),
+        ("[::1]", ("::1", 80)),
+        ("localhost:80", ("localhost", 80)),
+        ("127.0.0.1", ("127.0.0.1", 80)),
+        ("unix:/x", None),
+    ],
+)
+def test_an_address_is_read_as_nginx_does(text: str, expected: Any) -> None:
+    assert nginx.address(text) == expected
