@@ -41,6 +41,9 @@ SQLITE_ERROR = re.compile(r"unable to open database file|attempt to write a read
 #: What a worker logs for a database outside the data folder (gunicorn_databases.py).
 OPENED = re.compile(r"opens the database '(?P<path>[^'\n]{1,1024})'")
 
+#: What it logs for a database in memory.
+IN_MEMORY = re.compile(r"keeps a database in memory")
+
 #: These files are read more often than written, or are no files of an app: sockets, devices.
 FOREIGN = ("/dev/", "/proc/", "/run/", "/sys/", "/var/run/")
 #: Endings of files; a path without one is a folder, unless it lies in one.
@@ -83,6 +86,17 @@ def database_remedy(path: str, site: Site) -> str:
     if not PLAIN.fullmatch(relative):
         return _rename(relative)
     return f"Set {_value(DATABASES, site, relative)} {RUN_AGAIN}"
+
+
+def database_in_memory(output: str) -> str | None:
+    """Return a sentence if a worker has logged a database in memory; None if none has."""
+    if not IN_MEMORY.search(output[-OUTPUT_LIMIT:]):
+        return None
+    return (
+        "The app keeps a database in memory: each worker has its own, and a restart loses it. If it holds data, point"
+        " the app's own setting for it, such as SQLALCHEMY_DATABASE_URI or DATABASE in flask_blog_environment, to a"
+        f" file that {DATABASES} names, {RUN_AGAIN}."
+    )
 
 
 def _python_errors(text: str, site: Site) -> Iterator[tuple[int, str]]:

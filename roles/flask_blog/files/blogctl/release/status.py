@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from ..data import outside
 from ..errors import OperationError
 from ..host import health, maintenance, systemd
 from ..host.releases import live_release, release_manifest, release_names
 from ..site import Site
+from .hints import hints
 from .history import DONE, FAILED, History, choose, read
 
 
@@ -30,6 +32,7 @@ def status(site: Site) -> dict[str, Any]:
         "serves": answer.is_healthy and served is not None and served == linked,
         "maintenance": maintenance.is_on(site),
         "last": asdict(entries[-1]) if entries else None,
+        "problems": [*outside.problems(site), *hints(site)],
     }
 
 
@@ -62,6 +65,7 @@ def describe_status(found: dict[str, Any]) -> str:
     ]
     if last := found["last"]:
         lines.append(f"last         {last['operation']} {last['release'] or ''} {last['result']}, {last['time']}")
+    lines += [f"problem      {text}" for text in found["problems"]]
     if not found["serves"]:
         lines.append("The site does not serve as it should; 'blogctl logs' may show why.")
     return "\n".join(lines)
