@@ -162,7 +162,7 @@ def wanted_release(params: dict[str, Any], keep: bool) -> Iterator[tuple[dict[st
             git.described(params["source"], params["access"], params["site"], keep) as (found, databases),
         ):
             probes = [{"what": "a static file", **found.sample}] if found.sample else []
-            yield {**found.release.to_dict(), "databases": databases}, probes
+            yield {**found.release.to_dict(), "databases": databases, "missed": found.left_out}, probes
     except SourceError as error:
         raise Conflict(error.explain(params["source"]["url"])) from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 import tarfile
 from collections.abc import Callable
@@ -16,12 +17,16 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.action import ActionBase
 from ansible.template import Templar
 from ansible_collections.flaskblog.hosting.plugins.action import apply, operation, plan, unpack, validate
+from ansible_collections.flaskblog.hosting.plugins.module_utils.contract import SQLITE_MAGIC
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils import role as role_files
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source import archive
 from releases import make_release
 from role_variables import role_variables
 
 Run = Callable[..., dict[str, Any]]
+
+#: What the blog's release holds.
+CODE = ["app.py", "requirements.txt", "static/blog.css"]
 
 
 @pytest.fixture
@@ -282,6 +287,72 @@ def test_another_failure_is_not_taken_for_a_missing_python(run: Run, host: Host,
     assert host.commands == []
 
 
+# -- databases in the source, and what a release lacks --
+
+
+def put_database(variables: dict[str, Any], name: str) -> None:
+    """Put a database into the blog's source."""
+    path = Path(variables["flask_blog_source"], name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(SQLITE_MAGIC + bytes(84))
+
+
+FIRST: dict[str, Any] = {"layers": ["unpack"], "release": {"id": "abc", "live": None}}
+LATER: dict[str, Any] = {"layers": ["unpack"], "release": {"id": "abc", "live": "/opt/flask-blog/releases/old"}}
+
+
+@pytest.mark.parametrize("answer", [FIRST, NO_PYTHON])
+def test_an_undeclared_database_of_the_source_fails_the_first_deployment_with_the_line_to_set(
+    run: Run, host: Host, arguments: dict[str, Any], variables: dict[str, Any], answer: dict[str, Any]
+) -> None:
+    put_database(variables, "data/blog.db")
+    host.answers = [copy.deepcopy(answer)]
+    with pytest.raises(AnsibleActionFail, match=r"\nflask_blog_databases: \[database\.db, data/blog\.db\]\n") as error:
+        run(plan, arguments)
+    assert "flask_blog_initial_data" in str(error.value)
+    assert host.commands == [], "nothing was touched"
+
+
+def test_it_is_a_warning_once_the_blog_is_there(
+    run: Run, host: Host, arguments: dict[str, Any], variables: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(plan.display, "warning", said.append)
+    put_database(variables, "data/blog.db")
+    host.answers = [copy.deepcopy(LATER)]
+    run(plan, arguments)
+    assert "data/blog.db" in said[0]
+
+
+def test_an_undeclared_database_of_a_repository_fails_the_first_deployment_as_well(
+    run: Run, host: Host, arguments: dict[str, Any]
+) -> None:
+    host.answers = [{"layers": ["unpack"], "release": {"id": "abc", "live": None, "databases": ["posts.db"]}}]
+    with pytest.raises(AnsibleActionFail, match=r"flask_blog_databases: \[database\.db, posts\.db\]"):
+        run(plan, arguments, **PRIVATE)
+
+
+@pytest.mark.parametrize("layers", [["unpack", "verify"], []])
+def test_what_a_new_release_lacks_is_named_once(
+    run: Run,
+    host: Host,
+    arguments: dict[str, Any],
+    variables: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    layers: list[str],
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(plan.display, "display", said.append)
+    folder = Path(variables["flask_blog_source"])
+    (folder / "instance").mkdir()
+    (folder / "instance" / "config.py").write_text("SECRET = 1\n")
+    (folder / ".env").write_text("A=1\n")
+    (folder / ".gitignore").write_text(".env\n")
+    host.answers = [{**copy.deepcopy(LATER), "layers": layers}]
+    run(plan, arguments)
+    assert ("instance/config.py" in "\n".join(said), ".env" in "\n".join(said)) == (bool(layers), bool(layers))
+
+
 PRIVATE = {"source": "https://me:hunter2@git.test/blog", "version": "main", "git_timeout": "7"}
 UNKNOWN = {"layers": ["packages"], "needed_first": ["git"], "release": {"id": "unknown", "live": None}}
 KNOWN = {"layers": [], "release": {"id": "abc", "databases": ["posts.db"]}, "probes": [{"path": "/x.css"}]}
@@ -374,7 +445,7 @@ def test_a_release_and_the_first_data_are_carried_over(
     _, sent, _ = host.modules[1]
     assert sent["archive"] == "/tmp/remote/release.tar.gz"
     assert sent["initial_data"] == "/tmp/remote/data.tar.gz"
-    assert host.archived == [["app.py", "requirements.txt", "static/blog.css"], ["static/uploads/cat.jpg"]]
+    assert host.archived == [[*CODE, "static/uploads/cat.jpg"], ["static/uploads/cat.jpg"]]
 
 
 def test_a_run_unpacks_an_archive_once(

@@ -10,10 +10,10 @@ import json
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.flaskblog.hosting.plugins.module_utils.contract import MANIFEST, Manifest
+from ansible_collections.flaskblog.hosting.plugins.module_utils.contract import MANIFEST, SEEDS, Manifest
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.entry import (
     Entry,
     is_below,
@@ -65,6 +65,8 @@ class Release:
     repository: str | None = None
     #: of a release from Git: paths of the commit that do not belong in the release
     left_out: Sequence[str] | None = None
+    #: the files that the data folder gets once: path in the source to path in the data folder
+    seeds: Mapping[str, str] = field(default_factory=dict)
     #: the virtual environment on the host; empty until the host's Python is known (P(venv.check.complete))
     venv_path: str = ""
 
@@ -75,10 +77,14 @@ class Release:
         :raises ValueError: naming the keys that are missing.
         """
         fields = dataclasses.fields(cls)
-        required = [field.name for field in fields if field.default is dataclasses.MISSING]
+        required = [
+            one.name
+            for one in fields
+            if one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING
+        ]
         if missing := [name for name in required if name not in found]:
             raise ValueError(f"the release lacks {', '.join(missing)}")
-        return cls(**{field.name: found[field.name] for field in fields if field.name in found})
+        return cls(**{one.name: found[one.name] for one in fields if one.name in found})
 
     def to_dict(self) -> dict[str, Any]:
         """Return the release as JSON can hold it; unknown values are left out."""
@@ -126,7 +132,7 @@ def check_release(path: str, wanted: Release, uid: int, gid: int | None) -> list
     """
     if not os.path.isdir(path):
         return ["not unpacked yet"]
-    actual = list(read_tree(path, leave_out=[*wanted.links, MANIFEST]))
+    actual = as_in_source(read_tree(path, leave_out=[*wanted.links, MANIFEST]), wanted.seeds)
     kept = _read_manifest(path)
     expected = manifest(wanted, actual).to_dict()
     reasons = []
@@ -141,6 +147,15 @@ def check_release(path: str, wanted: Release, uid: int, gid: int | None) -> list
         if not os.path.islink(full) or os.readlink(full) != target:
             reasons.append(f"{relative}: not a link to {target}")
     return reasons + list(_wrong_attributes(path, wanted, uid, gid))
+
+
+def as_in_source(entries: Iterable[Entry], seeds: Mapping[str, str]) -> list[Entry]:
+    """Return the entries of a release on disk with the paths that its source has.
+
+    :param seeds: as in P(Release).
+    """
+    originals = {f"{SEEDS}/{place}": path for path, place in seeds.items()}
+    return [Entry(originals.get(entry.path, entry.path), entry.kind, entry.identity) for entry in entries]
 
 
 def manifest(release: Release, entries: Iterable[Entry]) -> Manifest:

@@ -62,6 +62,7 @@ def blog() -> Site:
             LOGGING + "FileNotFoundError: [Errno 2] No such file or directory: '/opt/blog/releases/1/logs/a.log'",
             "logs]",
         ),
+        (PYTHON + "FileNotFoundError: [Errno 2] No such file or directory: 'gen/feed.bin'", "[static/uploads, gen]"),
         ("mkdir: cannot create directory ‘media’: Read-only file system", "[static/uploads, media]"),
         ("sh: 1: cannot create log/app.log: Read-only file system", "[static/uploads, log]"),
         ("touch: cannot touch 'var/run': Permission denied", "[static/uploads, var]"),

@@ -214,3 +214,23 @@ def test_what_cannot_be_examined_does_not_undo_a_release_that_serves(
     monkeypatch.setattr(outside, "note", full)
     assert activate.activate(site, "new").warnings == []
     assert live_target(site) == str(new)
+
+
+# -- files that a release brings for writable folders ----------------------------------------------------------------
+
+
+def test_a_release_brings_its_files_before_it_is_tried_and_a_failed_one_takes_them_back(
+    site: Site, machine: Machine, old: Path, add_release: Add
+) -> None:
+    seed = add_release("new") / contract.SEEDS / "media" / "logo.png"
+    seed.parent.mkdir(parents=True)
+    seed.write_text("logo")
+    machine.sick = {("rehearsal", "new")}
+    with pytest.raises(OperationError):
+        activate.activate(site, "new")
+    assert not (site.path("data") / "media" / "logo.png").exists()
+    machine.sick.clear()
+    machine.on_command = lambda _, place: (place / "media" / "logo.png").read_text()  # type: ignore[assignment,return-value]
+    site.settings["release_commands"] = ["look"]
+    activate.activate(site, "new")
+    assert (site.path("data") / "media" / "logo.png").read_text() == "logo"

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ..shared.contract import is_writable_file
 from ..shared.printable import printable
 from ..site import Site
 
@@ -46,8 +47,8 @@ IN_MEMORY = re.compile(r"keeps a database in memory")
 
 #: These files are read more often than written, or are no files of an app: sockets, devices.
 FOREIGN = ("/dev/", "/proc/", "/run/", "/sys/", "/var/run/")
-#: Endings of files; a path without one is a folder, unless it lies in one.
-FILE = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,9}$")
+#: A line of a traceback that opens a file to write.
+WRITES = re.compile(r"open\w*\([^\n]*['\"][wax]b?\+?['\"]|\.write_(text|bytes)\(|\b(mkdir|makedirs)\b")
 LOG = re.compile(r"\.log(\.\d+)?$|(^|/)logs?/")
 #: What a variable's value may hold (plugin_utils/rules/problem.py: PLAIN_PATH).
 PLAIN = re.compile(r"[\w.@+-]+(/[\w.@+-]+)*", re.ASCII)
@@ -107,8 +108,8 @@ def _python_errors(text: str, site: Site) -> Iterator[tuple[int, str]]:
         if "subprocess.py" in before and "_execute_child" in before:
             continue
         path = match["to"] or match["path"]
-        if re.search(MISSING, match["reason"]) and not (LOG.search(path) and "logging" in before):
-            continue  # nearly always a file that is read
+        if re.search(MISSING, match["reason"]) and not (LOG.search(path) or WRITES.search(before)):
+            continue  # a file that is read
         makes_folder = bool(re.search(r"\b(mkdir|makedirs)\b", before))
         if found := _file_sentence(path, site, makes_folder=makes_folder, renames=match["to"] is not None):
             yield match.start(), found
@@ -152,6 +153,11 @@ def _file_sentence(path: str, site: Site, *, makes_folder: bool = False, renames
             f"The app replaces the file {beside!r} by writing {shown!r} and renaming it, which needs a writable folder:"
             f" a file in {PATHS} can be written in place alone. Write it in place, or keep it in a folder of its own"
             f" and name that folder in {PATHS}, {RUN_AGAIN}."
+        )
+    if in_code and not makes_folder and not is_writable_file(relative):
+        return (
+            f"The app writes to {shown!r}, in a folder of its code, which is read-only. Write it to a folder of its"
+            f" own, such as instance/, or name that folder in {PATHS}, {RUN_AGAIN}."
         )
     entry = _entry(relative, in_code=in_code, makes_folder=makes_folder)
     if not PLAIN.fullmatch(entry):
@@ -226,7 +232,7 @@ def _declared_file_beside(relative: str, site: Site) -> str:
     for path in _declared(PATHS, site):
         place, file = posixpath.split(posixpath.normpath(path))
         stem = posixpath.splitext(file)[0]
-        if FILE.search(file) and place == folder and (stem in name or name.startswith(("tmp", "."))):
+        if is_writable_file(path) and place == folder and (stem in name or name.startswith(("tmp", "."))):
             return path
     return ""
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 
-from ..data import folder, outside, seed
+from ..data import folder, outside, seed, seeds
 from ..errors import FAILURES, FollowUpFailed, OperationError
 from ..host import health, journal, systemd
 from ..host.locks import locked
@@ -62,14 +63,18 @@ def activate_locked(site: Site, release: str, operation: str, commands: bool) ->
     recover_locked(site)
     previous = live_target(site)
     outcome = Outcome(release, release_of(site, previous))
+    brought: list[str] = []
     with recorded(site, operation, outcome.previous, release) as entry:
         try:
             outcome.initialised = seed.initialise(site, release)
+            brought = seeds.bring(site, release)
             replace(site, release, previous, outcome, commands)
             check_data(site, release, previous, outcome)
         except FAILURES as error:
             # A rollback must not choose a release that failed. If the host failed, the release may be a good one.
             entry.details["marks_failed"] = release != outcome.previous and not is_of_host(error)
+            with contextlib.suppress(*FAILURES):
+                seeds.take_back(site, release, brought)
             if isinstance(error, OperationError):
                 raise
             raise OperationError(str(error) or type(error).__name__) from error
