@@ -42,6 +42,9 @@ def read_seeds(source: Path, folders: Collection[str], leaves_out: read.LeavesOu
     found, size = Seeds(), 0
     for path, full in _files(source, sorted(folders), leaves_out):
         status = full.lstat()
+        if not _is_text(path):
+            # The paths travel to the host as JSON.
+            return Seeds([], dict.fromkeys(sorted(folders), "a file below it has a name that is not UTF-8"))
         if not stat.S_ISREG(status.st_mode):
             found.left_out[path] = "no regular file"
         elif posixpath.basename(path).startswith("."):
@@ -56,6 +59,14 @@ def read_seeds(source: Path, folders: Collection[str], leaves_out: read.LeavesOu
             kind = "program" if status.st_mode & stat.S_IXUSR else "file"
             found.entries.append(Entry(path, kind, file_digest(str(full))))
     return found
+
+
+def _is_text(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _files(source: Path, folders: Collection[str], leaves_out: read.LeavesOut) -> Iterator[tuple[str, Path]]:

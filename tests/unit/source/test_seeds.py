@@ -109,6 +109,13 @@ def test_what_is_somebodys_data_by_its_size_is_not_copied(blog: Path, monkeypatc
     assert "flask_blog_initial_data" in found.left_out["media"]
 
 
+def test_a_name_that_is_no_text_keeps_all_of_them_out(blog: Path) -> None:
+    (blog / "media" / os.fsdecode(b"caf\xe9.png")).write_text("x")
+    found = described(blog)
+    assert found.release.seeds == {}
+    assert "not UTF-8" in found.left_out["media"]
+
+
 def test_ignored_files_are_no_part_of_the_app(blog: Path) -> None:
     (blog / ".gitignore").write_text("media/\nstatic/uploads/*\n!static/uploads/default.jpg\n")
     found = describe(blog, wanted(), SITE, Ignored(blog, ()).leaves_out)

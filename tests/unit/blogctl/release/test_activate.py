@@ -154,7 +154,7 @@ LOST = "The app keeps a database in '/tmp/test.db'"
 @pytest.fixture
 def loses(monkeypatch: pytest.MonkeyPatch) -> None:
     """The app keeps a database in /tmp."""
-    monkeypatch.setattr(outside, "problems", lambda _: [LOST])
+    monkeypatch.setattr(outside, "problems", lambda *_: [LOST])
 
 
 def test_a_first_release_that_loses_data_is_stopped_and_its_init_commands_run_again(
@@ -194,10 +194,11 @@ def test_a_later_release_that_loses_data_is_served_with_a_warning_and_noted_for_
     assert outside.noted(site) == [LOST]
 
 
-def test_a_hint_in_the_journal_is_a_warning(
-    site: Site, machine: Machine, old: Path, add_release: Add, monkeypatch: pytest.MonkeyPatch
+def test_a_hint_in_the_journal_of_a_first_release_is_a_warning(
+    site: Site, machine: Machine, add_release: Add, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add_release("new")
+    machine.active.clear()
     monkeypatch.setattr(systemd, "properties_of", lambda *_: {"InvocationID": "abc"})
     monkeypatch.setattr(journal, "lines_of_run", lambda _: "[Errno 30] Read-only file system: 'log/app.log'")
     (warning,) = activate.activate(site, "new").warnings
@@ -230,7 +231,7 @@ def test_a_release_brings_its_files_before_it_is_tried_and_a_failed_one_takes_th
         activate.activate(site, "new")
     assert not (site.path("data") / "media" / "logo.png").exists()
     machine.sick.clear()
-    machine.on_command = lambda _, place: (place / "media" / "logo.png").read_text()  # type: ignore[assignment,return-value]
+    machine.on_command = lambda _, place: (place / "media" / "logo.png").read_text()
     site.settings["release_commands"] = ["look"]
     activate.activate(site, "new")
     assert (site.path("data") / "media" / "logo.png").read_text() == "logo"

@@ -12,7 +12,7 @@ import json
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 
@@ -40,10 +40,21 @@ CGROUPS = "/sys/fs/cgroup"
 PROC = "/proc"
 
 
-def problems(site: Site) -> list[str]:
-    """Return a sentence for each part of a site's data that would be lost, with the remedy; empty if all is kept."""
+def running(site: Site) -> dict[str, str]:
+    """Return the properties of the service that say which processes to look at; empty without systemd."""
+    try:
+        return systemd.properties_of(site.settings["service_unit"], "MainPID", "ControlGroup", "InvocationID")
+    except OSError:
+        return {}
+
+
+def problems(site: Site, shown: Mapping[str, str]) -> list[str]:
+    """Return a sentence for each part of a site's data that would be lost, with the remedy; empty if all is kept.
+
+    :param shown: what P(running) returned.
+    """
     data = site.path("data")
-    outside = databases_outside(site)
+    outside = databases_outside(site, shown)
     found = [
         f"The app keeps a database in {path!r}, outside {data}: "
         + ("a restart of the service removes it" if is_temporary(path) else "it is in no backup and no snapshot")
@@ -104,15 +115,12 @@ def is_temporary(path: str) -> bool:
     return path.startswith(tuple(f"/{place}/" for place in TEMPORARY))
 
 
-def databases_outside(site: Site) -> list[str]:
+def databases_outside(site: Site, shown: Mapping[str, str]) -> list[str]:
     """Return the paths of the SQLite databases that the service keeps outside its data folder, as it sees them.
 
     They are printable. Nothing is found while the service does not run.
     """
     deadline = time.monotonic() + SEARCH_TIMEOUT
-    shown: dict[str, str] = {}
-    with contextlib.suppress(OSError):
-        shown = systemd.properties_of(site.settings["service_unit"], "MainPID", "ControlGroup")
     seen: set[tuple[int, int]] = set()
     found: list[str] = []
     with contextlib.suppress(OSError):
@@ -190,7 +198,7 @@ def _is_database(name: str, directory: int | None = None) -> bool:
     """Say whether a regular file is an SQLite database."""
     try:
         if directory is None:
-            handle = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            handle = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         else:
             handle = os.open(name, tree.OPEN_FILE, dir_fd=directory)
     except OSError:
@@ -212,7 +220,8 @@ def _opened(site: Site, group: str, deadline: float) -> Iterator[tuple[str, os.s
     processes = Path(f"{CGROUPS}{group}/cgroup.procs").read_text(encoding="ascii").split()
     for pid in processes:
         try:
-            descriptors = list(islice(os.scandir(f"{PROC}/{pid}/fd"), DESCRIPTORS_LIMIT))
+            with os.scandir(f"{PROC}/{pid}/fd") as listed:
+                descriptors = list(islice(listed, DESCRIPTORS_LIMIT))
         except OSError:
             continue  # it has ended
         for entry in descriptors:

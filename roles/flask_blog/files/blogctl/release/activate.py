@@ -97,14 +97,16 @@ def check_data(site: Site, release: str, previous: str | None, outcome: Outcome)
     :raises OperationError: after the first release was stopped again.
     """
     health.visit_home_page(site, HOME_PAGE_TIMEOUT)
+    shown = outside.running(site)
     try:
-        problems = outside.problems(site)
+        problems = outside.problems(site, shown)
         outside.note(site, problems)
     except OSError as error:
         journal.log(site, f"it is not known whether the app keeps its data in the data folder: {error}")
         return
     if previous is not None or not problems:
-        outcome.warnings += [*problems, *hints(site)]
+        # 'blogctl status' reads the journal at any time; a release of a running blog has to be fast.
+        outcome.warnings += [*problems, *(hints(site, shown) if previous is None else [])]
         return
     state = restore_previous(site, None, str(app_folder(site, release)))
     if outcome.initialised and not folder.scan(site).databases:

@@ -19,6 +19,7 @@ def status(site: Site) -> dict[str, Any]:
     entries = read(site)
     answer = health.ask(site, timeout=10.0)
     service = site.settings["service_unit"]
+    shown = outside.running(site)
     linked, served = live_release(site), health.served_release(site)
     return {
         "site": site.name,
@@ -32,7 +33,7 @@ def status(site: Site) -> dict[str, Any]:
         "serves": answer.is_healthy and served is not None and served == linked,
         "maintenance": maintenance.is_on(site),
         "last": asdict(entries[-1]) if entries else None,
-        "problems": [*outside.problems(site), *hints(site)],
+        "problems": [*outside.problems(site, shown), *hints(site, shown)],
     }
 
 
