@@ -5,8 +5,6 @@ A test runs once for each machine; `blog` is one of its inventory hosts (invento
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import shutil
 import sys
@@ -32,30 +30,6 @@ STYLES = {
     "handbook": "handbook.css",
 }
 TITLE = "Written on the server"
-
-
-@pytest.fixture
-def sources(operator: Any) -> Path:
-    """The machine's copies of the blogs."""
-    return Path(os.environ["OTHER_BLOGS"], operator.machine[-2:])
-
-
-@pytest.fixture
-def deploy(operator: Any) -> Callable[..., Any]:
-    """Deploy one blog of the machine, with other variables if a test gives them: deploy(blog, name=value)."""
-    release = operator.machine[-2:]
-
-    def run(blog: str, **variables: object) -> Any:
-        extra = [f"--extra-vars={json.dumps({f'flask_blog_{name}': value})}" for name, value in variables.items()]
-        return type(operator)(f"{blog}-{release}", HERE).play(*extra)
-
-    return run
-
-
-@pytest.fixture
-def home(visit: Callable[..., Any]) -> Callable[[str], str]:
-    """Read a blog's home page: home(blog)."""
-    return lambda blog: str(visit(f"{blog}.example.com").ask("/").text)
 
 
 def fields(**values: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Iterable
@@ -13,6 +14,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.flaskblog.hosting.plugins.module_utils.host import platform_name, refusal
+from ansible_collections.flaskblog.hosting.plugins.module_utils.printable import printable
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.description import data_places
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.read import databases
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.refusals import SourceError
@@ -37,6 +39,9 @@ UNASKED = (
     " what else would change is shown."
 )
 
+#: Paths in a note on what the release lacks.
+NAMED = 10
+
 NO_ACCOUNT = (
     "{} has no account {} yet, which runs git, so that a check cannot tell which release flask_blog_source is now. A"
     " run makes it first; what else would change is shown."
@@ -52,6 +57,9 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         task_vars = role.with_interpreter(task_vars or {})
         arguments = dict(self._task.args)
+        # What the source holds: paths that are not in the release, with the reason, and databases that are.
+        self._left_out: dict[str, str] = {}
+        self._databases: list[str] = []
         wanted = arguments.pop("source")
         access = arguments.pop("access", {})
         self.apt = arguments.pop("apt")
@@ -67,6 +75,8 @@ class ActionModule(ActionBase):
             role.rendered(self, task_vars, arguments.get("objects", []))
         )
         found = self._compare(arguments, task_vars)
+        if self._databases and self._is_first(found):
+            self._refuse_databases(self._databases, wanted["app_dir"], task_vars)
         first = arguments.get("source", {}).get("packages_first", [])
         release = arguments.get("release")
         if initial and release and found.get("data_is_new", self._python_is_missing(found)):
@@ -92,8 +102,14 @@ class ActionModule(ActionBase):
             found["changed"] = True
         if initial and not release and found.get("data_is_new") and "links" in found["release"]:
             self._check_initial_data(initial, found["release"], arguments["site"])
-        self._warn_of_databases(found.get("release", {}).pop("databases", []))
+        of_commit = found.get("release", {}).pop("databases", [])
+        if of_commit and self._is_first(found):
+            self._refuse_databases(of_commit, wanted["app_dir"], task_vars)
+        self._warn_of_databases([*self._databases, *of_commit])
         self._warn_of_source(found.get("release", {}).pop("warnings", []))
+        self._left_out |= found.get("release", {}).pop("missed", {})
+        if self._left_out and "unpack" in found.get("layers", []):
+            self._note_left_out(task_vars["inventory_hostname"])
         found.setdefault("probes", arguments["probes"])
         result.update(found)
         return result
@@ -107,13 +123,45 @@ class ActionModule(ActionBase):
             "access": {**access, "credentials": address.credentials},
         }
 
+    def _is_first(self, found: dict[str, Any]) -> bool:
+        """Return whether the blog has no release on the host yet."""
+        release = found.get("release") or {}
+        return self._python_is_missing(found) or ("live" in release and release["live"] is None)
+
     @staticmethod
     def _warn_of_databases(paths: list[str]) -> None:
         for path in paths:
             display.warning(
-                f"flask_blog_databases: no entry covers {path}, so the app can read this database and not write"
-                " it. Name it there, or its folder in flask_blog_writable_paths; or remove it from the source."
+                f"flask_blog_databases: no entry covers {printable(path)}, so the app can read this database and not"
+                " write it. Name it there, or its folder in flask_blog_writable_paths; or remove it from the source."
             )
+
+    def _refuse_databases(self, paths: list[str], app_dir: str, task_vars: dict[str, Any]) -> None:
+        """Refuse the first release of a source with databases that nobody declared.
+
+        :raises AnsibleActionFail: naming them, and the line to set.
+        """
+        declared = role.variables(self, task_vars, ["flask_blog_databases"]).get("databases", [])
+        inside = [os.path.relpath(path, app_dir or ".") for path in paths]
+        inside = [path for path in inside if not path.startswith("..")]
+        shown = ", ".join(printable(path).replace("\n", " ") for path in paths[:NAMED])
+        entries = ", ".join(map(printable, [*declared, *inside[:NAMED]])).replace("\n", " ")
+        raise AnsibleActionFail(
+            f"flask_blog_databases: {declared!r}: no entry covers {shown}, found in the source. A release is read-only,"
+            f" so the app could not write to it. Nothing was touched. If the app writes to it, set\n"
+            f"flask_blog_databases: [{entries}]\n"
+            "and, to start with its content, flask_blog_initial_data: the folder on the controller that holds it."
+            " Otherwise remove it from the source."
+        )
+
+    def _note_left_out(self, host: str) -> None:
+        """Name the files of the source that the new release lacks, so that nobody looks for them in vain."""
+        reasons: dict[str, list[str]] = {}
+        for path, reason in sorted(self._left_out.items()):
+            reasons.setdefault(reason, []).append(printable(path).replace("\n", " "))
+        for reason, paths in reasons.items():
+            more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
+            display.display(f"[{host}]: not in the release: {', '.join(paths[:NAMED])}{more} ({reason})")
 
     @staticmethod
     def _warn_of_source(warnings: Iterable[str]) -> None:
@@ -127,7 +175,8 @@ class ActionModule(ActionBase):
         path = place.absolute(wanted["path"], self._loader)
         try:
             with described(path, wanted, site, run_folder()) as description:
-                self._warn_of_databases(databases(description.folder, description.entries))
+                self._databases = databases(description.folder, description.code)
+                self._left_out = description.left_out
                 self._warn_of_source(description.warnings)
                 sample = description.sample
                 probes = [{"what": "a static file", **sample}] if sample else []

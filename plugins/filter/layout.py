@@ -36,7 +36,7 @@ __flask_blog_layout: >-
 
 RETURN = r"""
 _value:
-  description: C(links), C(left_out), C(served), C(locations) and C(objects).
+  description: C(links), C(left_out), C(seeded), C(served), C(locations) and C(objects).
   type: dict
 """
 

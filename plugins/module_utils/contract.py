@@ -14,6 +14,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -128,6 +129,8 @@ class Served:
 
 #: In each release; says what it is. Written last, so a release without it is not whole.
 MANIFEST = ".release.json"
+#: In a release: the files of its source in folders that the app writes to, by their path in the data folder.
+SEEDS = ".release-data"
 #: In each virtual environment, once it is complete.
 VENV_MARK = ".complete.json"
 #: Ends the name of a release or environment that is being made.
@@ -221,6 +224,22 @@ UNVERIFIED = "unverified"
 SQLITE_MAGIC = b"SQLite format 3\0"
 #: What SQLite keeps beside a database that is in use (https://www.sqlite.org/tempfiles.html).
 SQLITE_COMPANIONS = ("-wal", "-shm", "-journal")
+
+
+#: Endings of the files that apps generate.
+WRITABLE_FILE = re.compile(
+    r"\.(atom|bin|cfg|css|csv|gif|gz|html?|ico|idx|ini|jpe?g|js|json|jsonl|lock|log|md|pdf|pickle|pid|pkl|png|rss|svg"
+    r"|toml|tsv|txt|webp|xml|ya?ml|zip)",
+    re.IGNORECASE,
+)
+
+
+def is_writable_file(path: str) -> bool:
+    """Say whether an entry of flask_blog_writable_paths is one file, such as C(static/sitemap.xml).
+
+    With a trailing slash it is a folder, whatever its name.
+    """
+    return bool(WRITABLE_FILE.fullmatch(os.path.splitext(path)[1]))
 
 
 def data_is_new(*, initialised: bool, has_live_release: bool, holds_files: bool) -> bool:

@@ -171,7 +171,15 @@ def wanted_release(params: dict[str, Any], keep: bool) -> Iterator[tuple[dict[st
             git.described(params["source"], params["access"], params["site"], keep) as (found, databases),
         ):
             probes = [{"what": "a static file", **found.sample}] if found.sample else []
-            yield {**found.release.to_dict(), "databases": databases, "warnings": list(found.warnings)}, probes
+            yield (
+                {
+                    **found.release.to_dict(),
+                    "databases": databases,
+                    "missed": found.left_out,
+                    "warnings": list(found.warnings),
+                },
+                probes,
+            )
     except SourceError as error:
         raise Conflict(error.explain(params["source"]["url"])) from error
 

@@ -71,7 +71,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.flaskblog.hosting.plugins.module_utils import live
 from ansible_collections.flaskblog.hosting.plugins.module_utils.contract import INCOMPLETE, MANIFEST, pending_path
 from ansible_collections.flaskblog.hosting.plugins.module_utils.resources.difference import group_id, lstat
-from ansible_collections.flaskblog.hosting.plugins.module_utils.source import git, read, tar
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source import git, read, seeds, tar
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.entry import (
     is_below,
     read_tree,
@@ -115,7 +115,8 @@ def complete(folder: str, release: Release, gid: int) -> None:
     entries = list(read_tree(folder))
     if tree_digest(entries) != release.digest:
         raise ValueError("the archive does not hold the announced source; it may have changed meanwhile. Run again.")
-    tree = read.tree_of(entries)
+    seeds.set_aside(folder, release.seeds)
+    tree = read.tree_of(entry for entry in entries if entry.path not in release.seeds)
     for path in release.links:
         tree.check_managed(path)
     inside = {path: target for path, target in release.links.items() if not target.startswith("/")}

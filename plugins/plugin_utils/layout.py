@@ -9,7 +9,10 @@ import posixpath
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible_collections.flaskblog.hosting.plugins.module_utils.contract import SQLITE_COMPANIONS
+from ansible_collections.flaskblog.hosting.plugins.module_utils.contract import (
+    SQLITE_COMPANIONS,
+    is_writable_file,
+)
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.description import INSTANCE
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.entry import clean, is_below
 
@@ -28,25 +31,34 @@ def layout(
     """Derive links, static locations and the data folder from the app's paths.
 
     :param databases: SQLite files, relative to the app's folder.
-    :param writable_paths: folders that the app writes to, relative to the app's folder.
+    :param writable_paths: folders and files that the app writes to, relative to the app's folder.
     :param static: URL prefix to folder, relative to the app's folder.
     :param app_dir: the app's folder, relative to the source.
     :param data: absolute path of the data folder; it repeats the relative paths of the app's folder.
     :param live: absolute path of the link to the live release's app folder.
-    :returns: C(links) from release to data, C(left_out) of a release, C(served) folders of a release,
+    :returns: C(links) from release to data, C(left_out) of a release, C(seeded) folders and files, whose files in a
+        source are copied to the data once, C(served) folders of a release,
         C(locations) for nginx, C(objects) that make up the data folder.
     """
-    folders = sorted({INSTANCE, *(clean(path) for path in writable_paths)})
+    folders = sorted({INSTANCE, *(clean(path) for path in writable_paths if not is_writable_file(path))})
     folders = [path for path in folders if not is_below(path, [other for other in folders if other != path])]
-    files = sorted({clean(path) for path in databases if not is_below(clean(path), folders)})
+    databases = sorted({clean(path) for path in databases if not is_below(clean(path), folders)})
+    single = {clean(path) for path in writable_paths if is_writable_file(path)}
+    single = {path for path in single if not is_below(path, [*folders, *databases])}
+    files = sorted({*databases, *single})
     targets = {prefix: clean(target) for prefix, target in static.items()}
     served_data = [path for path in folders if is_below(path, targets.values())]
     return {
         "links": {posixpath.join(app_dir, path): f"{data}/{path}" for path in [*folders, *files]},
         "left_out": [
             posixpath.join(app_dir, path)
-            for path in [*folders, *files, *(f"{file}{companion}" for file in files for companion in SQLITE_COMPANIONS)]
+            for path in [
+                *folders,
+                *files,
+                *(f"{database}{companion}" for database in databases for companion in SQLITE_COMPANIONS),
+            ]
         ],
+        "seeded": sorted(posixpath.join(app_dir, path) for path in {*folders, *single} - {INSTANCE}),
         "served": sorted(posixpath.join(app_dir, target) for target in targets.values()),
         "locations": _locations(targets, served_data, data, live),
         "objects": _data_objects(folders, files, served_data, data, user, group, proxy_group),

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from blogctl.host import undeclared_paths
 from loaded import load_file
 
 
@@ -158,3 +159,57 @@ def test_a_blog_whose_database_is_damaged_is_served_all_the_same(tmp_path: Path,
     (connection,) = settings.idle
     connection.close()
     assert said == [f"the database {damaged} is not kept open: file is not a database"]
+
+
+# -- databases elsewhere --
+
+#: A worker: it has the master's hook, and opens each database that it is told.
+WORKER = """
+import importlib.util, os, sqlite3, sys
+spec = importlib.util.spec_from_file_location("databases", sys.argv[1])
+databases = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(databases)
+sys.addaudithook(databases.observe)
+for name in sys.argv[2:] * 2:
+    try:
+        sqlite3.connect(name, uri=name.startswith("file:")).close()
+    except sqlite3.Error as error:
+        print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "logged"),
+    [
+        ("{here}/elsewhere.db", "opens the database '{here}/elsewhere.db', which is outside the data folder"),
+        ("relative.db", "opens the database '{here}/relative.db', which is outside"),
+        ("file:{here}/by%20uri.db?mode=rwc", "opens the database '{here}/by uri.db'"),
+        ("/tmp/no-such-folder/a.db", "it is in no backup and lost with a restart"),
+        (":memory:", "keeps a database in memory"),
+        ("file:shared?mode=memory&cache=shared", "keeps a database in memory"),
+        ("{here}/data/blog.db", ""),
+        ("file:{here}/data/blog.db?mode=rwc", ""),
+        ("link.db", ""),
+        ("quote'\x1b.db", "opens the database '{here}/quote??.db'"),
+    ],
+)
+def test_a_database_elsewhere_is_logged_once_with_its_path(role: Path, tmp_path: Path, name: str, logged: str) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "link.db").symlink_to(tmp_path / "data" / "linked.db")
+    done = subprocess.run(
+        [sys.executable, "-c", WORKER, role / "files" / "gunicorn_databases.py", name.format(here=tmp_path)],
+        env={**os.environ, "FLASK_BLOG_DATA": str(tmp_path / "data")},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert logged.format(here=tmp_path) in done.stderr
+    assert len(done.stderr.splitlines()) == (1 if logged else 0)
+
+
+def test_what_blogctl_searches_the_journal_for_is_what_a_worker_logs(settings: Any) -> None:
+    found = undeclared_paths.OPENED.search(settings.whereabouts("/srv/blog.db", "/var/lib/blog"))
+    assert found
+    assert found["path"] == "/srv/blog.db"
+    assert undeclared_paths.database_in_memory(settings.whereabouts(":memory:", "/var/lib/blog"))

@@ -138,3 +138,28 @@ def test_each_directory_in_the_data_folder_is_reached_from_there_without_followi
 def test_a_wrong_call_is_ansibles_error() -> None:
     with pytest.raises(AnsibleFilterError, match=r"flaskblog\.hosting\.layout"):
         FilterModule().filters()["layout"]({"databases": []})
+
+
+def test_a_writable_file_is_linked_alone_and_its_folder_stays_code() -> None:
+    result = laid_out(writable_paths=["static/uploads", "static/sitemap.xml", "robots.txt"])
+    assert result["links"]["static/sitemap.xml"] == "/var/lib/blog/static/sitemap.xml"
+    assert "static" not in result["links"]
+    assert {"/var/lib/blog/static", "/var/lib/blog/static/uploads"} < set(directories(result))
+    assert not {"/var/lib/blog/static/sitemap.xml", "/var/lib/blog/robots.txt"} & set(directories(result))
+    assert [location["prefix"] for location in result["locations"]] == ["/static/", "/static/uploads/"]
+    assert "static/sitemap.xml-wal" not in result["left_out"]
+    assert result["seeded"] == ["robots.txt", "static/sitemap.xml", "static/uploads"]
+
+
+@pytest.mark.parametrize("path", ["notes.txt/", "gallery", "v1.2", "static/uploads.d"])
+def test_a_trailing_slash_or_an_unknown_ending_means_a_folder(path: str) -> None:
+    assert f"/var/lib/blog/{clean(path)}" in directories(laid_out(writable_paths=[path]))
+
+
+def test_a_writable_file_in_a_writable_folder_needs_no_link() -> None:
+    result = laid_out(writable_paths=["log", "log/app.log"])
+    assert set(result["links"]) == {"instance", "log", "database.db"}
+
+
+def test_instance_is_never_filled_from_the_source() -> None:
+    assert laid_out(writable_paths=["instance"])["seeded"] == []

@@ -12,7 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.flaskblog.hosting.plugins.module_utils.source import portability, project, read, refusals
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source import (
+    portability,
+    project,
+    read,
+    refusals,
+    seeds,
+)
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.entry import (
     Entry,
     clean,
@@ -49,14 +55,22 @@ class Description:
     """A source that was read once."""
 
     folder: Path
+    #: the files and links of the code, and the files that the data folder gets once
     entries: list[Entry]
     release: Release
     #: a static file to request from the running site, with the sha256 of the right answer
     sample: dict[str, str] | None
+    #: paths of the source that are not in the release and may be missed, with the reason
+    left_out: dict[str, str]
     #: Debian packages that pip needs for the requirements
     packages: tuple[str, ...] = ()
     #: for the user
     warnings: tuple[str, ...] = ()
+
+    @property
+    def code(self) -> list[Entry]:
+        """The entries that the app only reads."""
+        return [entry for entry in self.entries if entry.path not in self.release.seeds]
 
 
 def describe(
@@ -69,7 +83,7 @@ def describe(
     """Read a source and describe the release that it makes.
 
     :param wanted: C(app_dir), C(wsgi), C(requirements), C(packages), C(static), C(links), C(served), C(left_out),
-        C(venv_link), C(limits), as the role derives them.
+        C(seeded), C(venv_link), C(limits), as the role derives them.
     :param site: C(releases) and C(data).
     :param leaves_out: the folder's own rules.
     :param commit: of a source from Git.
@@ -85,11 +99,16 @@ def describe(
         links[posixpath.join(app_dir, root, INSTANCE)] = f"{site['data']}/{INSTANCE}"
     left_out = [*wanted["left_out"], *(below(path, moved) for path in wanted["left_out"]), venv_link, *links]
     served = sorted({below(path, moved) for path in wanted["served"]})
-    entries = read.read(folder, left_out, leaves_out, Limits.of(wanted.get("limits", {})))
+    missed: dict[str, str] = {}
+    entries = read.read(folder, left_out, leaves_out, Limits.of(wanted.get("limits", {})), missed)
+    seeds.refuse_own_name(entries)
     check_managed_links(entries, links, moved, venv_link)
+    seeded = {below(path, moved) for path in wanted.get("seeded", ())} & links.keys()
+    first = seeds.read_seeds(folder, seeded, leaves_out)
+    missed = {path: reason for path, reason in missed.items() if not is_below(path, seeded)} | first.left_out
     if not any(entry.path == clean(posixpath.join(app_dir, file)) for entry in entries):
         raise refusals.ignored_requirements(file)
-    tree = tree_digest(entries)
+    tree = tree_digest([*entries, *first.entries])
     needs = read_requirements(folder, app_dir, file, tree, importable=root is not None)
     requirements = digest(needs.identity, wanted["packages"], needs.is_project)
     links |= relative_links(moved)
@@ -114,12 +133,21 @@ def describe(
         commit=commit.identity if commit else None,
         ref=commit.ref if commit else None,
         repository=commit.repository if commit else None,
-        left_out=left_out if commit else None,
+        left_out=_left_out(left_out, seeded, first) if commit else None,
         requires_python=project.requires_python(folder, app_dir, file),
+        seeds=seeds.places(first.entries, {link: links[link] for link in seeded}, site["data"]),
     )
     folders = {prefix: below(posixpath.join(app_dir, clean(to)), moved) for prefix, to in wanted["static"].items()}
     packages = ("git",) if portability.needs_git(requirement_lines(folder, app_dir, file)) else ()
-    return Description(folder, entries, release, read.sample(entries, folders), packages, tuple(warnings))
+    sample = read.sample(entries, folders)
+    return Description(folder, [*entries, *first.entries], release, sample, missed, packages, tuple(warnings))
+
+
+def _left_out(paths: Iterable[str], seeded: Iterable[str], first: seeds.Seeds) -> list[str]:
+    """Return the paths of a commit that do not belong in its release, which the host writes again from Git."""
+    if not first.entries:
+        return list(paths)
+    return [*(path for path in paths if path not in {*seeded}), *first.left_out]
 
 
 def app_requirements(folder: Path, app_dir: str, wanted: str) -> tuple[str, list[str]]:

@@ -104,7 +104,7 @@ def described(
         wanted(access, site, keep, folder, limits) as commit,
     ):
         found = describe(Path(folder), source, site, commit=commit)
-        yield found, read.databases(found.folder, found.entries)
+        yield found, read.databases(found.folder, found.code)
 
 
 @contextlib.contextmanager

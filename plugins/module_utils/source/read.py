@@ -14,7 +14,7 @@ import stat
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from ansible_collections.flaskblog.hosting.plugins.module_utils.contract import SQLITE_MAGIC
+from ansible_collections.flaskblog.hosting.plugins.module_utils.contract import SQLITE_COMPANIONS, SQLITE_MAGIC
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.entry import (
     Entry,
     file_digest,
@@ -45,6 +45,12 @@ NEVER = frozenset(
 
 #: Starts the name of a file that macOS's tar and Finder put beside another one, for its attributes (RFC 1740).
 APPLE_DOUBLE = "._"
+#: Names of ignored files that an app may need: settings and databases.
+MISSED = re.compile(
+    r"\.env(\..+)?|\.flaskenv|(.*[-_.])?(config|settings|secrets?)\.(py|cfg|ini|toml|json|ya?ml)|.+\.(db|sqlite3?)"
+)
+#: Files below one excluded path that are named.
+MISSED_FILES = 5
 
 #: Takes a path relative to the source, and whether it is a folder; returns whether it is excluded.
 LeavesOut = Callable[[str, bool], bool]
@@ -55,12 +61,14 @@ def read(
     left_out: Sequence[str] = (),
     leaves_out: LeavesOut = lambda *_: False,
     limits: Limits | None = None,
+    missed: dict[str, str] | None = None,
 ) -> list[Entry]:
     """List the files and links that belong in a release, with their identities.
 
     :param left_out: relative paths that a link of the role replaces.
     :param leaves_out: the folder's own rules (C(.gitignore)).
     :param limits: how much the release may hold.
+    :param missed: gets the paths that are excluded and may be missed, with the reason.
     :raises SourceError: for a link that leaves the source, a special file, or a limit that is exceeded.
     """
     entries: list[Entry] = []
@@ -74,7 +82,13 @@ def read(
         for name in sorted([*directories, *files]):
             path, full = f"{prefix}{name}", Path(folder, name)
             mode = full.lstat().st_mode
-            if _is_left_out(full, path, left_out) or leaves_out(path, stat.S_ISDIR(mode)):
+            if _is_left_out(full, path, left_out):
+                if missed is not None and is_below(path, left_out) and not is_never_part(name):
+                    _note_data(full, path, missed)
+                continue
+            if leaves_out(path, stat.S_ISDIR(mode)):
+                if missed is not None and MISSED.fullmatch(name):
+                    missed[path] = "ignored by .gitignore, see flask_blog_include"
                 continue
             if stat.S_ISDIR(mode):
                 below.append(name)
@@ -83,6 +97,26 @@ def read(
         directories[:] = below
     tree_of(entries).check_links()
     return sorted(entries)
+
+
+def _note_data(full: Path, path: str, missed: dict[str, str]) -> None:
+    """Note the files at a path whose place is taken by the blog's data."""
+    if not full.is_dir() or full.is_symlink():
+        if not (full.is_symlink() or path.endswith(SQLITE_COMPANIONS) or full.name.startswith(".git")):
+            missed[path] = "its place is that of the blog's own data"
+        return
+    if (full / PYVENV).is_file():
+        return
+    named = 0
+    for folder, directories, files in os.walk(full):
+        directories[:] = sorted(name for name in directories if not is_never_part(name))
+        for name in sorted(files):
+            if named < MISSED_FILES and not (is_never_part(name) or name.startswith(".git")):
+                named += 1
+                inner = os.path.normpath(f"{path}/{os.path.relpath(folder, full)}/{name}")
+                missed[inner] = "its place is that of the blog's own data"
+        if named == MISSED_FILES:
+            break
 
 
 def _entry(full: Path, path: str, meter: Meter) -> Entry:

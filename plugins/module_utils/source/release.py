@@ -10,10 +10,10 @@ import json
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from ..contract import MANIFEST, Manifest
+from ..contract import MANIFEST, SEEDS, Manifest
 from .entry import (
     Entry,
     is_below,
@@ -81,6 +81,8 @@ class Release:
     left_out: Sequence[str] | None = None
     #: the versions of Python that the project asks for, such as C(>=3.12); empty if it does not say
     requires_python: str = ""
+    #: the files that the data folder gets once: path in the source to path in the data folder
+    seeds: Mapping[str, str] = field(default_factory=dict)
     #: the virtual environment on the host; empty until the host's Python is known (P(venv.check.complete))
     venv_path: str = ""
 
@@ -91,10 +93,14 @@ class Release:
         :raises ValueError: naming the keys that are missing.
         """
         fields = dataclasses.fields(cls)
-        required = [field.name for field in fields if field.default is dataclasses.MISSING]
+        required = [
+            one.name
+            for one in fields
+            if one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING
+        ]
         if missing := [name for name in required if name not in found]:
             raise ValueError(f"the release lacks {', '.join(missing)}")
-        return cls(**{field.name: found[field.name] for field in fields if field.name in found})
+        return cls(**{one.name: found[one.name] for one in fields if one.name in found})
 
     def to_dict(self) -> dict[str, Any]:
         """Return the release as JSON can hold it; unknown values are left out."""
@@ -146,7 +152,7 @@ def check_release(path: str, wanted: Release, uid: int, gid: int | None) -> list
     """
     if not os.path.isdir(path):
         return ["not unpacked yet"]
-    actual = list(read_tree(path, leave_out=[*wanted.links, MANIFEST]))
+    actual = as_in_source(read_tree(path, leave_out=[*wanted.links, MANIFEST]), wanted.seeds)
     kept = _read_manifest(path)
     expected = manifest(wanted, actual).to_dict()
     reasons = []
@@ -163,6 +169,15 @@ def check_release(path: str, wanted: Release, uid: int, gid: int | None) -> list
         if not os.path.islink(full) or os.readlink(full) != target:
             reasons.append(f"{relative}: not a link to {target}")
     return reasons + list(_wrong_attributes(path, wanted, uid, gid))
+
+
+def as_in_source(entries: Iterable[Entry], seeds: Mapping[str, str]) -> list[Entry]:
+    """Return the entries of a release on disk with the paths that its source has.
+
+    :param seeds: as in P(Release).
+    """
+    originals = {f"{SEEDS}/{place}": path for path, place in seeds.items()}
+    return [Entry(originals.get(entry.path, entry.path), entry.kind, entry.identity) for entry in entries]
 
 
 def manifest(release: Release, entries: Iterable[Entry]) -> Manifest:

@@ -1,15 +1,20 @@
 # Managed by Ansible (flaskblog.hosting). The file is the same for every site.
-"""Keep SQLite's locks on the blog's databases (docs/architecture.md, "SQLite's locks"); gunicorn.conf.py loads this."""
+"""Keep SQLite's locks on the blog's databases (docs/architecture.md, "SQLite's locks"), and report those elsewhere.
+
+gunicorn.conf.py loads this.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import os
+import re
 import stat
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 #: Starts an SQLite database. Its pages are a multiple of 512 bytes. With a write-ahead log, both version numbers after
 #: the page size are 2 (https://www.sqlite.org/fileformat.html).
@@ -23,6 +28,9 @@ MAX_HELD, MAX_DEPTH = 64, 64
 #: The databases that the master holds, and a worker's idle connections to them.
 held: list[str] = []
 idle: list[Any] = []
+#: The databases that a process has opened, as it named them; so many are looked at.
+opened: set[Any] = set()
+MAX_OPENED = 200
 
 
 def on_starting(server: Any) -> None:
@@ -32,6 +40,7 @@ def on_starting(server: Any) -> None:
     lock. The next process that closes the database would then remove the log that the worker still writes to. While
     anybody has a shared lock, nobody removes the log. The master runs no code of the app, so it cannot lose its own.
     """
+    sys.addaudithook(observe)  # the workers inherit it
     for path in find_databases(os.environ.get("FLASK_BLOG_DATA", "")):
         if len(held) == MAX_HELD:
             server.log.warning("more than %d databases have a write-ahead log; the rest is not held", MAX_HELD)
@@ -114,3 +123,40 @@ def keep_open(worker: Any) -> None:
             connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()
         except Exception as error:  # such as a damaged file; the app starts anyway
             worker.log.warning("the database %s is not kept open: %s", path, error)
+
+
+def observe(event: str, arguments: tuple[Any, ...]) -> None:
+    """Log each database outside the data folder when the app opens it (https://docs.python.org/3/library/audit_events.html).
+
+    blogctl searches the journal for these lines, as SQLite's own messages name no path. An error here would be the
+    app's.
+    """
+    if event != "sqlite3.connect":
+        return
+    try:
+        name = arguments[0]
+        if name in opened or len(opened) >= MAX_OPENED:
+            return
+        opened.add(name)
+        if text := whereabouts(os.fsdecode(name), os.environ.get("FLASK_BLOG_DATA", "")):
+            os.write(2, f"[{os.getpid()}] [WARNING] {text}\n".encode(errors="backslashreplace"))
+    except Exception:
+        return
+
+
+def whereabouts(name: str, data: str) -> str:
+    """Return what to log about a database; an empty text if it lies in the data folder.
+
+    :param name: as sqlite3.connect() takes it: a path, or a URI (https://www.sqlite.org/uri.html).
+    """
+    path, _, query = name.partition("?") if name.startswith("file:") else (name, "", "")
+    if path.startswith("file:"):
+        path = unquote(re.sub(r"^file:(//[^/]*)?", "", path))
+    if path in ("", ":memory:") or "mode=memory" in query:
+        return "keeps a database in memory: each worker has its own, and a restart loses it"
+    path = os.path.realpath(path)
+    if path.startswith(f"{os.path.realpath(data)}/"):
+        return ""
+    shown = "".join(one if one.isprintable() and one != "'" else "?" for one in path[:1000])
+    lost = " and lost with a restart" if path.startswith(("/tmp/", "/var/tmp/", "/dev/shm/")) else ""
+    return f"opens the database '{shown}', which is outside the data folder {data}: it is in no backup{lost}"

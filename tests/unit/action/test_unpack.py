@@ -27,7 +27,8 @@ def test_a_release_and_the_first_data_are_carried_over(
     _, sent, _ = host.modules[1]
     assert sent["archive"] == "/tmp/remote/release.tar.gz"
     assert sent["initial_data"] == "/tmp/remote/data.tar.gz"
-    assert host.archived == [["app.py", "requirements.txt", "static/blog.css"], ["static/uploads/cat.jpg"]]
+    code = ["app.py", "requirements.txt", "static/blog.css"]
+    assert host.archived == [[*code, "static/uploads/cat.jpg"], ["static/uploads/cat.jpg"]]
 
 
 def test_a_run_unpacks_an_archive_once(

@@ -226,3 +226,13 @@ def test_an_operation_without_what_it_needs_is_refused(blogctl: Blogctl, run_mod
     called = blogctl()
     assert run_module(module, site="blog", operation=operation).failed
     assert not called.exists()
+
+
+def test_a_warning_of_blogctl_becomes_one_of_the_run(
+    blogctl: Blogctl, run_module: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(module.AnsibleModule, "warn", lambda _, text: said.append(text))
+    blogctl(stdout={**ACTIVATED, "warnings": ["a database in \x1b/tmp"]})
+    assert not run_module(module, site="blog", operation="activate", release="new").failed
+    assert said == ["a database in \\x1b/tmp"]

@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.flaskblog.hosting.plugins.module_utils.contract import MANIFEST
+from ansible_collections.flaskblog.hosting.plugins.module_utils.contract import MANIFEST, SEEDS
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source.entry import read_tree, tree_digest
 from ansible_collections.flaskblog.hosting.plugins.modules import unpack as module
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source import local_source
+from laid_out import make
 from unpacked_host import arguments_of, make_blog
 from wanted_objects import is_pending
 
@@ -85,6 +88,27 @@ def test_a_release_says_what_it_is(arguments: dict[str, Any], run_module: Run) -
     assert manifest["app_dir"] == "."
     assert set(manifest["files"]) == {"app.py", "main.py", "manage", "static/blog.css"}
     assert manifest["files"]["main.py"] == "link app.py"
+
+
+def test_files_for_a_writable_folder_lie_beside_its_link_and_are_checked_like_code(
+    arguments: dict[str, Any], run_module: Run, tmp_path: Path
+) -> None:
+    source = make(tmp_path / "seeded", {"app.py": "app\n", "static/uploads/default.jpg": "avatar"})
+    entries = list(read_tree(str(source)))
+    local_source.pack(source, entries, arguments["archive"])
+    arguments["release"] |= {
+        "digest": tree_digest(entries),
+        "seeds": {"static/uploads/default.jpg": "static/uploads/default.jpg"},
+    }
+    assert run_module(module, **arguments).said["changed"] is True
+    folder = Path(arguments["release"]["path"])
+    assert os.readlink(folder / "static" / "uploads") == "/var/lib/blog/static/uploads"
+    kept = folder / SEEDS / "static" / "uploads" / "default.jpg"
+    assert kept.read_text() == "avatar"
+    assert run_module(module, **arguments).said["changed"] is False
+    kept.write_text("hacked")
+    assert run_module(module, **arguments).said["repaired"] == ["static/uploads/default.jpg: changed"]
+    assert kept.read_text() == "avatar"
 
 
 @pytest.mark.parametrize("damage", ["changed", "added", "missing", "folder for file", "file for folder", "link turned"])

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from backups import START, day, numbered_database, rows
 from blogctl.backup import create, retention
-from blogctl.data import process
+from blogctl.data import outside, process
 from blogctl.errors import OperationError
 from blogctl.host.locks import locked
 from blogctl.site import Site
@@ -92,6 +92,32 @@ def test_a_hidden_folder_of_the_app_is_data_like_any_other(blog: Site) -> None:
 
 def test_a_blog_without_any_data_has_an_empty_backup(site: Site) -> None:
     assert create.back_up(site, START)["files"] == 0
+
+
+@pytest.mark.parametrize("declares", [{"databases": ["blog.db"]}, {"writable_paths": ["media"]}])
+def test_an_empty_backup_of_a_blog_that_declares_data_is_an_error(site: Site, declares: dict[str, list[str]]) -> None:
+    site.settings.update(declares)
+    with pytest.raises(OperationError, match="backup would be empty") as error:
+        create.back_up(site, START)
+    assert f"flask_blog_{next(iter(declares))}: {next(iter(declares.values()))[0]}" in str(error.value)
+    assert names(site) == []
+
+
+def test_an_empty_backup_never_replaces_a_full_one(blog: Site) -> None:
+    first = create.back_up(blog, START)["name"]
+    for path in (blog.path("data") / "database.db", blog.path("data") / "static" / "uploads" / "cat.jpg"):
+        path.unlink()
+    for companion in blog.path("data").glob("database.db-*"):
+        companion.unlink()
+    with pytest.raises(OperationError, match=f"The last backup, {first}, has 2 files"):
+        create.back_up(blog, day(1))
+    assert names(blog) == [first]
+
+
+def test_an_empty_backup_says_where_the_data_was_found(site: Site) -> None:
+    outside.note(site, ["The app keeps a database in '/tmp/test.db'"])
+    with pytest.raises(OperationError, match=r"/tmp/test\.db"):
+        create.back_up(site, START)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 
 import pytest
 from blogctl import cli
@@ -34,6 +35,16 @@ def test_an_activation_prints_what_it_did(
     monkeypatch.setattr(activating, "activate", activate)
     assert cli.main(["activate", "abc"]) == 0
     assert capsys.readouterr().out == words
+
+
+def test_warnings_follow_the_message_and_are_values_for_the_role(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, site: Site
+) -> None:
+    monkeypatch.setattr(activating, "activate", lambda _, release: Outcome(release, None, warnings=["a database"]))
+    assert cli.main(["activate", "abc"]) == 0
+    assert capsys.readouterr().out == "abc is served\nWarning: a database\n"
+    assert cli.main(["--json", "activate", "abc"]) == 0
+    assert json.loads(capsys.readouterr().out)["warnings"] == ["a database"]
 
 
 def void(site: Site, release: str, words: str) -> None:

@@ -37,3 +37,8 @@ def test_a_backup_without_something_names_it_and_has_a_status_of_its_own(
     time.sleep(1.1)  # a backup's name is its second
     assert cli.main(["--json", "backup"]) == 7
     assert list(json.loads(capsys.readouterr().out)["skipped"]) == ["broken.db"]
+
+
+def test_an_empty_backup_of_a_blog_without_data_is_explained(capsys: pytest.CaptureFixture[str], site: Site) -> None:
+    assert cli.main(["backup"]) == 0
+    assert "is empty; the blog declares no data" in capsys.readouterr().out

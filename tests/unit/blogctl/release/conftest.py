@@ -35,6 +35,7 @@ def machine(site: Site, monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(systemd, "start_recovery", lambda _: found.watched.append(os.listdir(contract.RUNTIME)))
     monkeypatch.setattr(systemd, "state_of", lambda _: ("activating", "start-pre"))
     monkeypatch.setattr(systemd, "main_pid", lambda _: "0")
+    monkeypatch.setattr(systemd, "properties_of", lambda *_: {})
     monkeypatch.setattr(systemd, "started_at", lambda _: found.started)
     monkeypatch.setattr(journal, "cursor", lambda: "s=1")
     monkeypatch.setattr(journal, "last_lines", lambda *_, **__: "ImportError: no module named blog")

@@ -7,14 +7,16 @@ from pathlib import Path
 
 import pytest
 from blogctl.data import folder as data_folder
+from blogctl.data import outside
 from blogctl.errors import OperationError
+from blogctl.host import journal, systemd
 from blogctl.host.locks import locked
 from blogctl.host.releases import live_target, next_link
 from blogctl.release import activate, rehearsal
 from blogctl.release.history import DONE, FAILED, History, read
 from blogctl.shared import contract
 from blogctl.site import Site
-from fake_machine import Add, Machine, changed_settings, migrates, tables
+from fake_machine import Add, Machine, change, changed_settings, migrates, tables
 
 
 def test_a_second_instance_takes_over_while_the_first_one_starts_anew(
@@ -141,3 +143,95 @@ def test_two_activations_do_not_run_at_once(
         activate.activate(site, "new")
     assert machine.commands == []
     assert os.listdir(contract.RUNTIME) == ["blog.lock"]
+
+
+# -- data that is lost ----------------------------------------------------------------------------------------------
+
+
+LOST = "The app keeps a database in '/tmp/test.db'"
+
+
+@pytest.fixture
+def loses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The app keeps a database in /tmp."""
+    monkeypatch.setattr(outside, "problems", lambda *_: [LOST])
+
+
+def test_a_first_release_that_loses_data_is_stopped_and_its_init_commands_run_again(
+    site: Site, machine: Machine, add_release: Add, loses: None
+) -> None:
+    add_release("new")
+    machine.active.clear()
+    site.settings["init_commands"] = ["create"]
+    for _ in range(2):
+        with pytest.raises(OperationError, match=r"would lose data:\n.*test\.db") as error:
+            activate.activate(site, "new")
+        assert "nothing is served yet" in str(error.value)
+        assert live_target(site) is None
+        assert machine.commands[-1] == "stop blog.service"
+    assert [command for command, _ in machine.ran] == ["create", "create"]
+
+
+def test_init_commands_that_created_a_database_never_run_again(
+    site: Site, machine: Machine, add_release: Add, loses: None
+) -> None:
+    add_release("new")
+    machine.active.clear()
+    site.settings["init_commands"] = ["create"]
+    machine.on_command = lambda _, place: change(place, "CREATE TABLE post (id)")
+    for _ in range(2):
+        with pytest.raises(OperationError, match="would lose data"):
+            activate.activate(site, "new")
+    assert [command for command, _ in machine.ran] == ["create"]
+
+
+def test_a_later_release_that_loses_data_is_served_with_a_warning_and_noted_for_backups(
+    site: Site, machine: Machine, old: Path, add_release: Add, loses: None
+) -> None:
+    new = add_release("new")
+    assert activate.activate(site, "new").warnings == [LOST]
+    assert live_target(site) == str(new)
+    assert outside.noted(site) == [LOST]
+
+
+def test_a_hint_in_the_journal_of_a_first_release_is_a_warning(
+    site: Site, machine: Machine, add_release: Add, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_release("new")
+    machine.active.clear()
+    monkeypatch.setattr(systemd, "properties_of", lambda *_: {"InvocationID": "abc"})
+    monkeypatch.setattr(journal, "lines_of_run", lambda _: "[Errno 30] Read-only file system: 'log/app.log'")
+    (warning,) = activate.activate(site, "new").warnings
+    assert "flask_blog_writable_paths: [log]" in warning
+
+
+def test_what_cannot_be_examined_does_not_undo_a_release_that_serves(
+    site: Site, machine: Machine, old: Path, add_release: Add, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    new = add_release("new")
+    monkeypatch.setattr(outside, "note", full)
+    assert activate.activate(site, "new").warnings == []
+    assert live_target(site) == str(new)
+
+
+# -- files that a release brings for writable folders ----------------------------------------------------------------
+
+
+def test_a_release_brings_its_files_before_it_is_tried_and_a_failed_one_takes_them_back(
+    site: Site, machine: Machine, old: Path, add_release: Add
+) -> None:
+    seed = add_release("new") / contract.SEEDS / "media" / "logo.png"
+    seed.parent.mkdir(parents=True)
+    seed.write_text("logo")
+    machine.sick = {("rehearsal", "new")}
+    with pytest.raises(OperationError):
+        activate.activate(site, "new")
+    assert not (site.path("data") / "media" / "logo.png").exists()
+    machine.sick.clear()
+    machine.on_command = lambda _, place: (place / "media" / "logo.png").read_text()
+    site.settings["release_commands"] = ["look"]
+    activate.activate(site, "new")
+    assert (site.path("data") / "media" / "logo.png").read_text() == "logo"

@@ -56,3 +56,20 @@ def test_folders_that_are_served_by_two_prefixes_are_kept_once(site: Site, add_r
         "static/dist",
         "static/dist/app.js",
     ]
+
+
+def test_what_the_app_wrote_is_never_kept_as_an_asset(site: Site, add_release: Add) -> None:
+    """It would be served without the policy of uploads once its folder is no longer writable."""
+    uploads = site.path("data") / "static" / "uploads"
+    uploads.mkdir(parents=True)
+    (uploads / "page.html").write_text("<script>")
+    part, whole = add_release("part") / "static", add_release("whole")
+    part.mkdir()
+    (part / "blog.css").write_text("body {}")
+    (part / "uploads").symlink_to(uploads)
+    (part / "page.html").symlink_to(uploads / "page.html")
+    (whole / "static").symlink_to(uploads.parent)
+    for release in ("part", "whole"):
+        assets.keep(site, release)
+    kept = [path.name for path in site.path("assets").rglob("*") if path.is_file()]
+    assert set(kept) == {"blog.css"}

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..data import process
+from ..data import outside, process
 from ..data.folder import Skipped
 from ..data.process import Handed
 from ..errors import HostError, OperationError
@@ -41,6 +41,8 @@ def back_up(site: Site, now: datetime.datetime | None = None) -> dict[str, Any]:
             raise OperationError(f"there is a backup {name} already; wait a second")
         try:
             manifest = _copy(site, aside, _newest(root))
+            if not manifest["files"] and not manifest["skipped"]:
+                _refuse_empty(site, _newest(root))
             verify(aside, manifest)
             _write(aside / MANIFEST, json.dumps({"site": site.name, "name": name, **manifest}, indent=1))
             _sync_folders(aside)
@@ -65,6 +67,21 @@ def back_up(site: Site, now: datetime.datetime | None = None) -> dict[str, Any]:
         "skipped": manifest["skipped"],
         "skipped_more": manifest["skipped_more"],
     }
+
+
+def _refuse_empty(site: Site, earlier: Path | None) -> None:
+    """Refuse a backup without a file, unless the blog has no data.
+
+    :raises OperationError: saying why there should be data.
+    """
+    data = site.path("data")
+    reasons = outside.problems(site, outside.running(site)) or outside.noted(site)
+    if earlier and (files := read_manifest(earlier)["files"]):
+        reasons.append(f"The last backup, {earlier.name}, has {len(files)} files.")
+    if declared := outside.declared(site):
+        reasons.append(f"The blog declares data ({', '.join(declared)}).")
+    if reasons:
+        raise OperationError("\n".join([f"there is no file in {data}, so the backup would be empty.", *reasons]))
 
 
 def _newest(root: Path) -> Path | None:

@@ -41,6 +41,11 @@ def note_initialised(site: Site) -> None:
         write_atomically(state_folder(site) / contract.INITIALISED, "")
 
 
+def forget_initialised(site: Site) -> None:
+    """Let the init commands run again at the next attempt: what they created is not where the app keeps its data."""
+    (state_folder(site) / contract.INITIALISED).unlink(missing_ok=True)
+
+
 def initialise(site: Site, release: str) -> bool:
     """Create a new blog's data, unless it has any. The blog serves nothing yet.
 

@@ -134,6 +134,12 @@ def ask(site: Site, timeout: float) -> Answer:
     return _ask(site, _address(site), site.settings["health_path"], timeout)
 
 
+def visit_home_page(site: Site, timeout: float) -> None:
+    """Request the home page once, whatever it answers: many apps open their database with the first page."""
+    if path := site.settings.get("home_path", "/"):
+        _ask(site, _address(site), path, timeout)
+
+
 def wait_for_instance(site: Site, instance: str, release: str, seconds: float, unit: str = "") -> str | None:
     """Wait until one of the instances that share the site's socket has answered well.
 

@@ -42,6 +42,22 @@ def last_lines(unit: str, lines: int = 120, since: str = "") -> str:
     return printable(result.stdout.strip()) or "(the journal holds nothing)"
 
 
+def lines_of_run(invocation: str, lines: int = 400) -> str:
+    """Return the last lines that a unit wrote since systemd started it.
+
+    :param invocation: the unit's C(InvocationID).
+    """
+    command = ["journalctl", "--quiet", "--no-pager", "--output=cat", f"--lines={lines}"]
+    result = subprocess.run(
+        [*command, f"_SYSTEMD_INVOCATION_ID={invocation}"],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    return printable(result.stdout)
+
+
 def log(site: Site, text: str) -> None:
     """Write a line to the journal under the site's name, so that C(journalctl -u NAME) shows it.
 

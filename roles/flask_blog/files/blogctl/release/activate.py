@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import contextlib
+from dataclasses import dataclass, field
 
-from ..data import seed
+from ..data import folder, outside, seed, seeds
 from ..errors import FAILURES, FollowUpFailed, OperationError
 from ..host import health, journal, systemd
 from ..host.locks import locked
-from ..host.releases import live_target, release_of
+from ..host.releases import app_folder, live_target, release_of
 from ..site import Site
 from . import rehearsal
 from .data_change import switch_with_data
 from .failures import is_of_host
+from .hints import hints
 from .history import History, recorded
 from .prune import prune
 from .recovery import recover_locked
 from .settings import restore_under_running, settings_loaded
-from .switch import start_first, switch
+from .switch import restore_previous, start_first, switch
+
+#: Seconds that the home page may take before the data is looked at.
+HOME_PAGE_TIMEOUT = 10.0
 
 #: Values of flask_blog_rehearse beside True.
 START, NO_REHEARSAL = "start", False
@@ -33,6 +38,8 @@ class Outcome:
     #: seconds for which requests waited in the socket's queue while the data changed; 0 if none had to wait
     waited: float = 0.0
     data_changed: bool = False
+    #: sentences on what works and should be changed
+    warnings: list[str] = field(default_factory=list)
 
 
 def activate(site: Site, release: str, operation: str = "activate", commands: bool = True) -> Outcome:
@@ -56,13 +63,18 @@ def activate_locked(site: Site, release: str, operation: str, commands: bool) ->
     recover_locked(site)
     previous = live_target(site)
     outcome = Outcome(release, release_of(site, previous))
+    brought: list[str] = []
     with recorded(site, operation, outcome.previous, release) as entry:
         try:
             outcome.initialised = seed.initialise(site, release)
+            brought = seeds.bring(site, release)
             replace(site, release, previous, outcome, commands)
+            check_data(site, release, previous, outcome)
         except FAILURES as error:
             # A rollback must not choose a release that failed. If the host failed, the release may be a good one.
             entry.details["marks_failed"] = release != outcome.previous and not is_of_host(error)
+            with contextlib.suppress(*FAILURES):
+                seeds.take_back(site, release, brought)
             if isinstance(error, OperationError):
                 raise
             raise OperationError(str(error) or type(error).__name__) from error
@@ -74,6 +86,32 @@ def activate_locked(site: Site, release: str, operation: str, commands: bool) ->
         _prune(site)
     run_afterwards(site, release)
     return outcome
+
+
+def check_data(site: Site, release: str, previous: str | None, outcome: Outcome) -> None:
+    """Check that what the running app keeps survives a restart, and is in the backups.
+
+    A first deployment fails if it does not, as nobody has written anything yet. A later one is served, with a warning.
+
+    :param previous: target of the live link before; None if there was no link.
+    :raises OperationError: after the first release was stopped again.
+    """
+    health.visit_home_page(site, HOME_PAGE_TIMEOUT)
+    shown = outside.running(site)
+    try:
+        problems = outside.problems(site, shown)
+        outside.note(site, problems)
+    except OSError as error:
+        journal.log(site, f"it is not known whether the app keeps its data in the data folder: {error}")
+        return
+    if previous is not None or not problems:
+        # 'blogctl status' reads the journal at any time; a release of a running blog has to be fast.
+        outcome.warnings += [*problems, *(hints(site, shown) if previous is None else [])]
+        return
+    state = restore_previous(site, None, str(app_folder(site, release)))
+    if outcome.initialised and not folder.scan(site).databases:
+        seed.forget_initialised(site)
+    raise OperationError("\n".join([f"The release {release} works, and would lose data:", *problems, state]))
 
 
 def _prune(site: Site) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from ..data import outside
 from ..errors import OperationError
 from ..host import environment, health, maintenance, systemd
 from ..host.releases import live_release, release_manifest, release_names
 from ..site import Site
+from .hints import hints
 from .history import DONE, FAILED, History, choose, read
 
 
@@ -17,6 +19,7 @@ def status(site: Site) -> dict[str, Any]:
     entries = read(site)
     answer = health.ask(site, timeout=10.0)
     service = site.settings["service_unit"]
+    shown = outside.running(site)
     linked, served = live_release(site), health.served_release(site)
     return {
         "site": site.name,
@@ -31,6 +34,7 @@ def status(site: Site) -> dict[str, Any]:
         "environment": environment.problem_of_live(site),
         "maintenance": maintenance.is_on(site),
         "last": asdict(entries[-1]) if entries else None,
+        "problems": [*outside.problems(site, shown), *hints(site, shown)],
     }
 
 
@@ -65,6 +69,7 @@ def describe_status(found: dict[str, Any]) -> str:
         lines.append(f"last         {last['operation']} {last['release'] or ''} {last['result']}, {last['time']}")
     if found["environment"]:
         lines.append(f"environment  {found['environment']}")
+    lines += [f"problem      {text}" for text in found["problems"]]
     if not found["serves"]:
         lines.append("The site does not serve as it should; 'blogctl logs' may show why.")
     return "\n".join(lines)

@@ -29,6 +29,7 @@ OPERATIONS: dict[str, Callable[[Channel, Request, Clock], Request]] = {
     "compare": read.compare,
     "restore": write.restore,
     "unpack": write.unpack,
+    "seed": write.seed,
     "empty": write.empty,
 }
 

@@ -90,6 +90,60 @@ def unpack(channel: Channel, request: Request, clock: Clock) -> Request:
     return {}
 
 
+def seed(channel: Channel, request: Request, clock: Clock) -> Request:
+    """Put the files that root sends in their places, never over something that is there.
+
+    With C(remove), remove those that still have the content that root sends.
+    """
+    data = Path(request["data"])
+    while True:
+        message, handle = channel.receive()
+        if handle is None:
+            return {}
+        with closing(handle):
+            place = data / message["path"]
+            if request["remove"]:
+                remove_unchanged(handle, place)
+            else:
+                add(handle, data, place)
+        channel.send({})
+
+
+def add(handle: int, data: Path, place: Path) -> None:
+    """Copy an open file to a place below the data folder, unless something is there or on the way."""
+    for parent in reversed(place.relative_to(data).parents[:-1]):
+        folder = data / parent
+        if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+            return
+        folder.mkdir(exist_ok=True)
+    require_space(str(data), os.fstat(handle).st_size)
+    aside = place.with_name(f".{place.name[:200]}{ASIDE_SUFFIX}")
+    tree.remove(aside)
+    with closing(os.open(aside, tree.CREATE_FILE, 0o640)) as target:
+        tree.copy_content(handle, target)
+        os.fsync(target)
+    try:
+        os.link(aside, place)  # fails if something is there
+    except FileExistsError:
+        pass
+    finally:
+        aside.unlink()
+
+
+def remove_unchanged(handle: int, place: Path) -> None:
+    """Remove a file that has the content of an open one."""
+    if place.is_symlink() or not place.is_file():
+        return
+    with closing(os.open(place, tree.OPEN_FILE)) as found:
+        size = os.fstat(handle).st_size
+        if os.fstat(found).st_size != size:
+            return
+        for start in range(0, size, tree.BLOCK_SIZE):
+            if os.pread(found, tree.BLOCK_SIZE, start) != os.pread(handle, tree.BLOCK_SIZE, start):
+                return
+    place.unlink()
+
+
 def empty(channel: Channel, request: Request, clock: Clock) -> Request:
     """Remove everything in the folder except directories that are kept."""
     tree.empty(request["data"], frozenset(request["kept"]))
