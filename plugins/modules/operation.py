@@ -271,6 +271,8 @@ def main() -> None:
     except OSError as error:
         module.fail_json(msg=f"blogctl cannot run: {error}. Run playbooks/site.yml first; it installs blogctl.")
     found = outcome(params, status, stdout, stderr)
+    if hint := str(found["details"].pop("hint", "")):
+        module.warn(printable(hint))
     (module.fail_json if found.pop("failed") else module.exit_json)(**found, **reasons)
 
 

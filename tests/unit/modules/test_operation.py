@@ -226,3 +226,14 @@ def test_an_operation_without_what_it_needs_is_refused(blogctl: Blogctl, run_mod
     called = blogctl()
     assert run_module(module, site="blog", operation=operation).failed
     assert not called.exists()
+
+
+def test_settings_of_a_release_that_nothing_loads_are_a_warning(
+    blogctl: Blogctl, run_module: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warnings: list[str] = []
+    monkeypatch.setattr(module.AnsibleModule, "warn", lambda _, text: warnings.append(text))
+    blogctl(stdout={**ACTIVATED, "message": "new is served", "hint": "nothing loads .flaskenv \x1b[2K"})
+    outcome = run_module(module, site="blog", operation="activate", release="new")
+    assert warnings == ["nothing loads .flaskenv \\x1b[2K"]
+    assert "hint" not in outcome.said["details"]

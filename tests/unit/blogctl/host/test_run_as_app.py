@@ -86,14 +86,18 @@ def test_a_command_runs_as_the_app_with_its_limits_on_the_live_data(site: Site, 
 
 
 def test_a_command_that_fails_shows_what_it_said(site: Site, units: Units, add_release: Add) -> None:
-    with pytest.raises(OperationError, match=r"the command 'echo 41; exit 3' failed \(status 3\):\n41$"):
+    with pytest.raises(
+        OperationError, match=r"the command 'echo 41; exit 3' failed \(status 3\): 41\nIts last lines:\n41$"
+    ):
         run_as_app.run(site, add_release("abc"), "", "echo 41; exit 3", site.path("data"))
     assert units.logged[-1] == "the command failed (status 3): echo 41; exit 3"
 
 
 def test_a_command_whose_time_is_up_is_said_to_be_ended_for_that(site: Site, units: Units, add_release: Add) -> None:
     site.settings["command_timeout"] = 0
-    with pytest.raises(OperationError, match=r"took longer than flask_blog_command_timeout, 0 s, and was ended:\n41"):
+    with pytest.raises(
+        OperationError, match=r"took longer than flask_blog_command_timeout, 0 s, and was ended:\nIts last lines:\n41"
+    ):
         run_as_app.run(site, add_release("abc"), "", "echo 41; false", site.path("data"))
 
 

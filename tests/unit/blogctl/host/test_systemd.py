@@ -52,8 +52,6 @@ def test_units_are_asked_for(calls: list[list[str]]) -> None:
     assert systemd.main_pid("good.service") == "42"
     found = systemd.properties_of("good.service", "MainPID", "StatusText")
     assert found == {"MainPID": "42", "StatusText": "a=b\u2028\ufffd"}, "a separator of lines ends none"
-    assert journal.last_lines("good.service", lines=3) == "42"
-    assert "--lines=3" in calls[-1]
 
 
 def test_a_systemd_that_does_not_answer_is_no_unit_that_is_down(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,7 +78,7 @@ def test_an_instance_that_refuses_itself_is_refused_with_its_reason_and_all_that
 ) -> None:
     instance(BOOT, "[9] [ERROR] takes no request: /: answered 500", "Traceback: no such table: post")
     began = time.monotonic()
-    with pytest.raises(OperationError, match=r"^/: answered 500\nIts last lines:\n") as failure:
+    with pytest.raises(OperationError, match=r"^/: answered 500\nIts output:\n") as failure:
         rehearsal.prove(site, "abc", site.path("data"))
     assert time.monotonic() - began < 2
     assert "no such table: post" in str(failure.value), "it comes after the reason"
@@ -95,7 +95,7 @@ def test_an_instance_that_ends_is_not_waited_for(site: Site, instance: Any) -> N
 def test_an_instance_that_is_silent_until_the_time_is_up_is_refused(site: Site, instance: Any) -> None:
     site.settings["activation_timeout"] = 0.2
     instance()
-    with pytest.raises(OperationError, match=r"^/healthz: no answer within 0.2 s\n.*\n\(it said nothing\)"):
+    with pytest.raises(OperationError, match=r"^/healthz: no answer within 0.2 s\n.*\n  \(it said nothing\)"):
         rehearsal.prove(site, "abc", site.path("data"))
 
 
@@ -174,7 +174,7 @@ def test_data_that_cannot_be_copied_is_the_hosts_failure_and_marks_no_release(
     monkeypatch.setattr(data_folder, "copy", full)
     with pytest.raises(OperationError, match="the data cannot be copied for it: No space left") as failure:
         rehearsal.rehearse(site, "abc", [])
-    assert failures.is_of_host(failure.value)
+    assert failures.is_of_host(failure.value, site)
     assert not site.path("rehearsal").exists()
 
 

@@ -32,6 +32,8 @@ def run(site: Site, options: argparse.Namespace) -> Result:
         message += f"; requests waited {outcome.waited:.1f} s while the data changed"
     if maintenance.is_on(site):
         message += "; visitors still get the maintenance page (blogctl maintenance off)"
+    if outcome.hint and not options.json:  # the role shows it as a warning
+        message += f"\n{outcome.hint}"
     return Result(vars(outcome), message)
 
 

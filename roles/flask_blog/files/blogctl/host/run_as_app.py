@@ -16,11 +16,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..errors import OperationError
+from ..errors import HostError, OperationError
 from ..shared import cage
 from ..shared.printable import printable
 from ..site import Site
-from . import journal
+from . import diagnosis, journal, memory
 from .locks import inherited
 from .systemd import stop_transient
 from .units import command_unit, instance_unit
@@ -30,7 +30,9 @@ STOP_TIMEOUT = 10
 #: Bytes of one line of output.
 LINE_LIMIT = 8192
 #: Lines that are kept for a message.
-KEPT_LINES = 200
+KEPT_LINES = 300
+#: Lines that a message shows.
+SHOWN_LINES = 30
 #: Lines of one program that go to the journal; the rest is dropped, so that no program can fill it.
 LOGGED_LINES = 5000
 
@@ -182,7 +184,7 @@ def run(site: Site, folder: Path, source_root: str, command: str, data: Path) ->
     role = "rehearsal" if is_copy(site, data) else "command"
     environment = environment_as_app(site, folder, source_root, role)
     journal.log(site, f"runs the command: {command}")
-    began = time.monotonic()
+    began, counted = time.monotonic(), memory.of_services()
     shell = ["/bin/sh", "-c", command]
     description = f"A command of {site.name}"
     with started(site, command_unit(site), description, properties, environment, shell) as (process, output):
@@ -197,9 +199,24 @@ def run(site: Site, folder: Path, source_root: str, command: str, data: Path) ->
         if took >= seconds:
             why = f"took longer than flask_blog_command_timeout, {seconds} s, and was ended"
         journal.log(site, f"the command {why}: {command}")
-        raise OperationError(f"the command '{command}' {why}:\n{output.last(30)}")
+        raise _failure(site, folder, f"the command '{command}' {why}", output, counted, was_ended=took >= seconds)
     journal.log(site, f"the command succeeded after {took:.1f} s: {command}")
     return output.last(KEPT_LINES)
+
+
+def _failure(
+    site: Site, folder: Path, what: str, output: Output, counted: memory.Events, *, was_ended: bool
+) -> OperationError:
+    """Return the error of a command that failed, with its first error and its last lines.
+
+    :param counted: what the kernel had counted before.
+    :param was_ended: whether its time was up, so that its last words say nothing about the reason.
+    """
+    found = diagnosis.diagnose(site, output.last(KEPT_LINES), folder, memory.of_services().since(counted))
+    cause = found.cause or ("" if was_ended else diagnosis.last_line(output.last(1)))
+    first = f"{what}: {cause}" if cause else f"{what}:"
+    message = "\n".join(part for part in (first, found.remedy, "Its last lines:", output.last(SHOWN_LINES)) if part)
+    return HostError(message) if found.of_host else OperationError(message)
 
 
 def attach(site: Site, folder: Path, source_root: str, words: list[str], lock: int) -> int:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..data import seed
-from ..errors import FAILURES, FollowUpFailed, OperationError
-from ..host import health, journal, systemd
+from ..errors import FAILURES, FollowUpFailed, OperationError, with_state
+from ..host import dotenv, health, journal, systemd
 from ..host.locks import locked
-from ..host.releases import live_target, release_of
+from ..host.releases import app_folder, live_target, release_of
 from ..site import Site
 from . import rehearsal
 from .data_change import switch_with_data
@@ -33,6 +33,8 @@ class Outcome:
     #: seconds for which requests waited in the socket's queue while the data changed; 0 if none had to wait
     waited: float = 0.0
     data_changed: bool = False
+    #: a sentence on settings of the release that nothing loads; empty if there are none
+    hint: str = ""
 
 
 def activate(site: Site, release: str, operation: str = "activate", commands: bool = True) -> Outcome:
@@ -62,7 +64,7 @@ def activate_locked(site: Site, release: str, operation: str, commands: bool) ->
             replace(site, release, previous, outcome, commands)
         except FAILURES as error:
             # A rollback must not choose a release that failed. If the host failed, the release may be a good one.
-            entry.details["marks_failed"] = release != outcome.previous and not is_of_host(error)
+            entry.details["marks_failed"] = release != outcome.previous and not is_of_host(error, site)
             if isinstance(error, OperationError):
                 raise
             raise OperationError(str(error) or type(error).__name__) from error
@@ -72,6 +74,7 @@ def activate_locked(site: Site, release: str, operation: str, commands: bool) ->
     settings_loaded(site)
     if commands:  # a rollback adds no release
         _prune(site)
+        outcome.hint = dotenv.hint(site, app_folder(site, release))
     run_afterwards(site, release)
     return outcome
 
@@ -126,7 +129,7 @@ def rehearse(site: Site, release: str, commands: list[str], *, how: bool | str, 
         if (how == START and commands) or (not commands and not joins):
             rehearsal.prove(site, release, site.path("data"))
     except FAILURES as error:
-        raise OperationError(f"{error}{restore_under_running(site)}") from error
+        raise OperationError(with_state(error, restore_under_running(site))) from error
     return bool(commands)
 
 
@@ -138,10 +141,9 @@ def _run_unchanging(site: Site, release: str, commands: list[str]) -> None:
     try:
         rehearsal.run_commands(site, release, commands, site.path("data"))
     except FAILURES as error:
-        raise OperationError(
-            f"The commands of {release} changed nothing on a copy of the data and failed on the live data: {error}"
-            f"\nThe previous release still serves.{restore_under_running(site)}"
-        ) from error
+        what = f"The commands of {release} changed nothing on a copy of the data and failed on the live data"
+        state = f"The previous release still serves.{restore_under_running(site)}"
+        raise OperationError(with_state(error, state, what)) from error
 
 
 def run_afterwards(site: Site, release: str) -> None:

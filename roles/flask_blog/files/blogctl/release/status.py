@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import asdict
 from typing import Any
 
 from ..errors import OperationError
 from ..host import health, maintenance, systemd
-from ..host.releases import live_release, release_manifest, release_names
+from ..host.releases import app_folder, live_release, release_manifest, release_names
+from ..host.watch import diagnose_last_start
 from ..site import Site
 from .history import DONE, FAILED, History, choose, read
 
@@ -18,6 +20,7 @@ def status(site: Site) -> dict[str, Any]:
     answer = health.ask(site, timeout=10.0)
     service = site.settings["service_unit"]
     linked, served = live_release(site), health.served_release(site)
+    serves = answer.is_healthy and served is not None and served == linked
     return {
         "site": site.name,
         "linked": linked,
@@ -27,10 +30,20 @@ def status(site: Site) -> dict[str, Any]:
         "socket": systemd.state_of(site.settings["socket_unit"])[0],
         "healthy": answer.is_healthy,
         "health": f"{site.settings['health_path']}: {answer.reason}",
-        "serves": answer.is_healthy and served is not None and served == linked,
+        "serves": serves,
+        **({} if serves else why(site, linked)),
         "maintenance": maintenance.is_on(site),
         "last": asdict(entries[-1]) if entries else None,
     }
+
+
+def why(site: Site, release: str | None) -> dict[str, str]:
+    """Return the C(cause) and the C(remedy) of a site that does not serve; empty texts if they are not known."""
+    folder = None
+    with contextlib.suppress(OperationError):
+        folder = app_folder(site, release) if release else None
+    found = diagnose_last_start(site, site.settings["service_unit"], folder)
+    return {"cause": found.cause, "remedy": found.remedy}
 
 
 def origin(site: Site, release: str | None) -> dict[str, str]:
@@ -63,7 +76,8 @@ def describe_status(found: dict[str, Any]) -> str:
     if last := found["last"]:
         lines.append(f"last         {last['operation']} {last['release'] or ''} {last['result']}, {last['time']}")
     if not found["serves"]:
-        lines.append("The site does not serve as it should; 'blogctl logs' may show why.")
+        lines += [f"cause        {found['cause']}"] if found["cause"] else []
+        lines.append(found["remedy"] or "The site does not serve as it should; 'blogctl logs' may show why.")
     return "\n".join(lines)
 
 
