@@ -271,8 +271,8 @@ def main() -> None:
     except OSError as error:
         module.fail_json(msg=f"blogctl cannot run: {error}. Run playbooks/site.yml first; it installs blogctl.")
     found = outcome(params, status, stdout, stderr)
-    if hint := str(found["details"].pop("hint", "")):
-        module.warn(printable(hint))
+    for text in found["details"].get("warnings", []):
+        module.warn(printable(str(text)))
     (module.fail_json if found.pop("failed") else module.exit_json)(**found, **reasons)
 
 

@@ -85,6 +85,23 @@ def test_a_command_runs_as_the_app_with_its_limits_on_the_live_data(site: Site, 
     assert unit.environment["FLASK_BLOG_ROLE"] == "command"
 
 
+def test_a_command_has_the_environment_of_the_service(site: Site, units: Units, add_release: Add) -> None:
+    folder = add_release("abc")
+    site.settings["process_environment"] = {"FLASK_SKIP_DOTENV": "1", "HOME": "/var/lib/blog"}
+    run_as_app.run(site, folder, "", "true", site.path("data"))
+    found = units.started[0].environment
+    assert (found["FLASK_SKIP_DOTENV"], found["HOME"]) == ("1", "/var/lib/blog")
+    assert found["PATH"] == f"{folder}/venv/bin:/usr/bin:/bin"
+
+
+def test_a_command_of_a_site_that_an_older_role_deployed_has_what_it_had(
+    site: Site, units: Units, add_release: Add
+) -> None:
+    run_as_app.run(site, add_release("abc"), "", "true", site.path("data"))
+    found = units.started[0].environment
+    assert (found["MALLOC_ARENA_MAX"], found["HOME"]) == ("2", site.settings["data"])
+
+
 def test_a_command_that_fails_shows_what_it_said(site: Site, units: Units, add_release: Add) -> None:
     with pytest.raises(
         OperationError, match=r"the command 'echo 41; exit 3' failed \(status 3\): 41\nIts last lines:\n41$"
@@ -207,6 +224,7 @@ def test_an_instance_that_is_tried_is_gunicorn_on_a_socket_of_its_own(
     site: Site, units: Units, add_release: Add, tmp_path: Path, place: str
 ) -> None:
     folder = add_release("abc")
+    site.settings["gunicorn_options"] = {"workers": 3, "threads": 4, "timeout": 60}
     (folder / "venv" / "bin" / "gunicorn").write_text(
         '#!/bin/sh\necho "$@" in $FLASK_BLOG_ROLE as $FLASK_BLOG_TRY_AS\n'
     )
@@ -214,8 +232,8 @@ def test_an_instance_that_is_tried_is_gunicorn_on_a_socket_of_its_own(
         said = list(output.lines(5))
     (unit,) = units.started
     assert said == [
-        f"--config {site.settings['config']}/gunicorn.conf.py --bind unix:/tmp/app.sock --workers 1 --threads 2"
-        " --timeout 0 app:app in rehearsal as blog.test"
+        f"--config {site.settings['config']}/gunicorn.conf.py --bind unix:/tmp/app.sock --threads 4"
+        " --timeout 60 --workers 1 app:app in rehearsal as blog.test"
     ]
     assert unit.environment["FLASK_BLOG_DATA"] == site.settings["data"]
     assert unit.properties.get("KillSignal") == ("SIGKILL" if place == "copy" else None), "live data is closed in peace"

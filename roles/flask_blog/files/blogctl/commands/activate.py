@@ -32,9 +32,7 @@ def run(site: Site, options: argparse.Namespace) -> Result:
         message += f"; requests waited {outcome.waited:.1f} s while the data changed"
     if maintenance.is_on(site):
         message += "; visitors still get the maintenance page (blogctl maintenance off)"
-    if outcome.hint and not options.json:  # the role shows it as a warning
-        message += f"\n{outcome.hint}"
-    return Result(vars(outcome), message)
+    return Result(vars(outcome), "\n".join([message, *(f"Warning: {text}" for text in outcome.warnings)]))
 
 
 def complete(site: Site) -> list[str]:

@@ -36,9 +36,11 @@ PACKAGES = {
 }
 #: Modules that Python 3.12 and 3.13 no longer have (https://docs.python.org/3/whatsnew/3.13.html, "Removed").
 REMOVED = frozenset(
-    ("aifc", "asynchat", "asyncore", "audioop", "cgi", "cgitb", "chunk", "crypt", "distutils", "imghdr", "imp")
-    + ("mailcap", "msilib", "nis", "nntplib", "ossaudiodev", "pipes", "smtpd", "sndhdr", "spwd", "sunau", "telnetlib")
-    + ("uu", "xdrlib")
+    (
+        *("aifc", "asynchat", "asyncore", "audioop", "cgi", "cgitb", "chunk", "crypt", "distutils", "imghdr", "imp"),
+        *("mailcap", "msilib", "nis", "nntplib", "ossaudiodev", "pipes", "smtpd", "sndhdr", "spwd", "sunau"),
+        *("telnetlib", "uu", "xdrlib"),
+    )
 )
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 

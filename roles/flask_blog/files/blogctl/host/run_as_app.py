@@ -36,6 +36,11 @@ SHOWN_LINES = 30
 #: Lines of one program that go to the journal; the rest is dropped, so that no program can fill it.
 LOGGED_LINES = 5000
 
+#: What a site has for all programs that an older role deployed, which wrote no C(process_environment).
+OLDER_ENVIRONMENT = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1", "MALLOC_ARENA_MAX": "2"}
+#: Gunicorn's options for such a site.
+OLDER_OPTIONS = {"threads": "2", "timeout": "0"}
+
 Properties = dict[str, str | int | list[str]]
 
 
@@ -79,12 +84,10 @@ def environment_as_app(site: Site, folder: Path, source_root: str, role: str) ->
     :param role: C(web), C(rehearsal) or C(command): so that an app can leave its scheduler off in a rehearsal.
     """
     settings = site.settings
+    common = settings.get("process_environment") or {**OLDER_ENVIRONMENT, "HOME": settings["data"]}
     return [
+        *(f"{name}={value}" for name, value in common.items()),
         f"PATH={folder}/venv/bin:/usr/bin:/bin",
-        "PYTHONDONTWRITEBYTECODE=1",
-        "PYTHONUNBUFFERED=1",
-        "MALLOC_ARENA_MAX=2",
-        f"HOME={settings['data']}",
         f"FLASK_BLOG_RELEASE={folder.relative_to(settings['releases']).parts[0]}",
         f"FLASK_BLOG_ROLE={role}",
         f"PYTHONPATH={os.path.normpath(folder / source_root)}",
@@ -257,15 +260,17 @@ def instance(site: Site, folder: Path, source_root: str, data: Path) -> Any:
     environment = [
         *environment_as_app(site, folder, source_root, "rehearsal"),
         "FLASK_BLOG_INSTANCE=rehearsal",
+        f"FLASK_BLOG_TRY_AS={site.settings['host']}",
+        # In process_environment as well, unless an older role deployed the site.
         f"FLASK_BLOG_DATA={site.settings['data']}",
         f"FLASK_BLOG_PROXY_KEY={site.settings['proxy_key']}",
         f"FLASK_BLOG_HOST={site.settings['host']}",
-        f"FLASK_BLOG_TRY_AS={site.settings['host']}",
         f"FLASK_BLOG_SCHEME={site.scheme}",
         f"FLASK_BLOG_PUBLIC_SCHEMES={','.join(site.public_schemes)}",
         f"FLASK_BLOG_HEALTH_PATH={site.settings['health_path']}",
     ]
-    # /tmp is the unit's own. No timeout: rehearsal.prove() limits the time.
+    options = {**site.settings.get("gunicorn_options", OLDER_OPTIONS), "workers": 1}
+    # /tmp is the unit's own.
     arguments = [
         f"{folder}/venv/bin/gunicorn",
         "--config",
@@ -273,7 +278,7 @@ def instance(site: Site, folder: Path, source_root: str, data: Path) -> Any:
         "--bind",
         "unix:/tmp/app.sock",
     ]
-    arguments += ["--workers", "1", "--threads", "2", "--timeout", "0"]
+    arguments += [word for name, value in sorted(options.items()) for word in (f"--{name}", str(value))]
     arguments.append(str(site.settings["wsgi"]))
     return started(
         site, instance_unit(site), f"{site.name}, tried before it serves", properties, environment, arguments

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..data import seed
 from ..errors import FAILURES, FollowUpFailed, OperationError, with_state
@@ -33,8 +33,8 @@ class Outcome:
     #: seconds for which requests waited in the socket's queue while the data changed; 0 if none had to wait
     waited: float = 0.0
     data_changed: bool = False
-    #: a sentence on settings of the release that nothing loads; empty if there are none
-    hint: str = ""
+    #: sentences on what works and should be changed
+    warnings: list[str] = field(default_factory=list)
 
 
 def activate(site: Site, release: str, operation: str = "activate", commands: bool = True) -> Outcome:
@@ -74,7 +74,7 @@ def activate_locked(site: Site, release: str, operation: str, commands: bool) ->
     settings_loaded(site)
     if commands:  # a rollback adds no release
         _prune(site)
-        outcome.hint = dotenv.hint(site, app_folder(site, release))
+        outcome.warnings += filter(None, [dotenv.hint(site, app_folder(site, release))])
     run_afterwards(site, release)
     return outcome
 
