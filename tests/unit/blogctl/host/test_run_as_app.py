@@ -102,6 +102,27 @@ def test_a_command_of_a_site_that_an_older_role_deployed_has_what_it_had(
     assert (found["MALLOC_ARENA_MAX"], found["HOME"]) == ("2", site.settings["data"])
 
 
+def test_a_command_that_cannot_be_started_and_writes_nothing_says_what_systemd_says(
+    site: Site, units: Units, add_release: Add, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = (
+        "2026-11-27T02:32:25+00:00 h (sh)[9]: blog-command.service: Failed to set up mount namespacing: /run/x: No such"
+        " file or directory\n"
+        "2026-11-27T02:32:25+00:00 h (sh)[9]: blog-command.service: Failed at step NAMESPACE spawning /bin/sh: No such"
+        " file or directory\n"
+        "2026-11-27T02:32:25+00:00 h systemd[1]: blog-command.service: Failed with result 'exit-code'."
+    )
+    monkeypatch.setattr(journal, "last_lines", lambda *_: lines)
+    folder = add_release("abc")
+    with pytest.raises(
+        OperationError, match=r"failed \(status 226\): Failed at step NAMESPACE spawning /bin/sh: No such"
+    ):
+        run_as_app.run(site, folder, "", "exit 226", site.path("data"))
+    monkeypatch.setattr(journal, "last_lines", lambda *_: "(the journal holds nothing)")
+    with pytest.raises(OperationError, match=r"failed \(status 3\):\nIts last lines:\n\(no output\)"):
+        run_as_app.run(site, folder, "", "exit 3", site.path("data"))
+
+
 def test_a_command_that_fails_shows_what_it_said(site: Site, units: Units, add_release: Add) -> None:
     with pytest.raises(
         OperationError, match=r"the command 'echo 41; exit 3' failed \(status 3\): 41\nIts last lines:\n41$"

@@ -28,7 +28,7 @@ def machine(site: Site, monkeypatch: pytest.MonkeyPatch) -> Machine:
         found.tried.append((folder.name, place))
         problem = found.answer("rehearsal", folder.name)
         said = f"[9] [ERROR] takes no request: {problem}" if problem else "[9] [INFO] is ready: /healthz answered"
-        yield None, SimpleNamespace(lines=lambda _: iter([said]), last=lambda _: said)
+        yield None, SimpleNamespace(lines=lambda _: iter([said]), text=lambda: said)
 
     monkeypatch.setattr(systemd, "systemctl", found.systemctl)
     monkeypatch.setattr(systemd, "is_active", lambda unit: unit in found.active)

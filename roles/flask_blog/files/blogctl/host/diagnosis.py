@@ -146,6 +146,13 @@ def last_line(output: str) -> str:
     return printable(lines[-1])[:CAUSE_LIMIT] if lines else ""
 
 
+def of_systemd(lines: str) -> str:
+    """Return the last thing that systemd said about a unit that it could not start or whose process ended."""
+    said = [match[0] for line in lines.splitlines() if (match := NOT_STARTED.search(line) or EXITED.search(line))]
+    failed = [text for text in said if NOT_STARTED.search(text)]
+    return (failed or said or [""])[-1][:CAUSE_LIMIT]
+
+
 def _last(output: str) -> tuple[str, ...]:
     return tuple(line for line in output.splitlines() if line.strip())[-LAST_LINES:]
 

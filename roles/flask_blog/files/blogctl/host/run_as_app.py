@@ -133,6 +133,10 @@ class Output:
             journal.log(self._site, f"it wrote more than {LOGGED_LINES} lines; the others are not in the journal")
         return text
 
+    def text(self) -> str:
+        """Return what is kept; an empty text if it wrote nothing."""
+        return "\n".join(self._kept)
+
     def last(self, lines: int) -> str:
         """Return the last lines."""
         return "\n".join(list(self._kept)[-lines:]) or "(no output)"
@@ -215,8 +219,13 @@ def _failure(
     :param counted: what the kernel had counted before.
     :param was_ended: whether its time was up, so that its last words say nothing about the reason.
     """
-    found = diagnosis.diagnose(site, output.last(KEPT_LINES), folder, memory.of_services().since(counted))
-    cause = found.cause or ("" if was_ended else diagnosis.last_line(output.last(1)))
+    found = diagnosis.diagnose(site, output.text(), folder, memory.of_services().since(counted))
+    cause = found.cause
+    if not cause and not was_ended:
+        # A unit that cannot be started writes nothing itself; systemd's lines say why.
+        cause = diagnosis.last_line(output.text()) or diagnosis.of_systemd(
+            journal.last_lines(f"{command_unit(site)}.service", 20)
+        )
     first = f"{what}: {cause}" if cause else f"{what}:"
     message = "\n".join(part for part in (first, found.remedy, "Its last lines:", output.last(SHOWN_LINES)) if part)
     return HostError(message) if found.of_host else OperationError(message)

@@ -14,6 +14,7 @@ from ..data.layer import data_layer
 from ..errors import HostError, OperationError, with_state
 from ..host import diagnosis, health, journal, memory, run_as_app
 from ..host.releases import app_folder, release_manifest
+from ..host.units import instance_unit
 from ..site import Site
 
 #: Seconds in which a refused instance can write the rest of its output.
@@ -88,7 +89,11 @@ def prove(site: Site, release: str, data: Path) -> None:
         for _ in output.lines(OUTPUT_TIMEOUT):
             pass
         lost = memory.of_services().since(before)
-    found = diagnosis.diagnose(site, output.last(run_as_app.KEPT_LINES), folder, lost)
+    found = diagnosis.diagnose(site, output.text(), folder, lost)
+    if not found.cause and not output.text():
+        # A unit that cannot be started writes nothing itself; systemd's lines say why.
+        unit = f"{instance_unit(site)}.service"
+        problem = f"{problem}: {diagnosis.of_systemd(journal.last_lines(unit, 20))}".rstrip(": ")
     message = found.message("", problem)
     raise HostError(message) if found.of_host else OperationError(message)
 
@@ -99,7 +104,7 @@ def _problem_in(line: str, output: run_as_app.Output) -> str:
         return refusal[1]
     if diagnosis.OWN_SERVER.search(line):
         return "no answer"
-    if diagnosis.KILLED.search(line) and diagnosis.killed_workers(output.last(run_as_app.KEPT_LINES)):
+    if diagnosis.KILLED.search(line) and diagnosis.killed_workers(output.text()):
         return "its worker was killed"
     if diagnosis.TIMED_OUT.search(line):
         return "a worker did not finish loading the app within flask_blog_proxy_read_timeout"
