@@ -69,6 +69,20 @@ Traceback (most recent call last):
     raise RuntimeError("the blog is not configured")
 RuntimeError: the blog is not configured
 """
+CACHED = f"""Traceback (most recent call last):
+  File "{LIBRARY}/webassets/env.py", line 1, in get
+    return self.cache[key]
+KeyError: 'cache'
+
+During handling of the above exception, another exception occurred:
+
+Traceback (most recent call last):
+  File "{APP}", line 6, in home
+    return render_template_string("")
+  File "{LIBRARY}/webassets/env.py", line 9, in build
+    os.makedirs(path)
+OSError: [Errno 30] Read-only file system: 'static/gen'
+"""
 GROUP = f"""  + Exception Group Traceback (most recent call last):
   |   File "{APP}", line 4, in <module>
   |     raise ExceptionGroup("plugins", errors)
@@ -107,6 +121,7 @@ def journal(text: str, pid: int, program: str = "gunicorn") -> list[str]:
         (PAGE, "IndexError: list index out of range (pages/feed.py, line 4)"),
         (CHAINED, "sqlite3.OperationalError: no such table: post (app.py, line 12)"),
         (TRANSLATED, "KeyError: 'DATABASE_URL' (app.py, line 3); then RuntimeError: the blog is not configured"),
+        (CACHED, "OSError: [Errno 30] Read-only file system: 'static/gen' (app.py, line 6)"),
         (GROUP, "ExceptionGroup: plugins (2 sub-exceptions): ValueError: no theme (app.py, line 4)"),
         (
             SETTINGS,

@@ -26,8 +26,10 @@ CONTINUED = re.compile(r":$|\bvalidation errors? for\b")
 FAILURE = re.compile(r"Exception in worker process|Exception on \S+ \[\w+\]|Error handling request")
 #: Gunicorn's master ends so if a worker failed, which says nothing of the reason.
 OF_MASTER = frozenset({"gunicorn.errors.HaltServer"})
-#: Links two tracebacks: the first one is the cause.
-CHAINED = re.compile(r"^(?:During handling of the above exception|The above exception was the direct cause)")
+#: Links two tracebacks. The first one is the cause, or it was handled, and a library's own is then of no interest.
+CHAINED = re.compile(
+    r"^(?:(?P<handled>During handling of the above exception)|The above exception was the direct cause)"
+)
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,10 @@ class Error:
         """Return one line for people."""
         return f"{self.text}{f' ({self.place})' if self.place else ''}{f'; then {self.then}' if self.then else ''}"
 
-    def followed_by(self, error: Error) -> Error:
-        """Return this error as the cause of another one."""
+    def followed_by(self, error: Error, *, handled: bool) -> Error:
+        """Return this error as the cause of another one, or the other one alone if a library handled this one."""
+        if handled and not self.is_own:
+            return error
         message = self.text.partition(": ")[2] or self.text
         place = error if error.is_own and not self.is_own else self
         return replace(
@@ -91,24 +95,25 @@ def _by_process(lines: Iterable[str]) -> list[list[str]]:
 
 def _errors(lines: list[str], folder: str) -> Iterator[tuple[bool, Error]]:
     """Yield each error with whether its traceback is that of the failure; a chain of errors is one."""
-    is_failure, is_chained, number = False, False, 0
+    is_failure, number = False, 0
+    chained: re.Match[str] | None = None
     waiting: tuple[bool, Error] | None = None
     while number < len(lines):
         line = _plain(lines[number])
         frame = FRAME.match(line)
         if not HEAD.match(line) and (not frame or frame["function"]):
             is_failure = is_failure or bool(FAILURE.search(line))
-            is_chained = is_chained or bool(CHAINED.match(line))
+            chained = chained or CHAINED.match(line)
             number += 1
             continue
         error, number = _read(lines, number, folder)
-        if error and waiting and is_chained:
-            waiting = waiting[0], waiting[1].followed_by(error)
+        if error and waiting and chained:
+            waiting = waiting[0], waiting[1].followed_by(error, handled=bool(chained["handled"]))
         elif error:
             if waiting:
                 yield waiting
             waiting = is_failure, error
-        is_failure = is_chained = False
+        is_failure, chained = False, None
     if waiting:
         yield waiting
 
