@@ -237,7 +237,7 @@ FAULTS = {
             "Add PyYAML to the app's requirements",
         ),
         "takes all memory": (
-            r"does not serve: the app ran out of memory: it reached flask_blog_memory_max \(150M of",
+            r"does not serve: the app ran out of memory.* flask_blog_memory_max \(150M of",
             "lower flask_blog_workers",
         ),
         "writes an asset": (

@@ -89,6 +89,7 @@ def test_an_app_without_a_network_is_told_the_variable(blog: Site, private: str,
             "2026-11-27T02:32:25+00:00 h systemd[1]: b: Main process exited, code=exited, status=3/NOTIMPLEMENTED",
             "Main process exited, code=exited, status=3/NOTIMPLEMENTED",
         ),
+        ("2026-11-27T02:32:25+00:00 h systemd[1]: b: Control process exited, code=killed, status=15/TERM", ""),
         ("Usage: flask [OPTIONS]\n\nError: No such command 'db'.", "Error: No such command 'db'."),
         ("sh: 1: alembic: not found", "sh: 1: alembic: not found"),
         ("[2026-11-27 02:32:22 +0000] [7] [INFO] Booting worker with pid: 7", ""),
@@ -117,7 +118,12 @@ KILLED = "[2026-11-27 02:32:22 +0000] [7] [ERROR] Worker (pid:9) was sent SIGKIL
     [
         (memory.Events(oom=3, kills=1), "reached flask_blog_memory_max (45% of ", "flask_blog_workers", False),
         (memory.Events(oom=0, kills=1), "the host ran out of memory", "Add memory or swap", True),
-        (memory.Events(), "", "", False),
+        (
+            memory.Events(),
+            "ran out of memory, as it seems: its processes were killed",
+            "Raise flask_blog_memory_max",
+            False,
+        ),
     ],
 )
 def test_memory_that_runs_out_is_said_with_whose_it_was(
@@ -167,6 +173,22 @@ def test_an_error_is_said_once_and_what_was_seen_from_outside_only_if_it_adds_so
     blog: Site, problem: str, first: str
 ) -> None:
     assert diagnose(blog, traceback("ValueError: no theme")).describe(problem) == first
+
+
+@pytest.mark.parametrize(
+    ("problem", "remedy"),
+    [
+        ("/: answered 404", "flask_blog_home_path, or leave it empty"),
+        ("/healthz: answered 401", "flask_blog_health_path"),
+        ("/: answered 500", ""),
+    ],
+)
+def test_a_page_that_the_app_does_not_have_is_told_the_variable(blog: Site, problem: str, remedy: str) -> None:
+    blog.settings["health_path"] = "/healthz"
+    message = diagnose(blog, "").for_page(blog, problem).message("The release abc does not serve", problem)
+    assert message.startswith(f"The release abc does not serve: {problem}")
+    assert remedy in message
+    assert ("\n" in message) == bool(remedy)
 
 
 def test_what_the_app_wrote_cannot_steer_a_terminal(blog: Site) -> None:

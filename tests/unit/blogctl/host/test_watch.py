@@ -39,7 +39,7 @@ def watch(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callab
         ("", {"SubState": "start-pre"}, ""),
         ("", {"SubState": "auto-restart"}, "it ended by itself"),
         ("", {"SubState": "failed"}, "it ended by itself"),
-        ("", {"NRestarts": "1"}, "it ended by itself"),
+        ("", {"NRestarts": "47"}, ""),
         ("[8] [ERROR] takes no request: /: answered 500", {}, "/: answered 500"),
         (" * Serving Flask app 'app'", {}, "no answer"),
         (KILLED.format(8), {}, ""),
@@ -56,8 +56,17 @@ def test_an_instance_that_cannot_start_is_known_by_its_state_and_its_output(
 
 def test_a_start_that_may_fail_once_is_waited_for(watch: Callable[..., Watch]) -> None:
     assert watch(restarts=1, SubState="auto-restart").problem() == ""
-    assert watch(restarts=1, NRestarts="1").problem() == ""
-    assert watch(restarts=1, NRestarts="1", SubState="auto-restart").problem() == "it ended by itself"
+
+
+@pytest.mark.parametrize(("before", "after", "ended"), [("0", "1", True), ("47", "0", False), ("47", "48", True)])
+def test_a_start_by_systemd_counts_if_it_is_one_of_this_instance(
+    watch: Callable[..., Watch], monkeypatch: pytest.MonkeyPatch, before: str, after: str, ended: bool
+) -> None:
+    found = watch(NRestarts=before)
+    assert found.problem() == ""
+    monkeypatch.setattr(systemd, "properties_of", lambda *_: {"SubState": "running", "NRestarts": after})
+    found._next = 0.0
+    assert found.problem() == ("it ended by itself" if ended else "")
 
 
 def test_it_looks_no_more_often_than_once_in_a_while(watch: Callable[..., Watch]) -> None:

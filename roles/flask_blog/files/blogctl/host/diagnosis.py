@@ -7,7 +7,7 @@ the data.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..shared.printable import printable
@@ -24,6 +24,8 @@ LAST_LINES = 20
 
 #: What is seen from outside of an app that does not start: it says less than the cause.
 UNCLEAR = re.compile(r"no answer|never answered|ended by itself|one after the other|^'systemctl ")
+#: An answer that says that there is no such page, or that it is for somebody else.
+NO_PAGE = re.compile(r"^(\S+): answered (?:401|403|404|405)\b")
 #: What web servers print that an app starts when it is imported: Flask's own, waitress, uvicorn, Flask-SocketIO.
 OWN_SERVER = re.compile(
     r"\* Serving Flask app|\* Running on https?://|Serving on https?://|wsgi starting up on https?://"
@@ -35,13 +37,15 @@ TIMED_OUT = re.compile(r"WORKER TIMEOUT \(pid:(\d+)\)")
 KILLED = re.compile(r"Worker \(pid:(\d+)\) was sent SIGKILL! Perhaps out of memory\?")
 #: systemd's messages about a unit that it cannot start, or whose process ended (systemd.exec(5), "Process exit codes").
 NOT_STARTED = re.compile(r"(?:Failed at step \w+ spawning .+|Failed to (?:set up|execute|run|load) .+)$")
-EXITED = re.compile(r"(?:Main|Control) process exited, (code=\w+, status=\S+)|Failed with result '([\w-]+)'")
+EXITED = re.compile(r"(?:Main|Control) process exited, code=\w+, status=(?!15/TERM)\S+")
 #: Errors that a write to a path that nobody declared can end with.
 WRITE = re.compile(
     r"Read-only file system|Permission denied|No such file or directory|unable to open database file|readonly database"
 )
 #: How a command says that it failed, if not by a traceback: click, alembic, the shell.
 SAID = re.compile(r"^(?:Error|ERROR|error|FATAL|FAILED|fatal)\b|: (?:not found|command not found|Permission denied)$")
+#: What a shell says of a program that somebody killed.
+KILLED_PROGRAM = re.compile(r"^(?:sh: \d+: )?Killed$", re.MULTILINE)
 #: A process was killed, as the app, gunicorn, a shell or systemd says it.
 SHOWS_KILL = re.compile(r"SIGKILL|signal 9\b|status -9\b|OOM killer|oom-kill|^Killed$", re.MULTILINE)
 
@@ -58,6 +62,17 @@ class Diagnosis:
     lines: tuple[str, ...] = ()
     #: whether the host failed, and the release may be a good one
     of_host: bool = False
+
+    def for_page(self, site: Site, problem: str) -> Diagnosis:
+        """Return the diagnosis with what to do about a page that the app does not have, unless it has a remedy."""
+        match = NO_PAGE.search(problem)
+        if not match or self.remedy:
+            return self
+        if match[1] == site.settings["health_path"]:
+            remedy = "Name a path that answers with 2xx or 3xx in flask_blog_health_path."
+        else:
+            remedy = "Name a page that the app has in flask_blog_home_path, or leave it empty."
+        return replace(self, remedy=remedy)
 
     def message(self, what: str, problem: str, state: str = "") -> str:
         """Return a message: what failed and why, what state things are in, what to do, and the output.
@@ -99,6 +114,8 @@ def diagnose(site: Site, output: str, folder: Path | None = None, lost: memory.E
     """
     lost = lost or memory.Events()
     found = _found(site, output)
+    if not lost.kills and (killed_workers(output) or KILLED_PROGRAM.search(output)):
+        lost = memory.UNCOUNTED
     ran_out = memory.problem(site, lost)
     if ran_out and (SHOWS_KILL.search(output) or not found.cause):
         return Diagnosis(*ran_out, found.lines, memory.is_of_host(lost))

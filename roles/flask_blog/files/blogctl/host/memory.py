@@ -30,6 +30,13 @@ class Events:
         return Events(self.oom - before.oom, self.kills - before.kills)
 
 
+#: Processes were killed, and no counter says why, as on a host with the control groups of version 1.
+UNCOUNTED = Events(oom=-1, kills=1)
+LIMIT_REMEDY = (
+    "Raise flask_blog_memory_max if the host has more memory, lower flask_blog_workers, or let the app load less."
+)
+
+
 def of_services() -> Events:
     """Return the counters of all services together: those of a unit vanish with it. Zeros if there are none."""
     try:
@@ -61,12 +68,17 @@ def problem(site: Site, found: Events) -> tuple[str, str] | None:
     if not found.kills:
         return None
     limit = site.settings["sandbox"].get("MemoryMax", "")
+    if found == UNCOUNTED:
+        return (
+            f"the app ran out of memory, as it seems: its processes were killed, and it may use flask_blog_memory_max"
+            f" ({limit} of {_total()})",
+            LIMIT_REMEDY,
+        )
     if found.oom and limit:
         return (
             f"the app ran out of memory: it reached flask_blog_memory_max ({limit} of {_total()}), and the kernel"
             " killed one of its processes",
-            "Raise flask_blog_memory_max if the host has more memory, lower flask_blog_workers, or let the app load"
-            " less.",
+            LIMIT_REMEDY,
         )
     return (
         f"the host ran out of memory ({_total()}), and the kernel killed a process of the app",

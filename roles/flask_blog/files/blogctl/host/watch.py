@@ -39,6 +39,8 @@ class Watch:
     restarts: int = 0
     #: what the kernel had counted before
     counted: memory.Events = field(default_factory=memory.of_services)
+    #: systemd's number of restarts at the first look, as it may be that of earlier starts
+    _restarts: int | None = None
     _next: float = field(default_factory=lambda: time.monotonic() + INTERVAL)
 
     @classmethod
@@ -56,9 +58,9 @@ class Watch:
 
     def _problem(self) -> str:
         state = systemd.properties_of(self.unit, "SubState", "NRestarts")
-        restarts = state.get("NRestarts", "0")
-        has_ended = state.get("SubState") in ENDED
-        if (int(restarts) if restarts.isdecimal() else 0) + has_ended > self.restarts:
+        count = int(found) if (found := state.get("NRestarts", "")).isdecimal() else 0
+        self._restarts = count if self._restarts is None else min(count, self._restarts)
+        if count - self._restarts + (state.get("SubState") in ENDED) > self.restarts:
             return "it ended by itself"
         output = self.output()
         if refusal := health.REFUSAL.search(output):

@@ -94,7 +94,7 @@ def prove(site: Site, release: str, data: Path) -> None:
         # A unit that cannot be started writes nothing itself; systemd's lines say why.
         unit = f"{instance_unit(site)}.service"
         problem = f"{problem}: {diagnosis.of_systemd(journal.last_lines(unit, 20))}".rstrip(": ")
-    message = found.message("", problem)
+    message = found.for_page(site, problem).message("", problem)
     raise HostError(message) if found.of_host else OperationError(message)
 
 

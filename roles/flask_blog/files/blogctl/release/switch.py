@@ -43,7 +43,7 @@ def start_first(site: Site, release: str, previous: str | None) -> None:
     except BaseException as error:
         found = watch.diagnose()
         state = restore_previous(site, previous, str(app_folder(site, release)))
-        raise _failure(release, error, state, found) from error
+        raise _failure(site, release, error, state, found) from error
 
 
 def switch(site: Site, release: str, previous: str) -> None:
@@ -81,7 +81,7 @@ def _start_second(site: Site, release: str, previous: str, folder: str) -> None:
         refusal = health.REFUSAL.search(watch.output()) if watch.since and isinstance(error, FAILURES) else None
         state = f"The previous release still serves.{_stop_second(site)}{restore_under_running(site)}"
         systemd.reset_failed(unit)
-        raise _failure(release, OperationError(refusal[1]) if refusal else error, state, found) from error
+        raise _failure(site, release, OperationError(refusal[1]) if refusal else error, state, found) from error
 
 
 def _restart_first(site: Site, release: str, previous: str, folder: str) -> None:
@@ -100,14 +100,15 @@ def _restart_first(site: Site, release: str, previous: str, folder: str) -> None
         # The second instance serves until the first one is back on the previous release.
         state = restore_previous(site, previous, folder)
         state += _stop_second(site)
-        raise _failure(release, error, state, found) from error
+        raise _failure(site, release, error, state, found) from error
 
 
-def _failure(release: str, error: BaseException, state: str, found: Diagnosis) -> BaseException:
+def _failure(site: Site, release: str, error: BaseException, state: str, found: Diagnosis) -> BaseException:
     """Return the error to raise for a release that does not serve; an interrupt stays one."""
     if not isinstance(error, FAILURES):
         return error
-    message = found.message(f"The release {release} does not serve", str(error), state)
+    problem = str(error)
+    message = found.for_page(site, problem).message(f"The release {release} does not serve", problem, state)
     return HostError(message) if found.of_host else OperationError(message)
 
 
