@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -223,3 +225,87 @@ def test_a_command_after_a_release_that_does_not_end_is_reported_and_the_release
     assert again.rc == 5
     assert json.loads(again.stderr)["status"] == 5
     assert visit(NAME).ask("/static/good.css").status == 200
+
+
+# -- first releases ---------------------------------------------------------------------------------------------------
+
+#: Faults of a first release with the line that names each, and the remedy.
+FAULTS = {
+    "12": {
+        "misses a package": (
+            r"does not serve: ModuleNotFoundError: No module named 'yaml' \(app\.py, line \d+\)",
+            "Add PyYAML to the app's requirements",
+        ),
+        "takes all memory": (
+            r"does not serve: the app ran out of memory.* flask_blog_memory_max \(150M of",
+            "lower flask_blog_workers",
+        ),
+        "writes an asset": (
+            r"does not serve: /: answered 500: OSError: \[Errno 30\] Read-only file system: 'static/gen' \(app\.py",
+            "flask_blog_writable_paths: [static/gen]",
+        ),
+    },
+    "13": {
+        "opens a log": (
+            r"does not serve: OSError: \[Errno 30\] Read-only file system: 'logs' \(app\.py",
+            "flask_blog_writable_paths: [logs]",
+        ),
+        "serves itself": (
+            r"does not serve: importing app starts a web server of its own",
+            "__main__",
+        ),
+        "answers 500": (
+            r"does not serve: /: answered 500: KeyError: 'THEME' \(app\.py, line \d+\)",
+            "There is no previous",
+        ),
+    },
+}
+WORKING = (
+    "creates a table",
+    "creates a table of a second release",
+    "runs Flask's own server",
+    "runs a program of its environment",
+)
+FAULTY = {
+    "flask_blog_name": "faulty",
+    "flask_blog_bind": "127.0.0.1:8009",
+    "flask_blog_server_names": ["faulty.example.com"],
+    "flask_blog_health_path": "/",
+    "flask_blog_init_commands": [],
+    "flask_blog_release_commands": [],
+    "flask_blog_memory_max": "150M",
+    "flask_blog_memory_high": "infinity",
+    # A test that waited for it would be over long before.
+    "flask_blog_activation_timeout": 1200,
+}
+
+
+@pytest.fixture
+def faulty(operator: Any, tmp_path: Path) -> Callable[[str], Any]:
+    """Deploy the faulty blog with a fault: faulty(fault)."""
+    source = tmp_path / "faulty"
+    shutil.copytree(Path(__file__).parents[2] / "tests" / "blogs" / "faulty", source)
+
+    def run(fault: str) -> Any:
+        (source / "fault").write_text(fault)
+        return operator.play("--extra-vars", json.dumps({**FAULTY, "flask_blog_source": str(source)}))
+
+    return run
+
+
+def test_a_first_release_that_cannot_start_fails_at_once_with_its_own_error_first(
+    operator: Any, faulty: Callable[[str], Any]
+) -> None:
+    for fault, (line, remedy) in FAULTS[operator.machine[-2:]].items():
+        run = faulty(fault)
+        assert run.returncode != 0, run.output
+        assert re.search(line, run.output), run.output
+        assert remedy in run.output, run.output
+
+
+def test_a_blog_that_nobody_wrote_for_a_server_works(visit: Callable[..., Any], faulty: Callable[[str], Any]) -> None:
+    for fault in WORKING:
+        run = faulty(fault)
+        assert run.returncode == 0, run.output
+        assert re.search(r"faulty: release \w+ serves at http://faulty\.example\.com", run.output)
+        assert visit("faulty.example.com").ask("/").status == 200

@@ -85,10 +85,10 @@ def start(name: str, path: str, text: str) -> None:
         cage.prepare()
         result = subprocess.run(command(name, every), capture_output=True, text=True, check=False)
         if result.returncode:
+            why = result.stderr.strip() or f"systemd-run ended with status {result.returncode}"
             raise HoldError(
-                f"{unit_name(name)}, which keeps {', '.join(every)} until {name}.socket listens, does not start:"
-                f" {result.stderr.strip()}. The site's files were not changed; 'journalctl -u {unit_name(name)}' may"
-                " say more."
+                f"{unit_name(name)}, which keeps {', '.join(every)} until {name}.socket listens, does not start: {why}."
+                f" The site's files were not changed; 'journalctl -u {unit_name(name)}' may say more."
             )
 
 

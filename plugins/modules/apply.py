@@ -77,7 +77,9 @@ class Host:
         """
         status, output = self.run(*command)
         if status:
-            raise Failure(f"'{' '.join(command)}' failed: {output}")
+            raise Failure(
+                f"'{' '.join(command)}' failed: {output or f'it wrote nothing and ended with status {status}'}"
+            )
 
 
 def changed_objects(wanted: list[Object]) -> list[tuple[Object, Difference]]:

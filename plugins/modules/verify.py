@@ -47,6 +47,12 @@ options:
     description: Seconds in which a probe is retried until its answer is good.
     type: float
     default: 10
+  report:
+    description:
+      - What the action prints on the controller at the end of a run, and C(changed), without which it probes nothing.
+        The host does not get it.
+    type: dict
+    default: {}
 attributes:
   check_mode:
     support: full
@@ -92,6 +98,7 @@ def main() -> None:
             "static": {"type": "dict", "default": {}},
             "units": {"type": "list", "elements": "str", "default": []},
             "timeout": {"type": "float", "default": 10.0},
+            "report": {"type": "dict", "default": {}},
         },
         supports_check_mode=True,
     )

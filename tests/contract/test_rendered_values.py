@@ -48,6 +48,7 @@ EXAMPLES: dict[str, Any] = {
     "trusted_proxies": ["192.0.2.0/24", "2001:db8::/32"],
     "maintenance_allow": ["198.51.100.0/24", "2001:db8:1::/48"],
     "health_path": "/healthz",
+    "home_path": "/posts",
 }
 #: Not text of the site's own: they choose an operation, or a source that the controller or Git reads (test_checks.py).
 ELSEWHERE = {"source", "source_checksum", "include", "version", "deploy_key", "known_hosts", "git_timeout"}
@@ -208,7 +209,7 @@ def unit_structure(text: str) -> list[str]:
         alone = len(re.findall(r"[%$]", value)) - 2 * special
         # A description is for people; an expression of calendar events is one value, whatever its spaces.
         words = 1 if key in ("Description", "OnCalendar") else len(quoted.split())
-        if key == "Environment" and value.startswith('"FLASK_BLOG_HEALTH_PATH='):
+        if key == "Environment" and value.startswith('"'):
             alone -= value.count("$") - 2 * value.count("$$")  # Environment= expands no variables (systemd.exec(5))
         found.append(f"{key}{equals} {words} {alone}")
     return found

@@ -293,7 +293,7 @@ def test_no_unit_takes_the_socket_with_it_when_it_stops(render: Any, variant: st
 
 @pytest.mark.parametrize("name", ["flask-blog.service", "flask-blog-next.service"])
 def test_gunicorn_is_told_where_the_key_is_and_not_what_it_is(render: Any, name: str) -> None:
-    told = settings(unit(render, name, http_port=8080))["Service.Environment"]
+    told = [one.strip('"') for one in settings(unit(render, name, http_port=8080))["Service.Environment"]]
     assert "FLASK_BLOG_PROXY_KEY=/etc/flask-blog/proxy-key.conf" in told
     assert "FLASK_BLOG_HOST=blog.test:8080" in told
 
@@ -530,8 +530,8 @@ def test_every_file_that_gunicorn_loads_is_managed_and_restarts_the_app(render: 
 def test_gunicorn_is_told_the_schemes_of_the_site(render: Any, proxies: list[str], schemes: str) -> None:
     for unit in ("flask-blog.service", "flask-blog-next.service"):
         text = render(trusted_proxies=proxies).text(f"/etc/systemd/system/{unit}")
-        assert "\nEnvironment=FLASK_BLOG_SCHEME=http\n" in text
-        assert f"\nEnvironment=FLASK_BLOG_PUBLIC_SCHEMES={schemes}\n" in text
+        assert '\nEnvironment="FLASK_BLOG_SCHEME=http"\n' in text
+        assert f'\nEnvironment="FLASK_BLOG_PUBLIC_SCHEMES={schemes}"\n' in text
 
 
 def test_the_key_has_the_form_that_nginx_and_gunicorn_read(render: Any) -> None:

@@ -53,6 +53,7 @@ GOOD: dict[str, Any] = {
     "client_connections": 100,
     "extra_packages": [],
     "health_path": "/",
+    "home_path": "/",
     "backup_schedule": "daily",
     "backup_keep": {"daily": 7, "weekly": 4, "monthly": 6},
 }

@@ -46,6 +46,21 @@ def test_a_process_knows_its_release_from_any_folder_in_it(release: Path, tmp_pa
     assert settings.pythonpath == str(release / "web" / "src")
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [("/usr/bin:/bin", "{folder}/venv/bin:/usr/bin:/bin"), ("/opt/tools:/usr/bin", "/opt/tools:/usr/bin")],
+)
+def test_a_program_of_the_app_finds_those_of_its_release_unless_the_settings_have_a_path(
+    release: Path, tmp_path: Path, load: Load, monkeypatch: pytest.MonkeyPatch, given: str, expected: str
+) -> None:
+    monkeypatch.setenv("PATH", given)
+    monkeypatch.setenv("PYTHONPATH", "")
+    monkeypatch.delenv("PYTHONPATH")
+    load(tmp_path / "live")
+    assert os.environ["PATH"] == expected.format(folder=release / "web"), "not that of the link, which moves on"
+    assert os.environ["PYTHONPATH"] == str(release / "web" / "src")
+
+
 def test_outside_any_release_there_is_none(tmp_path: Path, load: Load) -> None:
     settings = load(tmp_path)
     assert settings.find_release(str(tmp_path)) == ("", {})

@@ -81,6 +81,16 @@ def test_an_instance_that_joins_tries_its_pages_first(tried: Any) -> None:
     assert len(blog.threads) == 1, "the one that serves requests later"
 
 
+@pytest.mark.parametrize(("home", "asked"), [("/posts", ["/healthz", "/posts"]), ("", ["/healthz"])])
+def test_a_blog_without_a_page_at_the_root_names_another_one_or_none(
+    tried: Any, monkeypatch: pytest.MonkeyPatch, home: str, asked: list[str]
+) -> None:
+    monkeypatch.setenv("FLASK_BLOG_HOME_PATH", home)
+    blog = Blog(**{"": "404 NOT FOUND"})
+    assert tried(blog) == []
+    assert [one["PATH_INFO"] for one in blog.asked] == asked
+
+
 @pytest.mark.parametrize(
     ("pages", "problem"),
     [

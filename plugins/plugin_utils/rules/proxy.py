@@ -148,6 +148,12 @@ def _health_path(values: Mapping[str, Any]) -> Iterator[str]:
         yield problem("health_path", values["health_path"], "it is the path of a URL", "Write it as '/healthz'")
 
 
+def _home_path(values: Mapping[str, Any]) -> Iterator[str]:
+    path = values["home_path"]
+    if path and not URL_PATH.fullmatch(path):
+        yield problem("home_path", path, "it is the path of a URL", "Write it as '/posts', or '' for no such page")
+
+
 def _body_size(values: Mapping[str, Any]) -> Iterator[str]:
     if not SIZE.fullmatch(values["client_max_body_size"]):
         yield problem(
@@ -185,6 +191,7 @@ RULES: tuple[Rule, ...] = (
     between("client_connections", 0, 65535, "requests"),
     _static,
     _health_path,
+    _home_path,
     _body_size,
     _networks,
 )

@@ -67,6 +67,12 @@ release, manifest = find_release(chdir)
 # A "src" layout is imported from there, before installed packages.
 pythonpath = os.path.join(chdir, manifest.get("source_root", ""))
 os.environ["FLASK_BLOG_RELEASE"] = release
+# What a program of the app finds, as a command does (blogctl: host/run_as_app.py): the release's own programs first.
+os.environ.setdefault("PYTHONPATH", os.path.normpath(pythonpath))
+#: The unit's; another one is from flask_blog_environment.
+SYSTEM_PATH = "/usr/bin:/bin"
+if os.environ.get("PATH") == SYSTEM_PATH:
+    os.environ["PATH"] = f"{chdir}/venv/bin:{SYSTEM_PATH}"
 
 
 def settings_revision(paths: list[str]) -> str:
@@ -122,8 +128,20 @@ def load_beside(name: str) -> ModuleType:
 
 
 databases = load_beside("gunicorn_databases")
-on_starting = databases.on_starting
 redirects = load_beside("gunicorn_redirects")
+
+# -- the order in which workers start --
+
+workers_in_turn = load_beside("gunicorn_workers")
+pre_fork = workers_in_turn.pre_fork
+post_fork = workers_in_turn.post_fork
+
+
+def on_starting(server: Any) -> None:
+    """Prepare the master before it starts workers."""
+    databases.on_starting(server)
+    workers_in_turn.on_starting(server)
+
 
 # -- the app, behind the proxy --
 
@@ -267,8 +285,9 @@ HEALTHY_OR_LOGIN = HEALTHY | {401, 403}
 
 
 def page_problem(worker: Any, host: str, health_path: str) -> str:
-    """Request the health path and the home page from the app; return the first problem, an empty text if both work."""
-    for path, healthy in ((health_path, HEALTHY), ("/", HEALTHY_OR_LOGIN)):
+    """Request the health path and the home page, if there is one; return the first problem, or an empty text."""
+    home_path = os.environ.get("FLASK_BLOG_HOME_PATH", "/")
+    for path, healthy in ((health_path, HEALTHY), *([(home_path, HEALTHY_OR_LOGIN)] if home_path else [])):
         worker.log.info("tries %s before it takes a request", path)
         try:
             found = redirects.follow(partial(ask, worker.wsgi, host), f"{scheme}://{host}{path}", public_schemes)
@@ -283,7 +302,7 @@ def page_problem(worker: Any, host: str, health_path: str) -> str:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Apply exactly one hop of ProxyFix, and test the pages if FLASK_BLOG_TRY_AS is set, before the first request.
+    """Apply exactly one hop of ProxyFix, and test the pages if FLASK_BLOG_TRY_AS is set.
 
     The hop is outside the app. nginx sends one value in each header: an app with a ProxyFix of its own reads the same
     values again, and one that expects more hops finds no further value and keeps these.
@@ -297,9 +316,13 @@ def post_worker_init(worker: Any) -> None:
     worker.wsgi = Probe(worker.wsgi, f"{os.environ.get('FLASK_BLOG_INSTANCE', 'main')} {release}")
     worker.wsgi = ProxyAuthentication(worker.wsgi, proxy_key, os.environ.get("FLASK_BLOG_HOST", ""))
     databases.keep_open(worker)
-    host = os.environ.get("FLASK_BLOG_TRY_AS", "")
-    if not host:
-        return
+    if host := os.environ.get("FLASK_BLOG_TRY_AS", ""):
+        try_pages(worker, host)
+    workers_in_turn.loaded()
+
+
+def try_pages(worker: Any, host: str) -> None:
+    """Request the pages before the first request of a visitor, and end if one of them fails."""
     trial = partial(page_problem, worker, host, os.environ["FLASK_BLOG_HEALTH_PATH"])
     # In a thread that serves requests later, as an app may keep objects for each thread. GUNICORN_CMD_ARGS may choose
     # workers without threads.

@@ -43,3 +43,14 @@ class HostError(OperationError):
 #: What an operation catches to restore the previous state and report the failure. Anything else, such as an interrupt,
 #: is raised again after the state was restored.
 FAILURES = (OperationError, OSError, ValueError, sqlite3.Error)
+
+
+def with_state(error: BaseException, state: str, what: str = "") -> str:
+    """Return an error's message with the state that things are in after its first line, which says what failed and why.
+
+    :param what: what failed, for people, before the message.
+    """
+    text = str(error) or type(error).__name__
+    first, _, rest = text.partition("\n")
+    first = f"{what}: {first}" if what else first
+    return "\n".join(part for part in (first, state.strip("\n"), rest) if part)

@@ -218,3 +218,24 @@ def test_behind_a_trusted_proxy_an_app_may_redirect_to_https(serving: Site, serv
     server.answers = {"/healthz": (301, b""), "/page": (200, b"")}
     server.locations = {"/healthz": "https://blog.test/page"}
     assert health.wait_until_served(serving, "abc", 0) is None
+
+
+@pytest.mark.parametrize(
+    ("home", "status", "problem"),
+    [
+        ("/", 200, None),
+        ("/", 401, None),
+        ("/", 503, None),
+        ("/", 500, "/: answered 500"),
+        ("/", 404, "/: answered 404"),
+        ("/posts", 500, "/posts: answered 500"),
+        ("", 500, None),
+    ],
+)
+def test_the_home_page_of_a_first_release_must_work_if_there_is_one(
+    serving: Site, server: Any, home: str, status: int, problem: str | None
+) -> None:
+    serving.settings["home_path"] = home
+    server.answers = {home: (status, b"")}
+    assert health.home_problem(serving, 5) == problem
+    assert [path for path, _ in server.asked] == ([home] if home else [])

@@ -30,24 +30,27 @@ def test_a_line_for_the_journal_says_whose_it_is(site: Site, monkeypatch: pytest
 
 @pytest.fixture
 def journalctl(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A journalctl that notes its arguments, and prints what a test wants."""
+    """A journalctl that notes its arguments, and prints what a test wants, with C(more) after it."""
     program = tmp_path / "bin" / "journalctl"
     program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\necho "$@" >{tmp_path}/asked\ncat {tmp_path}/output\n')
+    program.write_text(f'#!/bin/sh\necho "$@" >{tmp_path}/asked\ncat {tmp_path}/output {tmp_path}/more 2>/dev/null\n')
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
     return tmp_path
 
 
 def test_the_end_of_the_journal_is_a_cursor_from_which_lines_are_read_later(journalctl: Path) -> None:
+    """The first lines after it, as the first error is among them."""
     (journalctl / "output").write_text("-- cursor: s=1;i=2\n")
     assert journal.cursor() == "s=1;i=2"
     (journalctl / "output").write_bytes(b"Import\x1b]0;gotcha\x07Error \xff\n")
-    said = journal.last_lines("blog.service", 7, since="s=1;i=2")
+    said = journal.lines_since("blog.service", "s=1;i=2")
     assert said.startswith("Import")
     assert "\x1b" not in said, "it cannot steer a terminal"
     asked = (journalctl / "asked").read_text().split()
-    assert {"--unit=blog.service", "--lines=7", "--after-cursor=s=1;i=2"} <= set(asked)
+    assert {"--unit=blog.service", "--after-cursor=s=1;i=2"} <= set(asked)
+    assert journal.last_lines("blog.service", 7) == said
+    assert {"--unit=blog.service", "--lines=7"} <= set((journalctl / "asked").read_text().split())
 
 
 def test_a_journal_without_a_line_says_so_and_has_no_cursor(journalctl: Path) -> None:
@@ -55,3 +58,10 @@ def test_a_journal_without_a_line_says_so_and_has_no_cursor(journalctl: Path) ->
     assert journal.cursor() == ""
     assert journal.last_lines("blog.service") == "(the journal holds nothing)"
     assert "--after-cursor" not in (journalctl / "asked").read_text()
+
+
+def test_an_app_that_fills_the_journal_fills_no_memory(journalctl: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal, "READ_LIMIT", 1000)
+    (journalctl / "output").write_text("")
+    (journalctl / "more").symlink_to("/dev/zero")
+    assert 0 < len(journal.last_lines("blog.service", lines=3)) <= 4 * 1000, "each byte is shown as four characters"

@@ -85,15 +85,57 @@ def test_a_command_runs_as_the_app_with_its_limits_on_the_live_data(site: Site, 
     assert unit.environment["FLASK_BLOG_ROLE"] == "command"
 
 
+def test_a_command_has_the_environment_of_the_service(site: Site, units: Units, add_release: Add) -> None:
+    folder = add_release("abc")
+    site.settings["process_environment"] = {"FLASK_SKIP_DOTENV": "1", "HOME": "/var/lib/blog"}
+    run_as_app.run(site, folder, "", "true", site.path("data"))
+    found = units.started[0].environment
+    assert (found["FLASK_SKIP_DOTENV"], found["HOME"]) == ("1", "/var/lib/blog")
+    assert found["PATH"] == f"{folder}/venv/bin:/usr/bin:/bin"
+
+
+def test_a_command_of_a_site_that_an_older_role_deployed_has_what_it_had(
+    site: Site, units: Units, add_release: Add
+) -> None:
+    run_as_app.run(site, add_release("abc"), "", "true", site.path("data"))
+    found = units.started[0].environment
+    assert (found["MALLOC_ARENA_MAX"], found["HOME"]) == ("2", site.settings["data"])
+
+
+def test_a_command_that_cannot_be_started_and_writes_nothing_says_what_systemd_says(
+    site: Site, units: Units, add_release: Add, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = (
+        "2026-11-27T02:32:25+00:00 h (sh)[9]: blog-command.service: Failed to set up mount namespacing: /run/x: No such"
+        " file or directory\n"
+        "2026-11-27T02:32:25+00:00 h (sh)[9]: blog-command.service: Failed at step NAMESPACE spawning /bin/sh: No such"
+        " file or directory\n"
+        "2026-11-27T02:32:25+00:00 h systemd[1]: blog-command.service: Failed with result 'exit-code'."
+    )
+    monkeypatch.setattr(journal, "last_lines", lambda *_: lines)
+    folder = add_release("abc")
+    with pytest.raises(
+        OperationError, match=r"failed \(status 226\): Failed at step NAMESPACE spawning /bin/sh: No such"
+    ):
+        run_as_app.run(site, folder, "", "exit 226", site.path("data"))
+    monkeypatch.setattr(journal, "last_lines", lambda *_: "(the journal holds nothing)")
+    with pytest.raises(OperationError, match=r"failed \(status 3\):\nIts last lines:\n\(no output\)"):
+        run_as_app.run(site, folder, "", "exit 3", site.path("data"))
+
+
 def test_a_command_that_fails_shows_what_it_said(site: Site, units: Units, add_release: Add) -> None:
-    with pytest.raises(OperationError, match=r"the command 'echo 41; exit 3' failed \(status 3\):\n41$"):
+    with pytest.raises(
+        OperationError, match=r"the command 'echo 41; exit 3' failed \(status 3\): 41\nIts last lines:\n41$"
+    ):
         run_as_app.run(site, add_release("abc"), "", "echo 41; exit 3", site.path("data"))
     assert units.logged[-1] == "the command failed (status 3): echo 41; exit 3"
 
 
 def test_a_command_whose_time_is_up_is_said_to_be_ended_for_that(site: Site, units: Units, add_release: Add) -> None:
     site.settings["command_timeout"] = 0
-    with pytest.raises(OperationError, match=r"took longer than flask_blog_command_timeout, 0 s, and was ended:\n41"):
+    with pytest.raises(
+        OperationError, match=r"took longer than flask_blog_command_timeout, 0 s, and was ended:\nIts last lines:\n41"
+    ):
         run_as_app.run(site, add_release("abc"), "", "echo 41; false", site.path("data"))
 
 
@@ -203,6 +245,7 @@ def test_an_instance_that_is_tried_is_gunicorn_on_a_socket_of_its_own(
     site: Site, units: Units, add_release: Add, tmp_path: Path, place: str
 ) -> None:
     folder = add_release("abc")
+    site.settings["gunicorn_options"] = {"workers": 3, "threads": 4, "timeout": 60}
     (folder / "venv" / "bin" / "gunicorn").write_text(
         '#!/bin/sh\necho "$@" in $FLASK_BLOG_ROLE as $FLASK_BLOG_TRY_AS\n'
     )
@@ -210,8 +253,8 @@ def test_an_instance_that_is_tried_is_gunicorn_on_a_socket_of_its_own(
         said = list(output.lines(5))
     (unit,) = units.started
     assert said == [
-        f"--config {site.settings['config']}/gunicorn.conf.py --bind unix:/tmp/app.sock --workers 1 --threads 2"
-        " --timeout 0 app:app in rehearsal as blog.test"
+        f"--config {site.settings['config']}/gunicorn.conf.py --bind unix:/tmp/app.sock --threads 4"
+        " --timeout 60 --workers 1 app:app in rehearsal as blog.test"
     ]
     assert unit.environment["FLASK_BLOG_DATA"] == site.settings["data"]
     assert unit.properties.get("KillSignal") == ("SIGKILL" if place == "copy" else None), "live data is closed in peace"

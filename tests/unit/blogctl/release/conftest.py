@@ -28,7 +28,7 @@ def machine(site: Site, monkeypatch: pytest.MonkeyPatch) -> Machine:
         found.tried.append((folder.name, place))
         problem = found.answer("rehearsal", folder.name)
         said = f"[9] [ERROR] takes no request: {problem}" if problem else "[9] [INFO] is ready: /healthz answered"
-        yield None, SimpleNamespace(lines=lambda _: iter([said]), last=lambda _: said)
+        yield None, SimpleNamespace(lines=lambda _: iter([said]), text=lambda: said)
 
     monkeypatch.setattr(systemd, "systemctl", found.systemctl)
     monkeypatch.setattr(systemd, "is_active", lambda unit: unit in found.active)
@@ -38,15 +38,17 @@ def machine(site: Site, monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(systemd, "properties_of", lambda *_: {})
     monkeypatch.setattr(systemd, "started_at", lambda _: found.started)
     monkeypatch.setattr(journal, "cursor", lambda: "s=1")
-    monkeypatch.setattr(journal, "last_lines", lambda *_, **__: "ImportError: no module named blog")
+    monkeypatch.setattr(journal, "lines_since", lambda *_: "ImportError: no module named blog")
+    monkeypatch.setattr(journal, "sync", lambda: None)
     monkeypatch.setattr(journal, "log", lambda *_: None)
     monkeypatch.setattr(systemd, "stop_transient", lambda *_: None)
     monkeypatch.setattr(systemd, "reset_failed", lambda unit: found.commands.append(f"reset-failed {unit}"))
     monkeypatch.setattr(run_as_app, "run", found.run)
     monkeypatch.setattr(run_as_app, "instance", instance)
-    monkeypatch.setattr(health, "wait_for_instance", lambda _s, which, release, *_: found.answer(which, release))
+    monkeypatch.setattr(health, "wait_for_instance", lambda _s, which, release, *_, **__: found.answer(which, release))
     monkeypatch.setattr(health, "served_release", lambda _: found.running)
-    monkeypatch.setattr(health, "wait_until_served", lambda _s, release, _: found.answer("main", release))
+    monkeypatch.setattr(health, "wait_until_served", lambda _s, release, *_: found.answer("main", release))
+    monkeypatch.setattr(health, "home_problem", lambda *_: None)
     monkeypatch.setattr(health, "is_reachable", lambda _: found.reachable)
     return found
 

@@ -110,7 +110,7 @@ def test_without_a_rehearsal_a_sick_release_refuses_itself_before_it_joins(
     add_release("new")
     site.settings["rehearse"] = False
     said = "gunicorn[7]: [2026-01-01] [8] [ERROR] takes no request: /: answered 502\ngunicorn[7]: Shutting down"
-    monkeypatch.setattr(journal, "last_lines", lambda *_, **__: said)
+    monkeypatch.setattr(journal, "lines_since", lambda *_: said)
     machine.sick = {("next", "new")}
     with pytest.raises(OperationError, match=r"^The release new does not serve: /: answered 502\nThe previous release"):
         activate.activate(site, "new")

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import http.client
 import os
+import queue
 import re
 import socket
 import stat
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..shared import bounded_http, contract, redirects
@@ -23,6 +26,8 @@ INSTANCE_POLL_INTERVAL = 0.02
 CONNECT_TIMEOUT = 5.0
 #: Seconds that the first request to one of several instances may take.
 FIRST_TIMEOUT = 2.0
+#: Seconds between two looks at an instance while it owes an answer.
+WATCH_INTERVAL = 0.2
 #: Seconds between two checks whether a unit still runs.
 STATE_INTERVAL = 0.5
 
@@ -36,6 +41,8 @@ KEY_FILE_LIMIT = 4096
 
 #: Bytes of a page that are read at most. Only the status counts, so a longer page is an answer like any other.
 PAGE_LIMIT = 1024 * 1024
+#: Statuses of an app that is not ready yet, or busy (RFC 9110, RFC 6585).
+PASSING = frozenset({429, 502, 503, 504})
 #: Starts the address of a Unix socket, as gunicorn and nginx write it.
 UNIX = "unix:"
 
@@ -140,13 +147,21 @@ def visit_home_page(site: Site, timeout: float) -> None:
         _ask(site, _address(site), path, timeout)
 
 
-def wait_for_instance(site: Site, instance: str, release: str, seconds: float, unit: str = "") -> str | None:
+def no_watch() -> str:
+    """Find no reason not to wait any longer."""
+    return ""
+
+
+def wait_for_instance(
+    site: Site, instance: str, release: str, seconds: float, unit: str = "", watch: Callable[[], str] = no_watch
+) -> str | None:
     """Wait until one of the instances that share the site's socket has answered well.
 
     The kernel decides which of them gets a request, so it may take several requests to reach a certain one.
 
     :param instance: C(main) or C(next).
     :param unit: a unit that systemd does not restart; if it ends, so does the wait.
+    :param watch: returns why the wait is useless; it is asked after each request that found no healthy answer.
     :returns: None when the instance is healthy, or else the last problem.
     """
     checked = time.monotonic()
@@ -168,6 +183,8 @@ def wait_for_instance(site: Site, instance: str, release: str, seconds: float, u
             last = answer.reason
         elif not answer.instance:
             last = answer.reason
+        if problem := watch():
+            return f"{site.settings['health_path']}: {problem}"
         if time.monotonic() >= deadline:
             return f"{site.settings['health_path']}: {last}"
         time.sleep(INSTANCE_POLL_INTERVAL)
@@ -182,20 +199,53 @@ def served_release(site: Site) -> str | None:
     return contract.Served.of(found).release or None
 
 
-def wait_until_served(site: Site, release: str, seconds: float) -> str | None:
+def wait_until_served(site: Site, release: str, seconds: float, watch: Callable[[], str] | None = None) -> str | None:
     """Wait until a release is served and healthy.
 
+    :param watch: returns why the wait is useless. With it, an answer of the release that is an error ends the wait.
     :returns: None when it is, or else the last problem.
     """
     deadline = time.monotonic() + seconds
+    path = site.settings["health_path"]
     while True:
         left = max(1.0, deadline - time.monotonic())
-        answer = ask(site, timeout=left)
+        answer, problem = _ask_watched(site, left, watch) if watch else (ask(site, timeout=left), "")
+        if problem:
+            return f"{path}: {problem}"
         running = served_release(site)
         if answer.is_healthy and running == release:
             return None
+        if watch and answer.instance == f"main {release}" and answer.status not in PASSING and not answer.is_healthy:
+            return f"{path}: {answer.reason}"
         if time.monotonic() >= deadline:
             if not answer.is_healthy:
-                return f"{site.settings['health_path']}: {answer.reason}"
+                return f"{path}: {answer.reason}"
             return f"the running process serves {running or 'no release'}, not {release}"
         time.sleep(POLL_INTERVAL)
+
+
+def _ask_watched(site: Site, seconds: float, watch: Callable[[], str]) -> tuple[Answer, str]:
+    """Ask for the health path once; return the answer, or why the wait for it is useless.
+
+    A request to an app that cannot start waits in the socket's queue, so it is sent in a thread, which ends with this
+    process or its time.
+    """
+    answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+    threading.Thread(target=lambda: answers.put(ask(site, timeout=seconds)), daemon=True).start()
+    while True:
+        try:
+            return answers.get(timeout=WATCH_INTERVAL), ""
+        except queue.Empty:
+            if problem := watch():
+                return Answer(0, problem), problem
+
+
+def home_problem(site: Site, seconds: float) -> str | None:
+    """Request the home page once, and return what is wrong with it; None without a home page, or if it works."""
+    path = site.settings.get("home_path", "/")
+    if not path:
+        return None
+    answer = _ask(site, _address(site), path, seconds)
+    if answer.status in PASSING or (contract.is_healthy(answer.status, allow_login=True) and not answer.leaves_site):
+        return None
+    return f"{path}: {answer.reason}"

@@ -13,6 +13,8 @@ from ..site import Site
 SOCKET = "/run/systemd/journal/socket"
 #: Characters of an entry.
 MESSAGE_LIMIT = 32000
+#: Bytes that are read at most, as an app can fill the journal.
+READ_LIMIT = 512 * 1024
 
 
 def cursor() -> str:
@@ -27,19 +29,32 @@ def cursor() -> str:
     return result.stdout.rpartition("-- cursor: ")[2].strip()
 
 
-def last_lines(unit: str, lines: int = 120, since: str = "") -> str:
-    """Return a unit's last lines in the journal.
+def last_lines(unit: str, lines: int = 120) -> str:
+    """Return a unit's last lines in the journal."""
+    return _read([f"--unit={unit}", f"--lines={lines}"]) or "(the journal holds nothing)"
 
-    An app that cannot be imported makes gunicorn write about 95 lines at each attempt, and the app's own error stands
-    in the middle of them.
 
-    :param since: a cursor; earlier lines are left out.
+def lines_since(unit: str, since: str) -> str:
+    """Return a unit's first lines after a place in the journal: the app's first error is among them.
+
+    :param since: a cursor.
     """
-    command = ["journalctl", "--quiet", "--no-pager", "--output=short-iso", f"--unit={unit}", f"--lines={lines}"]
-    if since:
-        command.append(f"--after-cursor={since}")
-    result = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
-    return printable(result.stdout.strip()) or "(the journal holds nothing)"
+    return _read([f"--unit={unit}", f"--after-cursor={since}"])
+
+
+def _read(options: list[str]) -> str:
+    """Return what journalctl prints, safe for a terminal, and no more of it than a message can need."""
+    command = ["journalctl", "--quiet", "--no-pager", "--output=short-iso", *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout is not None
+        found = process.stdout.read(READ_LIMIT)
+        process.kill()
+    return printable(found.decode(errors="replace").strip())
+
+
+def sync() -> None:
+    """Wait until the journal has what was written to it so far."""
+    subprocess.run(["journalctl", "--sync"], capture_output=True, check=False)
 
 
 def lines_of_run(invocation: str, lines: int = 400) -> str:

@@ -16,11 +16,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..errors import OperationError
+from ..errors import HostError, OperationError
 from ..shared import cage
 from ..shared.printable import printable
 from ..site import Site
-from . import journal
+from . import diagnosis, journal, memory
 from .locks import inherited
 from .systemd import stop_transient
 from .units import command_unit, instance_unit
@@ -30,9 +30,16 @@ STOP_TIMEOUT = 10
 #: Bytes of one line of output.
 LINE_LIMIT = 8192
 #: Lines that are kept for a message.
-KEPT_LINES = 200
+KEPT_LINES = 300
+#: Lines that a message shows.
+SHOWN_LINES = 30
 #: Lines of one program that go to the journal; the rest is dropped, so that no program can fill it.
 LOGGED_LINES = 5000
+
+#: What a site has for all programs that an older role deployed, which wrote no C(process_environment).
+OLDER_ENVIRONMENT = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1", "MALLOC_ARENA_MAX": "2"}
+#: Gunicorn's options for such a site.
+OLDER_OPTIONS = {"threads": "2", "timeout": "0"}
 
 Properties = dict[str, str | int | list[str]]
 
@@ -77,12 +84,10 @@ def environment_as_app(site: Site, folder: Path, source_root: str, role: str) ->
     :param role: C(web), C(rehearsal) or C(command): so that an app can leave its scheduler off in a rehearsal.
     """
     settings = site.settings
+    common = settings.get("process_environment") or {**OLDER_ENVIRONMENT, "HOME": settings["data"]}
     return [
+        *(f"{name}={value}" for name, value in common.items()),
         f"PATH={folder}/venv/bin:/usr/bin:/bin",
-        "PYTHONDONTWRITEBYTECODE=1",
-        "PYTHONUNBUFFERED=1",
-        "MALLOC_ARENA_MAX=2",
-        f"HOME={settings['data']}",
         f"FLASK_BLOG_RELEASE={folder.relative_to(settings['releases']).parts[0]}",
         f"FLASK_BLOG_ROLE={role}",
         f"PYTHONPATH={os.path.normpath(folder / source_root)}",
@@ -127,6 +132,10 @@ class Output:
         elif self._logged == LOGGED_LINES:
             journal.log(self._site, f"it wrote more than {LOGGED_LINES} lines; the others are not in the journal")
         return text
+
+    def text(self) -> str:
+        """Return what is kept; an empty text if it wrote nothing."""
+        return "\n".join(self._kept)
 
     def last(self, lines: int) -> str:
         """Return the last lines."""
@@ -182,7 +191,7 @@ def run(site: Site, folder: Path, source_root: str, command: str, data: Path) ->
     role = "rehearsal" if is_copy(site, data) else "command"
     environment = environment_as_app(site, folder, source_root, role)
     journal.log(site, f"runs the command: {command}")
-    began = time.monotonic()
+    began, counted = time.monotonic(), memory.of_services()
     shell = ["/bin/sh", "-c", command]
     description = f"A command of {site.name}"
     with started(site, command_unit(site), description, properties, environment, shell) as (process, output):
@@ -197,9 +206,29 @@ def run(site: Site, folder: Path, source_root: str, command: str, data: Path) ->
         if took >= seconds:
             why = f"took longer than flask_blog_command_timeout, {seconds} s, and was ended"
         journal.log(site, f"the command {why}: {command}")
-        raise OperationError(f"the command '{command}' {why}:\n{output.last(30)}")
+        raise _failure(site, folder, f"the command '{command}' {why}", output, counted, was_ended=took >= seconds)
     journal.log(site, f"the command succeeded after {took:.1f} s: {command}")
     return output.last(KEPT_LINES)
+
+
+def _failure(
+    site: Site, folder: Path, what: str, output: Output, counted: memory.Events, *, was_ended: bool
+) -> OperationError:
+    """Return the error of a command that failed, with its first error and its last lines.
+
+    :param counted: what the kernel had counted before.
+    :param was_ended: whether its time was up, so that its last words say nothing about the reason.
+    """
+    found = diagnosis.diagnose(site, output.text(), folder, memory.of_services().since(counted))
+    cause = found.cause
+    if not cause and not was_ended:
+        # A unit that cannot be started writes nothing itself; systemd's lines say why.
+        cause = diagnosis.last_line(output.text()) or diagnosis.of_systemd(
+            journal.last_lines(f"{command_unit(site)}.service", 20)
+        )
+    first = f"{what}: {cause}" if cause else f"{what}:"
+    message = "\n".join(part for part in (first, found.remedy, "Its last lines:", output.last(SHOWN_LINES)) if part)
+    return HostError(message) if found.of_host else OperationError(message)
 
 
 def attach(site: Site, folder: Path, source_root: str, words: list[str], lock: int) -> int:
@@ -240,15 +269,17 @@ def instance(site: Site, folder: Path, source_root: str, data: Path) -> Any:
     environment = [
         *environment_as_app(site, folder, source_root, "rehearsal"),
         "FLASK_BLOG_INSTANCE=rehearsal",
+        f"FLASK_BLOG_TRY_AS={site.settings['host']}",
+        # In process_environment as well, unless an older role deployed the site.
         f"FLASK_BLOG_DATA={site.settings['data']}",
         f"FLASK_BLOG_PROXY_KEY={site.settings['proxy_key']}",
         f"FLASK_BLOG_HOST={site.settings['host']}",
-        f"FLASK_BLOG_TRY_AS={site.settings['host']}",
         f"FLASK_BLOG_SCHEME={site.scheme}",
         f"FLASK_BLOG_PUBLIC_SCHEMES={','.join(site.public_schemes)}",
         f"FLASK_BLOG_HEALTH_PATH={site.settings['health_path']}",
     ]
-    # /tmp is the unit's own. No timeout: rehearsal.prove() limits the time.
+    options = {**site.settings.get("gunicorn_options", OLDER_OPTIONS), "workers": 1}
+    # /tmp is the unit's own.
     arguments = [
         f"{folder}/venv/bin/gunicorn",
         "--config",
@@ -256,7 +287,7 @@ def instance(site: Site, folder: Path, source_root: str, data: Path) -> Any:
         "--bind",
         "unix:/tmp/app.sock",
     ]
-    arguments += ["--workers", "1", "--threads", "2", "--timeout", "0"]
+    arguments += [word for name, value in sorted(options.items()) for word in (f"--{name}", str(value))]
     arguments.append(str(site.settings["wsgi"]))
     return started(
         site, instance_unit(site), f"{site.name}, tried before it serves", properties, environment, arguments

@@ -23,7 +23,9 @@ def systemctl(*arguments: str) -> None:
         ["systemctl", *arguments], capture_output=True, text=True, check=False, pass_fds=inherited()
     )
     if result.returncode:
-        raise OperationError(f"'systemctl {' '.join(arguments)}' failed: {(result.stderr or result.stdout).strip()}")
+        said = (result.stderr or result.stdout).strip() or f"it wrote nothing and ended with status {result.returncode}"
+        ended = "".join(filter(None, map(how_it_ended, arguments[1:])))
+        raise OperationError(f"'systemctl {' '.join(arguments)}' failed: {said}{ended}")
 
 
 def is_active(unit: str) -> bool:
@@ -46,6 +48,18 @@ def properties_of(unit: str, *names: str) -> dict[str, str]:
     # Split at newlines alone: the app may put characters into its status that Python takes for the end of a line.
     lines = result.stdout.decode(errors="replace").split("\n")
     return dict(line.split("=", 1) for line in lines if "=" in line)
+
+
+def how_it_ended(unit: str) -> str:
+    """Return how a unit that failed ended, for a message; an empty text for any other word of a command line."""
+    if unit.startswith("-"):
+        return ""
+    found = properties_of(unit, "Result", "ExecMainStatus")
+    result, status = found.get("Result", ""), found.get("ExecMainStatus", "0")
+    if result in ("", "success"):
+        return ""
+    # From 200 on, systemd itself failed before the program ran (systemd.exec(5), "Process Exit Codes").
+    return f" ({unit}: {result}{'' if status == '0' else f', status {status}'})"
 
 
 def main_pid(unit: str) -> str:

@@ -6,8 +6,8 @@ import contextlib
 from dataclasses import dataclass, field
 
 from ..data import folder, outside, seed, seeds
-from ..errors import FAILURES, FollowUpFailed, OperationError
-from ..host import health, journal, systemd
+from ..errors import FAILURES, FollowUpFailed, OperationError, with_state
+from ..host import dotenv, health, journal, systemd
 from ..host.locks import locked
 from ..host.releases import app_folder, live_target, release_of
 from ..site import Site
@@ -72,7 +72,7 @@ def activate_locked(site: Site, release: str, operation: str, commands: bool) ->
             check_data(site, release, previous, outcome)
         except FAILURES as error:
             # A rollback must not choose a release that failed. If the host failed, the release may be a good one.
-            entry.details["marks_failed"] = release != outcome.previous and not is_of_host(error)
+            entry.details["marks_failed"] = release != outcome.previous and not is_of_host(error, site)
             with contextlib.suppress(*FAILURES):
                 seeds.take_back(site, release, brought)
             if isinstance(error, OperationError):
@@ -84,6 +84,7 @@ def activate_locked(site: Site, release: str, operation: str, commands: bool) ->
     settings_loaded(site)
     if commands:  # a rollback adds no release
         _prune(site)
+        outcome.warnings += filter(None, [dotenv.hint(site, app_folder(site, release))])
     run_afterwards(site, release)
     return outcome
 
@@ -164,7 +165,7 @@ def rehearse(site: Site, release: str, commands: list[str], *, how: bool | str, 
         if (how == START and commands) or (not commands and not joins):
             rehearsal.prove(site, release, site.path("data"))
     except FAILURES as error:
-        raise OperationError(f"{error}{restore_under_running(site)}") from error
+        raise OperationError(with_state(error, restore_under_running(site))) from error
     return bool(commands)
 
 
@@ -176,10 +177,9 @@ def _run_unchanging(site: Site, release: str, commands: list[str]) -> None:
     try:
         rehearsal.run_commands(site, release, commands, site.path("data"))
     except FAILURES as error:
-        raise OperationError(
-            f"The commands of {release} changed nothing on a copy of the data and failed on the live data: {error}"
-            f"\nThe previous release still serves.{restore_under_running(site)}"
-        ) from error
+        what = f"The commands of {release} changed nothing on a copy of the data and failed on the live data"
+        state = f"The previous release still serves.{restore_under_running(site)}"
+        raise OperationError(with_state(error, state, what)) from error
 
 
 def run_afterwards(site: Site, release: str) -> None:

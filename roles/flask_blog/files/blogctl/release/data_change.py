@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable, Iterator
 
 from ..data import transaction
-from ..errors import FAILURES, Busy, OperationError
+from ..errors import FAILURES, Busy, OperationError, with_state
 from ..host import health, systemd
 from ..host.locks import data_alone, starts_held
 from ..host.releases import app_folder, live_target, point_link
 from ..host.units import next_unit
+from ..host.watch import Watch
 from ..site import Site
 from . import rehearsal
 from .settings import restore_under_running
@@ -63,7 +64,7 @@ def data_change(
             state = undo(site) + undo_settings(site)
             if not isinstance(error, FAILURES):
                 raise
-            raise OperationError(f"{failure}: {error}\n{state}") from error
+            raise OperationError(with_state(error, state, failure)) from error
 
 
 def switch_with_data(site: Site, release: str, previous: str | None, commands: list[str], *, is_up: bool) -> float:
@@ -77,15 +78,15 @@ def switch_with_data(site: Site, release: str, previous: str | None, commands: l
     :returns: the seconds that requests waited.
     :raises OperationError: when the previous release serves again, on the data from before.
     """
+    watch = Watch.of(site, release, site.settings["service_unit"])
     began = _change_data(site, release, previous, commands, is_up=is_up)
     if not is_up or site.pending("socket").exists():
         start(site)
     problem = health.wait_until_served(site, release, site.settings["activation_timeout"])
     if problem:
-        raise OperationError(
-            f"The release {release} passed its test on the live data and then did not start: {problem}\n"
-            "systemd keeps trying. The data stays, as it may hold new writes; see 'blogctl rollback --help'."
-        )
+        what = f"The release {release} passed its test on the live data and then did not start"
+        state = "systemd keeps trying. The data stays, as it may hold new writes; see 'blogctl rollback --help'."
+        raise OperationError(watch.diagnose().message(what, problem, state))
     return round(time.monotonic() - began, 3) if is_up else 0.0
 
 

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from ..data import folder as data_folder
 from ..data.layer import data_layer
-from ..errors import HostError, OperationError
-from ..host import environment, health, journal, run_as_app
+from ..errors import HostError, OperationError, with_state
+from ..host import diagnosis, environment, health, journal, memory, run_as_app
 from ..host.releases import app_folder, release_manifest
+from ..host.units import instance_unit
 from ..site import Site
 
 #: Seconds in which a refused instance can write the rest of its output.
@@ -30,7 +31,7 @@ UNREACHABLE = re.compile(
     r"|Errno (111|101|113|110|99)\b|Cannot assign requested address",
 )
 ISOLATED = (
-    "\nA rehearsal has no network and none of the host's sockets, so that it cannot change anything real. If the"
+    "A rehearsal has no network and none of the host's sockets, so that it cannot change anything real. If the"
     " release needs a server for this, choose: flask_blog_rehearsal_environment (settings for rehearsals alone, such as"
     " another database's URL), flask_blog_rehearse: start (start the app beside the live one with its real services,"
     " without its commands), or flask_blog_rehearse: false (no rehearsal)."
@@ -73,13 +74,13 @@ def prove(site: Site, release: str, data: Path) -> None:
     root = release_manifest(site, release).source_root
     seconds, health_path = site.settings["activation_timeout"], site.settings["health_path"]
     deadline = time.monotonic() + seconds
-    problem = f"{health_path}: no answer within {seconds} s"
+    problem, before = f"{health_path}: no answer within {seconds} s", memory.of_services()
     with run_as_app.instance(site, folder, root, data) as (_, output):
         for line in output.lines(seconds):
             if READY.search(line):
                 return
-            if refusal := health.REFUSAL.search(line):
-                problem = refusal[1]
+            if sign := _problem_in(line, output):
+                problem = sign
                 break
         else:
             if time.monotonic() < deadline:
@@ -87,7 +88,27 @@ def prove(site: Site, release: str, data: Path) -> None:
         # The rest of its output, such as a traceback, follows.
         for _ in output.lines(OUTPUT_TIMEOUT):
             pass
-    raise OperationError(f"{problem}\nIts last lines:\n{output.last(120)}")
+        lost = memory.of_services().since(before)
+    found = diagnosis.diagnose(site, output.text(), folder, lost)
+    if not found.cause and not output.text():
+        # A unit that cannot be started writes nothing itself; systemd's lines say why.
+        unit = f"{instance_unit(site)}.service"
+        problem = f"{problem}: {diagnosis.of_systemd(journal.last_lines(unit, 20))}".rstrip(": ")
+    message = found.for_page(site, problem).message("", problem)
+    raise HostError(message) if found.of_host else OperationError(message)
+
+
+def _problem_in(line: str, output: run_as_app.Output) -> str:
+    """Return why an instance cannot become ready, from a line and all of its output; an empty text if it still can."""
+    if refusal := health.REFUSAL.search(line):
+        return refusal[1]
+    if diagnosis.OWN_SERVER.search(line):
+        return "no answer"
+    if diagnosis.KILLED.search(line) and diagnosis.killed_workers(output.text()):
+        return "its worker was killed"
+    if diagnosis.TIMED_OUT.search(line):
+        return "a worker did not finish loading the app within flask_blog_proxy_read_timeout"
+    return ""
 
 
 def rehearse(site: Site, release: str, commands: list[str]) -> bool:
@@ -108,10 +129,9 @@ def rehearse(site: Site, release: str, commands: list[str]) -> bool:
         prove(site, release, copy)
         return changed
     except (OperationError, OSError, ValueError) as error:
-        message = f"The rehearsal of {release} failed; the live site was not touched: {error}"
-        if UNREACHABLE.search(str(error)):
-            message += ISOLATED
-        raise OperationError(message) from error
+        choices = ISOLATED if UNREACHABLE.search(str(error)) else ""
+        what = f"The rehearsal of {release} failed; the live site was not touched"
+        raise OperationError(with_state(error, choices, what)) from error
     finally:
         remove_copy(site)
 

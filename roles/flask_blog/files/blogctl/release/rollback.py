@@ -14,6 +14,7 @@ from ..errors import OperationError, Undecided
 from ..host import health, systemd
 from ..host.locks import locked
 from ..host.releases import app_folder, live_release, live_target, point_link, release_of
+from ..host.watch import Watch
 from ..site import Site
 from . import rehearsal
 from .activate import Outcome, activate_locked
@@ -141,6 +142,7 @@ def restore(site: Site, target: str, snapshot: Path) -> Outcome:
     outcome = Outcome(target, current, data_changed=True)
     is_up = systemd.is_active(site.settings["service_unit"])
     left, failure = f"{transaction.LEFT_PREFIX}{current}", f"The rollback to {target} failed"
+    watch = Watch.of(site, target, site.settings["service_unit"])
     with recorded(site, "rollback", current, target) as entry:
         with data_change(site, left, previous, is_up=is_up, failure=failure) as began:
             data_layer(site).restore(snapshot)
@@ -154,6 +156,7 @@ def restore(site: Site, target: str, snapshot: Path) -> Outcome:
         outcome.waited = round(time.monotonic() - began, 3)
         entry.details |= {"waited": outcome.waited, "restored": str(snapshot)}
         if problem:
-            raise OperationError(f"{target} passed its test on the restored data and then did not start: {problem}")
+            what = f"{target} passed its test on the restored data and then did not start"
+            raise OperationError(watch.diagnose().message(what, problem, "systemd keeps trying."))
     settings_loaded(site)
     return outcome

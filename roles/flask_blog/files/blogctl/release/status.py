@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import asdict
 from typing import Any
 
 from ..data import outside
 from ..errors import OperationError
 from ..host import environment, health, maintenance, systemd
-from ..host.releases import live_release, release_manifest, release_names
+from ..host.releases import app_folder, live_release, release_manifest, release_names
+from ..host.watch import diagnose_last_start
 from ..site import Site
 from .hints import hints
 from .history import DONE, FAILED, History, choose, read
@@ -21,6 +23,7 @@ def status(site: Site) -> dict[str, Any]:
     service = site.settings["service_unit"]
     shown = outside.running(site)
     linked, served = live_release(site), health.served_release(site)
+    serves = answer.is_healthy and served is not None and served == linked
     return {
         "site": site.name,
         "linked": linked,
@@ -30,12 +33,22 @@ def status(site: Site) -> dict[str, Any]:
         "socket": systemd.state_of(site.settings["socket_unit"])[0],
         "healthy": answer.is_healthy,
         "health": f"{site.settings['health_path']}: {answer.reason}",
-        "serves": answer.is_healthy and served is not None and served == linked,
+        "serves": serves,
+        **({} if serves else why(site, linked)),
         "environment": environment.problem_of_live(site),
         "maintenance": maintenance.is_on(site),
         "last": asdict(entries[-1]) if entries else None,
         "problems": [*outside.problems(site, shown), *hints(site, shown)],
     }
+
+
+def why(site: Site, release: str | None) -> dict[str, str]:
+    """Return the C(cause) and the C(remedy) of a site that does not serve; empty texts if they are not known."""
+    folder = None
+    with contextlib.suppress(OperationError):
+        folder = app_folder(site, release) if release else None
+    found = diagnose_last_start(site, site.settings["service_unit"], folder)
+    return {"cause": found.cause, "remedy": found.remedy}
 
 
 def origin(site: Site, release: str | None) -> dict[str, str]:
@@ -71,7 +84,8 @@ def describe_status(found: dict[str, Any]) -> str:
         lines.append(f"environment  {found['environment']}")
     lines += [f"problem      {text}" for text in found["problems"]]
     if not found["serves"]:
-        lines.append("The site does not serve as it should; 'blogctl logs' may show why.")
+        lines += [f"cause        {found['cause']}"] if found["cause"] else []
+        lines.append(found["remedy"] or "The site does not serve as it should; 'blogctl logs' may show why.")
     return "\n".join(lines)
 
 

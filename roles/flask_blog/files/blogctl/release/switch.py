@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from ..errors import FAILURES, OperationError
+from ..errors import FAILURES, HostError, OperationError
 from ..host import health, journal, systemd
+from ..host.diagnosis import Diagnosis
 from ..host.releases import app_folder, next_link, point_link, release_of
 from ..host.units import next_unit
+from ..host.watch import Watch
 from ..shared import contract
 from ..site import Site
 from . import assets
@@ -30,17 +32,18 @@ def start_first(site: Site, release: str, previous: str | None) -> None:
     :param previous: target of the live link; None if there is no link.
     :raises OperationError: after the previous release, if there is one, was restored.
     """
-    since = journal.cursor()
+    watch = Watch.of(site, release, site.settings["service_unit"])
     try:
         point_link(site, str(app_folder(site, release)))
         start(site)
-        problem = health.wait_until_served(site, release, site.settings["activation_timeout"])
+        seconds = site.settings["activation_timeout"]
+        problem = health.wait_until_served(site, release, seconds, watch.problem) or health.home_problem(site, seconds)
         if problem:
             raise OperationError(problem)
     except BaseException as error:
-        lines = journal.last_lines(site.settings["service_unit"], since=since)
+        found = watch.diagnose()
         state = restore_previous(site, previous, str(app_folder(site, release)))
-        raise _failure(release, error, state, lines) from error
+        raise _failure(site, release, error, state, found) from error
 
 
 def switch(site: Site, release: str, previous: str) -> None:
@@ -53,54 +56,60 @@ def switch(site: Site, release: str, previous: str) -> None:
     :raises OperationError: when the previous release serves alone again.
     """
     folder = str(app_folder(site, release))
-    since = journal.cursor()
-    _start_second(site, release, previous, folder, since)
-    _restart_first(site, release, previous, folder, since)
+    _start_second(site, release, previous, folder)
+    _restart_first(site, release, previous, folder)
     # Both serve the same release now. Nobody waits until the second one has ended its requests.
     if problem := _stop_second(site, "--no-block"):
         journal.log(site, f"{release} is served.{problem}")
 
 
-def _start_second(site: Site, release: str, previous: str, folder: str, since: str) -> None:
+def _start_second(site: Site, release: str, previous: str, folder: str) -> None:
     unit = next_unit(site)
+    watch = Watch.of(site, release, unit)
     try:
         contract.replace_link(next_link(site), folder)
         systemd.systemctl("restart", unit)
-        problem = health.wait_for_instance(site, "next", release, site.settings["activation_timeout"], unit)
+        seconds = site.settings["activation_timeout"]
+        problem = health.wait_for_instance(site, "next", release, seconds, unit, watch.problem)
         if problem:
             raise OperationError(problem)
         keep_assets(site, previous)
     except BaseException as error:
         # The first instance was not changed: without the second one, everything is as before.
-        lines = journal.last_lines(unit, since=since)
+        found = watch.diagnose()
+        # Without a cursor, the lines may be about another release.
+        refusal = health.REFUSAL.search(watch.output()) if watch.since and isinstance(error, FAILURES) else None
         state = f"The previous release still serves.{_stop_second(site)}{restore_under_running(site)}"
         systemd.reset_failed(unit)
-        # Without a cursor, the lines may be about another release.
-        refusal = health.REFUSAL.search(lines) if since and isinstance(error, FAILURES) else None
-        raise _failure(release, OperationError(refusal[1]) if refusal else error, state, lines) from error
+        raise _failure(site, release, OperationError(refusal[1]) if refusal else error, state, found) from error
 
 
-def _restart_first(site: Site, release: str, previous: str, folder: str, since: str) -> None:
+def _restart_first(site: Site, release: str, previous: str, folder: str) -> None:
     service = site.settings["service_unit"]
+    # The second instance has served the release already, so a start that fails is tried once more.
+    watch = Watch.of(site, release, service, restarts=1)
     try:
         point_link(site, folder)
         systemd.systemctl("restart", service)
         # The second instance is healthy and may answer instead of the first one, so that one is asked by its name.
-        if problem := health.wait_for_instance(site, "main", release, site.settings["activation_timeout"]):
+        seconds = site.settings["activation_timeout"]
+        if problem := health.wait_for_instance(site, "main", release, seconds, watch=watch.problem):
             raise OperationError(problem)
     except BaseException as error:
-        lines = journal.last_lines(service, since=since)
+        found = watch.diagnose()
         # The second instance serves until the first one is back on the previous release.
         state = restore_previous(site, previous, folder)
         state += _stop_second(site)
-        raise _failure(release, error, state, lines) from error
+        raise _failure(site, release, error, state, found) from error
 
 
-def _failure(release: str, error: BaseException, state: str, lines: str) -> BaseException:
+def _failure(site: Site, release: str, error: BaseException, state: str, found: Diagnosis) -> BaseException:
     """Return the error to raise for a release that does not serve; an interrupt stays one."""
     if not isinstance(error, FAILURES):
         return error
-    return OperationError(f"The release {release} does not serve: {error}\n{state}\nThe journal's last lines:\n{lines}")
+    problem = str(error)
+    message = found.for_page(site, problem).message(f"The release {release} does not serve", problem, state)
+    return HostError(message) if found.of_host else OperationError(message)
 
 
 def _stop_second(site: Site, *options: str) -> str:

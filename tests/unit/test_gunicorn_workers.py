@@ -1,0 +1,107 @@
+"""One worker loads the app before the others, so that they do not create the same table at the same time."""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from loaded import load_file
+
+#: What a worker does when it loads the app, with the module as its argument; its result is the exit status.
+Loads = Callable[[Any], None]
+
+
+@pytest.fixture
+def module(role: Path, descriptors: None) -> Iterator[Any]:
+    found = load_file(role / "files" / "gunicorn_workers.py")
+    found.on_starting(None)
+    yield found
+    while found.pipe:
+        os.close(found.pipe.pop())
+
+
+def start(module: Any, age: int, loads: Loads, log: Path) -> int:
+    """Start a worker as gunicorn's master does; it notes when it loads the app. Return its process id."""
+    worker = SimpleNamespace(age=age, notify=lambda: None)
+    module.pre_fork(None, worker)
+    if (process := os.fork()) == 0:
+        status = 1
+        try:
+            module.post_fork(None, worker)
+            with log.open("a") as notes:
+                notes.write(f"{age} ")
+            loads(module)
+            status = 0
+        finally:
+            os._exit(status)
+    return process
+
+
+def loads_well(module: Any) -> None:
+    module.loaded()
+
+
+def loads_slowly(module: Any) -> None:
+    time.sleep(0.5)
+    module.loaded()
+
+
+def fails(module: Any) -> None:
+    time.sleep(0.3)
+    raise ImportError
+
+
+def leaves_a_child_with_all_its_descriptors(module: Any) -> None:
+    if os.fork() == 0:
+        time.sleep(20)
+        os._exit(0)
+    module.loaded()
+
+
+@pytest.mark.parametrize("first", [loads_slowly, fails, leaves_a_child_with_all_its_descriptors])
+def test_the_others_wait_until_the_first_one_has_loaded_the_app_or_has_ended(
+    module: Any, tmp_path: Path, nothing_hangs: None, first: Loads
+) -> None:
+    log = tmp_path / "log"
+    began = time.monotonic()
+    workers = [start(module, 1, first, log), start(module, 2, loads_well, log), start(module, 3, loads_well, log)]
+    time.sleep(0.15)
+    if first is not leaves_a_child_with_all_its_descriptors:
+        assert log.read_text() == "1 ", "the first one alone"
+    assert [os.waitpid(one, 0)[1] == 0 for one in workers] == [first is not fails, True, True]
+    assert sorted(log.read_text().split()) == ["1", "2", "3"]
+    assert time.monotonic() - began < 10
+    assert os.waitpid(start(module, 4, loads_well, log), 0)[1] == 0, "one that is started later waits for nobody"
+
+
+def test_a_worker_waits_for_a_time_and_shows_meanwhile_that_it_lives(module: Any) -> None:
+    module.TIMEOUT, module.INTERVAL = 0.5, 0.1
+    writing = os.dup(module.pipe[1])
+    signs: list[float] = []
+    worker = SimpleNamespace(age=2, notify=lambda: signs.append(time.monotonic()))
+    module.pre_fork(None, worker)
+    began = time.monotonic()
+    module.post_fork(None, worker)
+    assert 0.4 < time.monotonic() - began < 5
+    assert len(signs) > 3, "gunicorn kills a worker that is silent for --timeout"
+    os.close(writing)
+
+
+def test_a_single_worker_waits_for_nobody_and_neither_does_its_successor(module: Any) -> None:
+    for age in (1, 2):
+        worker = SimpleNamespace(age=age, notify=lambda: None)
+        module.pre_fork(None, worker)
+        began = time.monotonic()
+        module.post_fork(None, worker)
+        assert time.monotonic() - began < 0.5
+        if age == 1:
+            module.loaded()
+    ready = select.poll()
+    ready.register(module.pipe[0], select.POLLIN)
+    assert ready.poll(0), "the byte stays"
