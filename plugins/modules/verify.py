@@ -44,6 +44,10 @@ options:
     type: list
     elements: str
     default: []
+  settings:
+    description: The site's C(site.json). The site's secrets are masked in the message.
+    type: path
+    default: ""
   timeout:
     description: Seconds in which a probe is retried until its answer is good.
     type: float
@@ -73,7 +77,7 @@ problems:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.flaskblog.hosting.plugins.module_utils import probe
+from ansible_collections.flaskblog.hosting.plugins.module_utils import mask, probe
 
 
 def main() -> None:
@@ -84,6 +88,7 @@ def main() -> None:
             "schemes": {"type": "list", "elements": "str", "default": ["http"]},
             "probes": {"type": "list", "elements": "dict", "required": True},
             "units": {"type": "list", "elements": "str", "default": []},
+            "settings": {"type": "path", "default": ""},
             "timeout": {"type": "float", "default": 10.0},
         },
         supports_check_mode=True,
@@ -94,11 +99,12 @@ def main() -> None:
     problems = probe.ask(params, timeout=params["timeout"])
     if problems:
         lines = "\n".join(f"  - {problem}" for problem in problems)
-        module.fail_json(
-            msg=f"The site does not answer as it should:\n{lines}"
-            f"\nThe journal's last lines:\n{probe.journal(params['units'])}",
-            problems=problems,
+        message = (
+            f"The site does not answer as it should:\n{lines}"
+            f"\nThe journal's last lines:\n{probe.journal(params['units'])}"
         )
+        hidden = mask.of_site_file(params["settings"])
+        module.fail_json(msg=hidden.text(message), problems=hidden.all_texts(problems))
     module.exit_json(changed=False)
 
 

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from typing import IO
 
 from ansible_collections.flaskblog.hosting.plugins.module_utils import cage
+from ansible_collections.flaskblog.hosting.plugins.module_utils.mask import without_credentials
 from ansible_collections.flaskblog.hosting.plugins.module_utils.printable import printable
 
 #: Bytes of the end of a command's output that are kept, as its length is not limited.
@@ -57,7 +58,10 @@ SITE_NAME = re.compile(r"[a-z][a-z0-9-]*")
 
 
 class BuildError(Exception):
-    """A command failed or took too long; the message holds the last lines of its output."""
+    """A command failed or took too long; the message holds the last lines of its output, without passwords in URLs."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(without_credentials(message))
 
 
 @dataclass(frozen=True)
