@@ -16,7 +16,7 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils.source.descripti
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.read import databases
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.refusals import SourceError
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.release import Release
-from ansible_collections.flaskblog.hosting.plugins.plugin_utils import role
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils import role, tags
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source import repository
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source.local_source import described, holds_data
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source.unpacked import run_folder
@@ -56,6 +56,9 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
         task_vars = role.with_interpreter(task_vars or {})
+        choice = tags.Choice(self._task, task_vars)
+        if not choice.chooses_layers:  # the run is about another role
+            return {**result, "changed": False, "layers": [], "differences": []}
         arguments = dict(self._task.args)
         wanted = arguments.pop("source")
         access = arguments.pop("access", {})
@@ -97,8 +100,20 @@ class ActionModule(ActionBase):
             self._check_initial_data(initial, found["release"], arguments["site"])
         self._warn_of_databases(found.get("release", {}).pop("databases", []))
         found.setdefault("probes", arguments["probes"])
+        self._refuse_partial(choice, found.get("layers", []))
         result.update(found)
         return result
+
+    def _refuse_partial(self, choice: tags.Choice, needed: list[str]) -> None:
+        """Refuse layers that cannot be done without others, and warn of those that the run leaves out.
+
+        :raises AnsibleActionFail: with the tags that are missing.
+        """
+        refusal, left_out = choice.partial(needed)
+        if refusal:
+            raise AnsibleActionFail(refusal)
+        if left_out:
+            display.warning(f"{choice.options}: not done, although the host differs: {', '.join(left_out)}.")
 
     def _repository(self, wanted: dict[str, Any], access: dict[str, Any]) -> dict[str, Any]:
         """Return what the host needs to know of a repository, with the credentials in an argument of their own."""

@@ -8,14 +8,17 @@ from typing import Any
 
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.description import app_requirements
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.entry import clean
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.limits import Limits
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.refusals import SourceError
-from ansible_collections.flaskblog.hosting.plugins.plugin_utils import role
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils import role, tags
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules import checks, types
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules.problem import PREFIX, problem
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source import local_source, repository, unpacked
+
+display = Display()
 
 
 class ActionModule(ActionBase):
@@ -28,6 +31,13 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         task_vars = task_vars or {}
         entry_point = str(self._task.args.get("entry_point", "main"))
+        choice = tags.Choice(self._task, task_vars)
+        if refusal := choice.refusal(entry_point):
+            return {**result, "failed": True, "msg": f"Nothing was touched. {refusal}"}
+        if not choice.chooses(entry_point):  # the run is about another role
+            if warning := choice.warning():
+                display.warning(warning)
+            return {**result, "changed": False}
         options = role.options(role.role_path(task_vars), entry_point)
         values = role.variables(self, task_vars, list(options))
         problems = checks.unknown_names(task_vars, role.known_names(role.role_path(task_vars)))

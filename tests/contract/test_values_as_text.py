@@ -59,6 +59,7 @@ def everything(chosen: dict[str, Any]) -> dict[str, str]:
         **variables,
         "flask_blog_source": "https://git.test/blog",
         "flask_blog_maintenance": True,
+        "__flask_blog_plan": {"layers": [], "differences": []},
         "flask_blog_server_names": ["blog.test", "www.blog.test"],
         "flask_blog_release_commands": ["flask db upgrade"],
         **{f"flask_blog_{name}": value for name, value in chosen.items()},
