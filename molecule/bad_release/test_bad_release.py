@@ -100,6 +100,21 @@ def test_a_migration_that_fails_half_way_leaves_the_data_as_it_was(
         assert "2: ALTER TABLE no_such_table" in host.check_output(journal), "what the command said"
 
 
+def test_secrets_that_a_command_prints_are_shown_nowhere(host: Any, operator: Any, source: Path) -> None:
+    """Neither Ansible's output nor the journal, which members of the group adm read, has them."""
+    key = host.check_output("sed -n 's/^SECRET_KEY=\"\\(.*\\)\"$/\\1/p' /etc/flask-blog/environment")
+    assert len(key) == 64
+    append(source, "import os\nprint(dict(os.environ))\nraise SystemExit('a bad key: ' + os.environ['SECRET_KEY'])\n")
+    run = operator.play("-vvv", "--extra-vars", json.dumps({"source": str(source)}))
+    assert run.returncode != 0, run.output
+    assert "a bad key: ********" in run.output
+    assert key not in run.output
+    journal = host.check_output("journalctl --unit flask-blog --no-pager --since=-10min")
+    assert "'SECRET_KEY': '********'" in journal
+    assert key not in journal
+    assert key not in host.check_output("blogctl --json releases")
+
+
 def test_a_migration_that_fails_on_the_live_data_alone_is_undone(
     operator: Any, visit: Callable[..., Any], source: Path
 ) -> None:

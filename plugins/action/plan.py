@@ -19,7 +19,7 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils.source.descripti
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.read import databases
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.refusals import SourceError
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.release import Release
-from ansible_collections.flaskblog.hosting.plugins.plugin_utils import role
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils import role, tags
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source import place, repository
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source.local_source import described, holds_data
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source.unpacked import run_folder
@@ -56,6 +56,9 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
         task_vars = role.with_interpreter(task_vars or {})
+        choice = tags.Choice(self._task, task_vars)
+        if not choice.chooses_layers:  # the run is about another role
+            return {**result, "changed": False, "layers": [], "differences": []}
         arguments = dict(self._task.args)
         # What the source holds: paths that are not in the release, with the reason, and databases that are.
         self._left_out: dict[str, str] = {}
@@ -111,8 +114,20 @@ class ActionModule(ActionBase):
         if self._left_out and "unpack" in found.get("layers", []):
             self._note_left_out(task_vars["inventory_hostname"])
         found.setdefault("probes", arguments["probes"])
+        self._refuse_partial(choice, found.get("layers", []))
         result.update(found)
         return result
+
+    def _refuse_partial(self, choice: tags.Choice, needed: list[str]) -> None:
+        """Refuse layers that cannot be done without others, and warn of those that the run leaves out.
+
+        :raises AnsibleActionFail: with the tags that are missing.
+        """
+        refusal, left_out = choice.partial(needed)
+        if refusal:
+            raise AnsibleActionFail(refusal)
+        if left_out:
+            display.warning(f"{choice.options}: not done, although the host differs: {', '.join(left_out)}.")
 
     def _repository(self, wanted: dict[str, Any], access: dict[str, Any]) -> dict[str, Any]:
         """Return what the host needs to know of a repository, with the credentials in an argument of their own."""

@@ -8,14 +8,17 @@ from typing import Any
 
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.description import app_requirements
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.entry import clean
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.limits import Limits
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.refusals import SourceError
-from ansible_collections.flaskblog.hosting.plugins.plugin_utils import role
-from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules import checks
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils import role, tags
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules import checks, types
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules.problem import PREFIX, problem
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source import local_source, place, repository, unpacked
+
+display = Display()
 
 
 class ActionModule(ActionBase):
@@ -28,16 +31,21 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         task_vars = task_vars or {}
         entry_point = str(self._task.args.get("entry_point", "main"))
+        choice = tags.Choice(self._task, task_vars)
+        if refusal := choice.refusal(entry_point):
+            return {**result, "failed": True, "msg": f"Nothing was touched. {refusal}"}
+        if not choice.chooses(entry_point):  # the run is about another role
+            if warning := choice.warning():
+                display.warning(warning)
+            return {**result, "changed": False}
         options = role.options(role.role_path(task_vars), entry_point)
         values = role.variables(self, task_vars, list(options))
         problems = checks.unknown_names(task_vars, role.known_names(role.role_path(task_vars)))
         problems += [
-            found
-            for name, value in values.items()
-            for found in self._type_problems(options[f"{PREFIX}{name}"]["type"], name, value)
+            found for name, value in values.items() for found in types.problems(options[f"{PREFIX}{name}"], name, value)
         ]
         if not problems:
-            values = {name: self._as_declared(options, name, value) for name, value in values.items()}
+            values = {name: types.converted(options[f"{PREFIX}{name}"], value) for name, value in values.items()}
             problems = checks.check(values, entry_point)
         if not problems and "source" in values:
             problems = self._source_problems(values)
@@ -46,27 +54,6 @@ class ActionModule(ActionBase):
             result["msg"] = "\n".join(["Nothing was touched, as the input is not right:", *problems])
         result["changed"] = False
         return result
-
-    @staticmethod
-    def _type_problems(kind: str, name: str, value: Any) -> list[str]:
-        """Check what Ansible converts silently."""
-        if kind == "list" and isinstance(value, str):
-            return [problem(name, value, "it is text where a list belongs", f"Write it as ['{value}']")]
-        return list(checks.not_a_number(name, value)) if kind == "int" else []
-
-    @staticmethod
-    def _as_declared(options: dict[str, Any], name: str, value: Any) -> Any:
-        """Convert a value to the type that the specification declares, such as text from C(-e) to a number."""
-        kind = options[f"{PREFIX}{name}"]["type"]
-        if kind == "int":
-            return int(value)
-        if kind in ("str", "path"):
-            return str(value)
-        if kind == "list":
-            return [str(item) for item in value]
-        if name == "backup_keep":
-            return {key: int(count) for key, count in value.items()}
-        return value
 
     def _source_problems(self, values: dict[str, Any]) -> list[str]:
         """Look for the app's folder, its requirements and its initial data.

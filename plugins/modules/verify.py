@@ -43,6 +43,10 @@ options:
     type: list
     elements: str
     default: []
+  settings:
+    description: The site's C(site.json). The site's secrets are masked in the message.
+    type: path
+    default: ""
   timeout:
     description: Seconds in which a probe is retried until its answer is good.
     type: float
@@ -79,7 +83,7 @@ problems:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.flaskblog.hosting.plugins.module_utils import contract, live, page_assets, probe
+from ansible_collections.flaskblog.hosting.plugins.module_utils import contract, live, mask, page_assets, probe
 
 #: What to do about files that the home page lacks.
 REMEDY = (
@@ -97,6 +101,7 @@ def main() -> None:
             "first": {"type": "bool", "default": False},
             "static": {"type": "dict", "default": {}},
             "units": {"type": "list", "elements": "str", "default": []},
+            "settings": {"type": "path", "default": ""},
             "timeout": {"type": "float", "default": 10.0},
             "report": {"type": "dict", "default": {}},
         },
@@ -121,12 +126,13 @@ def main() -> None:
         if missing:
             # The next run verifies again, even if it has nothing else to do.
             live.note(unverified)
-        module.fail_json(
-            msg=f"The site does not answer as it should:\n{listed(problems)}"
+        hidden = mask.of_site_file(params["settings"])
+        message = (
+            f"The site does not answer as it should:\n{listed(problems)}"
             + (f"\n{REMEDY.format(**params)}" if missing else "")
-            + (f"\nThe journal's last lines:\n{probe.journal(params['units'])}" if findings.problems else ""),
-            problems=problems,
+            + (f"\nThe journal's last lines:\n{probe.journal(params['units'])}" if findings.problems else "")
         )
+        module.fail_json(msg=hidden.text(message), problems=hidden.all_texts(problems))
     live.clear(unverified)
     module.exit_json(changed=False)
 

@@ -20,7 +20,7 @@ import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils import role as role_files
-from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules import checks
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules import checks, types
 from role_variables import role_variables as declared_by_role
 from role_variables import vars_text
 
@@ -244,10 +244,10 @@ def varied(value: Any, nasty: str) -> Iterator[Any]:
 
 def refused(values: dict[str, Any]) -> bool:
     """Whether the role says no before it touches a host, as the action does."""
-    numbers = [name for name in values if SPECS[f"flask_blog_{name}"]["type"] == "int"]
-    if any(list(checks.not_a_number(name, values[name])) for name in numbers):
+    if any(list(types.problems(SPECS[f"flask_blog_{name}"], name, value)) for name, value in values.items()):
         return True
-    return bool(checks.check({**values, **{name: int(values[name]) for name in numbers}}))
+    converted = {name: types.converted(SPECS[f"flask_blog_{name}"], value) for name, value in values.items()}
+    return bool(checks.check(converted))
 
 
 @pytest.fixture(scope="module")
@@ -288,10 +288,3 @@ def test_a_number_is_refused_or_rendered_as_one(harmless: dict[str, Any], name: 
         return  # it may turn something off
     for path, text in render(chosen, name).items():
         assert structure(path, text) == harmless[path]
-
-
-@pytest.mark.parametrize("name", [name for name in RENDERED if SPECS[f"flask_blog_{name}"]["type"] == "bool"])
-def test_a_switch_that_came_as_text_is_read_as_a_switch(name: str) -> None:
-    """C(-e flask_blog_ipv6=false) is text, and text that is not empty counts as true for Jinja."""
-    off, text = render({**defaults(), name: False}), render({**defaults(), name: "false"})
-    assert off == text

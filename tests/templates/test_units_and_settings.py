@@ -395,6 +395,15 @@ def test_blogctl_finds_everything_it_needs_in_its_settings(render: Any, role: Pa
     assert found["backup_keep"] == {"daily": 7, "weekly": 4, "monthly": 6}
 
 
+def test_blogctl_knows_which_settings_are_secret_and_whether_to_hide_them(render: Any) -> None:
+    chosen = {"secrets": {"MAIL_PASSWORD": "hunter2"}, "environment": {"SITE_NAME": "A blog"}, "hide_secrets": "no"}
+    text = render(**chosen, generated_secrets=["SECRET_KEY", "OTHER"]).text("/etc/flask-blog/site.json")
+    assert json.loads(text)["hide_secrets"] is False
+    assert json.loads(text)["secret_settings"] == ["MAIL_PASSWORD", "OTHER", "SECRET_KEY"]
+    assert "hunter2" not in text
+    assert json.loads(render().text("/etc/flask-blog/site.json"))["hide_secrets"] is True
+
+
 def test_two_blogs_keep_apart_what_is_theirs(render: Any) -> None:
     one, two = (json.loads(render(name=name).text(f"/etc/{name}/site.json")) for name in ("one", "two"))
     for key in ("data", "config", "backups", "link", "root", "cache", "socket_unit", "user", "next"):

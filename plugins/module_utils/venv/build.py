@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from typing import IO
 
 from .. import cage
+from ..mask import without_credentials
 from ..printable import printable
 from . import diagnosis
 
@@ -64,7 +65,10 @@ SITE_NAME = re.compile(r"[a-z][a-z0-9-]*")
 
 
 class BuildError(Exception):
-    """A command failed or took too long; the message holds the last lines of its output."""
+    """A command failed or took too long; the message holds the last lines of its output, without passwords in URLs."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(without_credentials(message))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules import limits
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules import limits, types
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules.problem import (
     CONTROL,
     DAY,
@@ -86,7 +86,7 @@ def _settings(values: Mapping[str, Any]) -> Iterator[str]:
 
 def _rehearse(values: Mapping[str, Any]) -> Iterator[str]:
     value = values["rehearse"]
-    if str(value).lower() not in ("true", "false", "yes", "no", "on", "off", "1", "0", "start"):
+    if str(value).lower() != "start" and not types.is_boolean(value):
         yield problem("rehearse", value, "it is true, start or false", "Write 'true', or see what the others mean")
 
 

@@ -6,12 +6,11 @@
 from __future__ import annotations
 
 import difflib
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules import app, operations, proxy, site, source
-from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules.problem import PREFIX, Rule, problem
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules.problem import PREFIX, Rule
 
 #: Of a deployment: the entry points C(main) and C(release).
 DEPLOYMENT: tuple[Rule, ...] = (*site.RULES, *source.RULES, *app.RULES, *proxy.RULES)
@@ -45,13 +44,3 @@ def check(values: Mapping[str, Any], entry_point: str = "main") -> list[str]:
     :returns: all problems, so that one run names them all.
     """
     return [found for rule in ENTRY_POINTS[entry_point] for found in rule(values)]
-
-
-def not_a_number(variable: str, value: Any) -> Iterator[str]:
-    """Check the text of a variable whose type is a number.
-
-    Ansible reads C(true), C("8_0"), C("8\\n") and digits of other scripts as numbers. The templates would write them
-    unchanged, and nginx and systemd do not read them as numbers.
-    """
-    if isinstance(value, bool) or not re.fullmatch(r"0|-?[1-9][0-9]{0,17}", str(value)):
-        yield problem(variable, value, "it is no number", "Write it with the digits 0 to 9")

@@ -13,8 +13,9 @@ from . import commands
 from .commands import grammar
 from .commands.command import Command, Result
 from .errors import OperationError
+from .host.secrets import mask_of
 from .shared.printable import printable
-from .site import load
+from .site import Site, load
 
 #: Exit statuses beside those of an OperationError and of a command.
 WRONG_COMMAND_LINE, INTERRUPTED = 2, 130
@@ -43,29 +44,31 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(command: Command, options: Any) -> int:
-    """Run a command on its site, print its result, and return the exit status."""
+    """Run a command on its site, print its result without the site's secrets, and return the exit status."""
     # A lost connection, or a kill that leaves time, undoes the operation like Ctrl-C does.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
+    site = None
     try:
-        result = _result(command, options)
+        site = load(options.site or os.environ.get("BLOGCTL_SITE"))
+        mask_of(site)  # the secrets before the command, which may restore earlier ones
+        result = _result(site, command, options)
     except OperationError as error:
-        return _fail(str(error), error.status, options.json, error.details)
+        return _fail(str(error), error.status, options.json, error.details, site=site)
     except (OSError, sqlite3.Error) as error:
-        return _fail(str(error), OperationError.status, options.json)
+        return _fail(str(error), OperationError.status, options.json, site=site)
     except KeyboardInterrupt:
         return _fail("interrupted", INTERRUPTED, options.json)
     if options.json:
         # The role shows the message of an operation; a report such as that of "status" would only say the same twice.
         message = {"message": result.message} if command.requires_interface and result.message else {}
-        print(json.dumps({**result.values, **message}))
+        print(json.dumps(mask_of(site).all_texts({**result.values, **message})))
     elif result.message:
-        print(printable(result.message))
+        print(printable(mask_of(site).text(result.message)))
     return result.status
 
 
-def _result(command: Command, options: Any) -> Result:
-    site = load(options.site or os.environ.get("BLOGCTL_SITE"))
+def _result(site: Site, command: Command, options: Any) -> Result:
     if command.requires_interface:
         site.require_interface()
     assert command.run is not None
@@ -76,10 +79,19 @@ def _interrupt(number: int, _: Any) -> None:
     raise KeyboardInterrupt(signal.Signals(number).name)
 
 
-def _fail(message: str, status: int, as_json: bool, details: dict[str, Any] | None = None, before: str = "") -> int:
-    """Print an error on the error output, and return the exit status."""
-    message = printable(message)
+def _fail(
+    message: str,
+    status: int,
+    as_json: bool,
+    details: dict[str, Any] | None = None,
+    before: str = "",
+    site: Site | None = None,
+) -> int:
+    """Print an error on the error output, without the site's secrets, and return the exit status."""
     as_object = {"error": message, "status": status, **(details or {})}
-    text = json.dumps(as_object) if as_json else f"{before}blogctl: {message}"
+    if site:
+        as_object = mask_of(site).all_texts(as_object)
+    as_object["error"] = printable(as_object["error"])
+    text = json.dumps(as_object) if as_json else f"{before}blogctl: {as_object['error']}"
     print(text, file=sys.stderr)
     return status

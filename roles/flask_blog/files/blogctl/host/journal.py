@@ -8,6 +8,7 @@ import subprocess
 
 from ..shared.printable import printable
 from ..site import Site
+from .secrets import mask_of
 
 #: The journal's socket for entries with fields of their own (https://systemd.io/JOURNAL_NATIVE_PROTOCOL/).
 SOCKET = "/run/systemd/journal/socket"
@@ -79,7 +80,7 @@ def log(site: Site, text: str) -> None:
     Only root may write an entry about a unit. Without a journal nothing is written.
     """
     fields = {
-        "MESSAGE": printable(text).replace("\n", " | ")[:MESSAGE_LIMIT],
+        "MESSAGE": printable(mask_of(site).text(text)).replace("\n", " | ")[:MESSAGE_LIMIT],
         "PRIORITY": "6",
         "SYSLOG_IDENTIFIER": site.name,
         "OBJECT_SYSTEMD_UNIT": str(site.settings["service_unit"]),

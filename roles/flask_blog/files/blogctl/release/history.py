@@ -16,6 +16,7 @@ from typing import Any
 from ..errors import OperationError
 from ..host.locks import claimed
 from ..host.releases import app_folder, live_release
+from ..host.secrets import mask_of
 from ..site import Site
 
 #: Lines that are kept at least. An operation writes one line when it begins, and another when it ends.
@@ -155,7 +156,8 @@ def recorded(site: Site, operation: str, origin: str | None, release: str | None
         entry.result = DONE
     except BaseException as problem:
         entry.result = FAILED
-        entry.details["problem"] = str(problem) if isinstance(problem, OperationError) else repr(problem)
+        text = str(problem) if isinstance(problem, OperationError) else repr(problem)
+        entry.details["problem"] = mask_of(site).text(text)
         raise
     finally:
         entry.seconds = round(time.monotonic() - began, 3)
