@@ -134,7 +134,8 @@ def _make(
     """
     account = account_of(site)
     environment.prepare(aside, site["cache"], account)
-    folder, todo, temporary = release.venv_path, plan(site, release), environment.temporary(site["cache"])
+    folder, todo = release.venv_path, plan(site, release)
+    temporary = environment.temporary(site["cache"])
     job = build.Job(
         name=site["name"],
         account=site["build_user"],

@@ -38,7 +38,7 @@ def test_folders_have_their_modes_with_every_umask(tmp_path: Path, account: Any,
     environment.prepare(str(aside), str(cache), account)
     for folder in (aside, *aside.parents[:3], cache.parent):
         assert mode(folder) == 0o755, folder
-    assert mode(cache) == 0o700
+    assert mode(cache) == mode(cache.with_name("blog.tmp")) == 0o700
 
 
 def test_the_folder_to_build_in_and_the_cache_are_the_build_accounts(
@@ -46,7 +46,7 @@ def test_the_folder_to_build_in_and_the_cache_are_the_build_accounts(
 ) -> None:
     aside, cache = tmp_path / "venvs" / "abc.incomplete", tmp_path / "cache" / "blog"
     environment.prepare(str(aside), str(cache), SimpleNamespace(pw_uid=1234, pw_gid=5678))
-    assert ownerless == [(str(aside), 1234, 5678), (str(cache), 1234, 5678)]
+    assert ownerless == [(str(path), 1234, 5678) for path in (cache.with_name("blog.tmp"), aside, cache)]
 
 
 def test_a_leftover_is_removed_and_the_cache_is_kept(tmp_path: Path, account: Any) -> None:

@@ -97,7 +97,7 @@ def _build(site: Site, release: Release) -> Outcome:
     try:
         with building(site):
             built = make.make(site.settings, release, make.TIMEOUT, lambda: None)
-    except (build.BuildError, takeover.TakeoverError, OSError) as problem:
+    except (build.BuildError, takeover.TakeoverError, OSError, KeyError) as problem:
         raise OperationError(
             f"The environment of {release.id} cannot be built; nothing was changed.\n{problem}"
         ) from problem
