@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.flaskblog.hosting.plugins.module_utils import contract, host, live, names, probe
+from ansible_collections.flaskblog.hosting.plugins.module_utils import contract, host, live, names, nginx, probe
 from ansible_collections.flaskblog.hosting.plugins.module_utils.resources import unit
 from ansible_collections.flaskblog.hosting.plugins.module_utils.venv import check
 from ansible_collections.flaskblog.hosting.plugins.modules import plan as module
@@ -45,6 +45,29 @@ def test_a_site_that_answers_wrongly_is_activated_again(
     outcome = run_module(module, **arguments)
     assert layers(outcome) == ["activate", "verify"]
     assert "answered 502" in words(outcome)
+
+
+def test_a_first_deployment_that_has_not_passed_its_last_step_is_verified_again(
+    arguments: dict[str, Any], run_module: Any
+) -> None:
+    """Its home page lacked a file, and nothing else differs."""
+    state = Path(arguments["site"]["state"])
+    state.mkdir()
+    (state / contract.UNVERIFIED).touch()
+    outcome = run_module(module, **arguments)
+    assert layers(outcome) == ["verify"]
+    assert "not verified since its first release" in words(outcome)
+
+
+def test_a_name_that_another_site_of_nginx_has_is_a_conflict_before_anything_changes(
+    arguments: dict[str, Any], run_module: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        nginx, "conflicts", lambda objects, notes: notes.append("kept") or ["flask_blog_server_names: x"]
+    )
+    outcome = run_module(module, **arguments)
+    assert outcome.failed
+    assert outcome.said["msg"] == "flask_blog_server_names: x"
 
 
 def test_a_changed_setting_is_corrected_and_loaded(arguments: dict[str, Any], run_module: Any) -> None:
