@@ -19,7 +19,7 @@ from blogctl.site import Site
 from data_folders import BEFORE, SINCE, database, titles
 from fake_machine import Add
 
-pytestmark = pytest.mark.usefixtures("quiet")
+pytestmark = pytest.mark.usefixtures("quiet", "open_descriptors")
 
 
 def test_a_write_ahead_log_of_the_newer_data_is_not_replayed_over_the_older(site: Site) -> None:

@@ -100,6 +100,7 @@ def test_a_change_that_fails_on_the_live_data_is_undone(
     with pytest.raises(OperationError, match="The data is as it was before") as failure:
         activate.activate(site, "new")
     assert "The previous settings were restored" in str(failure.value)
+    assert machine.changes[-2:] == ["start --no-block blog.service", "daemon-reload"], "the site serves again"
     assert (live_target(site), tables(site), place.read_text()) == (str(old), {"post"}, "OLD=1\n")
     assert not (site.path("data") / "new.db").exists(), "a database that only the failed release can have made"
     assert not transaction.is_open(site)
