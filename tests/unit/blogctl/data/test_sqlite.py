@@ -150,3 +150,15 @@ def test_work_that_nobody_waits_for_has_a_lower_priority(site: Site, monkeypatch
     transaction.begin(site, "new", None)
     transaction.undo(site)
     assert niced == {"fingerprint": True, "read": False, "scan": False, "restore": False}
+
+
+def test_what_is_no_database_in_a_snapshot_does_not_hide_the_databases_after_it(site: Site) -> None:
+    """A damaged database is kept with the files beside it."""
+    path = database(site.path("data") / "database.db")
+    snapshot = transaction.begin(site, "new", None)
+    transaction.commit(site)
+    (snapshot / "a.db-wal").write_text("a part of another one")
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("INSERT INTO post VALUES ('again')")
+    (change,) = data_layer(site).compare(snapshot).tables
+    assert (change.table, change.written, change.deleted) == ("post", 1, 0)
