@@ -12,6 +12,8 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils.source.git_remot
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.refusals import GitError
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.tree_writer import writer
 
+pytestmark = pytest.mark.usefixtures("descriptors")
+
 
 def test_folders_of_the_same_name_are_told_apart_by_their_paths(tmp_path: Path) -> None:
     """The writer keeps the folders of the last path open, and takes up only those that both paths begin with."""

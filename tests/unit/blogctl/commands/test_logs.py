@@ -22,7 +22,8 @@ def test_logs_are_those_of_this_site_alone(
 ) -> None:
     called: list[list[str]] = []
 
-    def replace_process(_: str, words: list[str]) -> None:
+    def replace_process(program: str, words: list[str]) -> None:
+        assert program == words[0] == "journalctl"
         called.append(words)
         raise SystemExit(0)
 

@@ -64,7 +64,7 @@ def test_a_lock_is_not_written_through_a_link(site: Site, tmp_path: Path) -> Non
 def test_the_directory_of_locks_is_made_at_a_boot_and_can_be_entered_whatever_the_umask(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runtime = tmp_path / "run" / "flask-blog-hosting"
+    runtime = tmp_path / "absent" / "flask-blog-hosting"
     monkeypatch.setattr(contract, "RUNTIME", str(runtime))
     before = os.umask(0o077)
     try:
