@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import lzma
 import tarfile
 
 import pytest
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source import tar as tar_module
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.limits import Limits
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.refusals import LimitError
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.tar import LARGEST_HEADER, Tar
@@ -47,3 +49,14 @@ def test_a_member_that_nobody_reads_counts_against_the_size_as_well() -> None:
         assert next(members).name == "skipped"
         with pytest.raises(LimitError, match=r"the source unpacks to more \(flask_blog_source_max_size: '1023'\)"):
             next(members)
+
+
+@pytest.mark.parametrize("padding", [b"", bytes(4)])
+def test_an_archive_of_several_xz_streams_is_read_to_its_end(padding: bytes) -> None:
+    plain = packed(one=b"1" * 3000, two=b"2").getvalue()
+    streams = lzma.compress(plain[:1000]) + padding + lzma.compress(plain[1000:]) + padding
+    with Tar(io.BytesIO(streams), Limits()) as tar:
+        found = [(member.name, b"".join(tar.content(member))) for member in tar]
+    assert found == [("one", b"1" * 3000), ("two", b"2")]
+    with tar_module._decompressed(io.BytesIO(streams)) as whole:
+        assert whole.read() == plain
