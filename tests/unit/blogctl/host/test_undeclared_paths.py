@@ -32,7 +32,8 @@ def blog() -> Site:
             "name": "blog",
             "wsgi": "flaskr:create_app()",
             "link": "/var/www/blog",
-            "root": "/opt/blog",
+            "next": "/opt/blog/next",
+            "venvs": "/opt/blog/venvs",
             "releases": "/opt/blog/releases",
             "data": "/var/lib/blog",
             "app_dir": "",
@@ -57,6 +58,7 @@ def blog() -> Site:
             PYTHON + "OSError: [Errno 30] Read-only file system: 'flaskr/hits.json'",
             "[static/uploads, flaskr/hits.json]",
         ),
+        ("OSError: [Errno 30] Read-only file system: '/opt/blog/next/log/a.log'", "[static/uploads, log]"),
         (MKDIR + "OSError: [Errno 30] Read-only file system: 'static/gen'", "[static/uploads, static/gen]"),
         (
             LOGGING + "FileNotFoundError: [Errno 2] No such file or directory: '/opt/blog/releases/1/logs/a.log'",

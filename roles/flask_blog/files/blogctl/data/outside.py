@@ -104,10 +104,10 @@ def declared(site: Site) -> list[str]:
 
 def missing(site: Site) -> list[str]:
     """Return the databases that an inventory names and that do not exist."""
-    databases = site.settings.get("databases", UNCHANGED)
+    databases, data = site.settings.get("databases", UNCHANGED), site.path("data")
     if databases == UNCHANGED:
         return []
-    return [path for path in map(os.path.normpath, databases) if not _exists(site.path("data"), path)]
+    return [path for path in map(os.path.normpath, databases) if not tree.has_file(str(data), path)]
 
 
 def is_temporary(path: str) -> bool:
@@ -152,7 +152,7 @@ def _in_temporary(pid: str, deadline: float) -> Iterator[tuple[str, os.stat_resu
     root = os.open(f"{PROC}/{pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         for place in TEMPORARY:
-            with contextlib.suppress(OSError), _beneath(root, place) as directory:
+            with contextlib.suppress(OSError), tree.beneath(root, place) as directory:
                 yield from _walk(directory, f"/{place}", deadline)
     finally:
         os.close(root)
@@ -214,7 +214,7 @@ def _is_database(name: str, directory: int | None = None) -> bool:
 
 def _opened(site: Site, group: str, deadline: float) -> Iterator[tuple[str, os.stat_result]]:
     """Yield the databases outside the data folder that a process of the service has open for writing."""
-    data = os.path.realpath(site.path("data"))
+    data = tree.real_path(str(site.path("data")))
     if not group.startswith("/"):
         return
     processes = Path(f"{CGROUPS}{group}/cgroup.procs").read_text(encoding="ascii").split()
@@ -248,40 +248,3 @@ def _is_open_for_writing(pid: str, descriptor: str) -> bool:
         if line.startswith("flags:"):
             return int(line.split()[1], 8) & os.O_ACCMODE != os.O_RDONLY
     return False
-
-
-# -- paths beneath a directory --
-
-
-@contextlib.contextmanager
-def _beneath(directory: int, relative: str) -> Iterator[int]:
-    """Open a directory beneath an open one, without following a link."""
-    descriptor = os.dup(directory)
-    try:
-        for name in relative.split("/"):
-            inner = os.open(name, tree.OPEN_DIRECTORY, dir_fd=descriptor)
-            os.close(descriptor)
-            descriptor = inner
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def _exists(folder: Path, relative: str) -> bool:
-    """Say whether there is a regular file beneath a folder, with no link on the way."""
-    place, name = os.path.split(relative)
-    try:
-        root = os.open(folder, tree.OPEN_DIRECTORY)
-    except OSError:
-        return False
-    try:
-        if not place:
-            status = _status(name, root)
-        else:
-            with _beneath(root, place) as directory:
-                status = _status(name, directory)
-    except OSError:
-        return False
-    finally:
-        os.close(root)
-    return status is not None and stat.S_ISREG(status.st_mode)

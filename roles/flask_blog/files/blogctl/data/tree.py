@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -136,6 +137,44 @@ def open_file(directory: int, name: str) -> int | None:
         return handle
     os.close(handle)
     return None
+
+
+@contextlib.contextmanager
+def beneath(directory: int, relative: str) -> Iterator[int]:
+    """Open a directory beneath an open one, without following a link.
+
+    :param relative: empty for the directory itself.
+    """
+    descriptor = os.dup(directory)
+    try:
+        for name in filter(None, relative.split("/")):
+            inner = os.open(name, OPEN_DIRECTORY, dir_fd=descriptor)
+            os.close(descriptor)
+            descriptor = inner
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def has_file(folder: str, relative: str) -> bool:
+    """Say whether there is a regular file beneath a directory, with no link on the way."""
+    place, name = os.path.split(relative)
+    try:
+        root = os.open(folder, OPEN_DIRECTORY)
+    except OSError:
+        return False
+    try:
+        with beneath(root, place) as directory:
+            return stat.S_ISREG(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)
+    except OSError:
+        return False
+    finally:
+        os.close(root)
+
+
+def real_path(folder: str) -> str:
+    """Return the path of a directory as the kernel shows it for the files below it."""
+    return os.path.realpath(folder)
 
 
 def extents(handle: int, size: int) -> Iterator[tuple[int, int]]:

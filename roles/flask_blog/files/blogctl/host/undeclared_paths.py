@@ -195,15 +195,15 @@ def _relative(path: str, settings: Mapping[str, Any]) -> str | None:
         normal = posixpath.normpath(path)
         return None if normal.startswith("..") or normal == "." else normal
     path = posixpath.normpath(path)
-    link, root = (str(settings.get(key, "")) for key in ("link", "root"))
+    venvs, link, following = (str(settings.get(key, "")) for key in ("venvs", "link", "next"))
     app_dir = posixpath.normpath(str(settings.get("app_dir") or "."))
     inside = re.fullmatch(rf"{re.escape(str(settings.get('releases', '')))}/[^/]+/(.+)", path, re.DOTALL)
     if inside:
         found = posixpath.relpath(inside[1], app_dir)
         return None if found.startswith("..") or found == "." else found
-    if root and path.startswith(f"{root}/venvs/"):
-        return "venv/" + path.removeprefix(f"{root}/venvs/").partition("/")[2]
-    for folder in (link, f"{root}/next"):
+    if venvs and path.startswith(f"{venvs}/"):
+        return "venv/" + path.removeprefix(f"{venvs}/").partition("/")[2]
+    for folder in (link, following):
         if folder and path.startswith(f"{folder}/"):
             return posixpath.relpath(path, folder)
     return None
