@@ -21,7 +21,11 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils.source.refusals 
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.release import Release
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils import role, tags
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source import place, repository
-from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source.local_source import described, holds_data
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source.local_source import (
+    described,
+    found_databases,
+    holds_data,
+)
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source.unpacked import run_folder
 
 display = Display()
@@ -205,10 +209,14 @@ class ActionModule(ActionBase):
         :raises AnsibleActionFail: if it does not; a blog takes its initial data only once, so it would stay empty.
         """
         places = data_places(Release.from_dict(release), site)
-        if not holds_data(Path(place.absolute(folder, self._loader)), places):
+        path = Path(place.absolute(folder, self._loader))
+        if not holds_data(path, places):
+            found = ", ".join(map(printable, found_databases(path)))
+            there = f" The databases in it, {found}, are named in neither variable." if found else ""
             raise AnsibleActionFail(
                 f"flask_blog_initial_data: {folder!r}: it holds none of the blog's databases and writable folders"
-                f" ({', '.join(sorted(places))}). Name the folder in which they lie as they do in the app's folder."
+                f" ({', '.join(sorted(places))}).{there} Name the folder in which they lie as they do in the app's"
+                " folder, and the databases in flask_blog_databases."
             )
 
     def _compare(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:

@@ -25,6 +25,9 @@ from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source.archive i
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source.gitignore import Ignored
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source.unpacked import unpacked
 
+#: Files of a folder that are looked at, and databases in it that are named.
+MOST_ENTRIES, MOST_DATABASES = 5000, 5
+
 
 @contextlib.contextmanager
 def described(
@@ -122,6 +125,23 @@ def pack_data(source: Path, places: Mapping[str, str], archive: str) -> list[str
 def holds_data(source: Path, places: Mapping[str, str]) -> bool:
     """Return whether the source has any data files."""
     return any((source / path).is_file() for path, _ in _data_files(source, places))
+
+
+def found_databases(source: Path) -> list[str]:
+    """Return some of the SQLite databases that lie in a folder, whatever their names."""
+    found: list[str] = []
+    entries = 0
+    for parent, directories, names in os.walk(source):
+        directories[:] = sorted(name for name in directories if name not in NEVER)
+        for name in sorted(names):
+            entries += 1
+            full = Path(parent, name)
+            with contextlib.suppress(OSError):
+                if full.is_file() and not full.is_symlink() and is_sqlite(full):
+                    found.append(str(full.relative_to(source)))
+            if entries == MOST_ENTRIES or len(found) == MOST_DATABASES:
+                return found
+    return found
 
 
 def _data_files(source: Path, places: Mapping[str, str]) -> Iterator[tuple[str, str]]:
