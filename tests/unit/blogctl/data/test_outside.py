@@ -181,3 +181,26 @@ def test_a_host_whose_systemd_does_not_answer_shows_no_process(site: Site, monke
     monkeypatch.setattr(systemd, "properties_of", absent)
     assert outside.running(site) == {}
     assert problems(site) == []
+
+
+def test_a_directory_that_becomes_a_link_while_it_is_searched_is_not_followed(
+    site: Site, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database(tmp_path / "secret" / "other.db")
+    (root / "tmp" / "folder").symlink_to(tmp_path / "secret")
+    look = outside._status
+    directory = os.stat(tmp_path)
+    monkeypatch.setattr(outside, "_status", lambda name, at: directory if name == "folder" else look(name, at))
+    assert databases_outside(site) == []
+
+
+def test_the_files_of_a_real_process_are_read_and_one_that_is_deleted_is_none(
+    site: Site, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cgroup" / "blog.service" / "cgroup.procs").write_text(f"{os.getpid()}\n")
+    monkeypatch.setattr(outside, "PROC", "/proc")
+    monkeypatch.setattr(systemd, "properties_of", lambda *_: {"MainPID": "0", "ControlGroup": "/blog.service"})
+    kept, deleted = database(tmp_path / "kept.db"), database(tmp_path / "deleted.db")
+    with kept.open("r+b"), deleted.open("r+b"):
+        deleted.unlink()
+        assert databases_outside(site) == [str(kept)]
