@@ -119,13 +119,13 @@ def test_a_command_that_cannot_be_started_and_writes_nothing_says_what_systemd_s
     ):
         run_as_app.run(site, folder, "", "exit 226", site.path("data"))
     monkeypatch.setattr(journal, "last_lines", lambda *_: "(the journal holds nothing)")
-    with pytest.raises(OperationError, match=r"failed \(status 3\):\nIts last lines:\n\(no output\)"):
+    with pytest.raises(OperationError, match=r"failed \(status 3\)\nIts output:\n\(no output\)"):
         run_as_app.run(site, folder, "", "exit 3", site.path("data"))
 
 
 def test_a_command_that_fails_shows_what_it_said(site: Site, units: Units, add_release: Add) -> None:
     with pytest.raises(
-        OperationError, match=r"the command 'echo 41; exit 3' failed \(status 3\): 41\nIts last lines:\n41$"
+        OperationError, match=r"the command 'echo 41; exit 3' failed \(status 3\): 41\nIts output:\n41$"
     ):
         run_as_app.run(site, add_release("abc"), "", "echo 41; exit 3", site.path("data"))
     assert units.logged[-1] == "the command failed (status 3): echo 41; exit 3"
@@ -134,7 +134,7 @@ def test_a_command_that_fails_shows_what_it_said(site: Site, units: Units, add_r
 def test_a_command_whose_time_is_up_is_said_to_be_ended_for_that(site: Site, units: Units, add_release: Add) -> None:
     site.settings["command_timeout"] = 0
     with pytest.raises(
-        OperationError, match=r"took longer than flask_blog_command_timeout, 0 s, and was ended:\nIts last lines:\n41"
+        OperationError, match=r"took longer than flask_blog_command_timeout, 0 s, and was ended\nIts output:\n41"
     ):
         run_as_app.run(site, add_release("abc"), "", "echo 41; false", site.path("data"))
 

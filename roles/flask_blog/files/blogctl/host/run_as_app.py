@@ -31,8 +31,6 @@ STOP_TIMEOUT = 10
 LINE_LIMIT = 8192
 #: Lines that are kept for a message.
 KEPT_LINES = 300
-#: Lines that a message shows.
-SHOWN_LINES = 30
 #: Lines of one program that go to the journal; the rest is dropped, so that no program can fill it.
 LOGGED_LINES = 5000
 
@@ -226,8 +224,9 @@ def _failure(
         cause = diagnosis.last_line(output.text()) or diagnosis.of_systemd(
             journal.last_lines(f"{command_unit(site)}.service", 20)
         )
-    first = f"{what}: {cause}" if cause else f"{what}:"
-    message = "\n".join(part for part in (first, found.remedy, "Its last lines:", output.last(SHOWN_LINES)) if part)
+    first = f"{what}: {cause}" if cause else what
+    shown = "\n".join(found.lines) or "(no output)"
+    message = "\n".join(part for part in (first, found.remedy, "Its output:", shown) if part)
     return HostError(message) if found.of_host else OperationError(message)
 
 
