@@ -152,6 +152,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, me: Account) -> Site:
         "run_directory": str(tmp_path / "run"),
         "socket_unit": "blog.socket",
         "service_unit": "blog.service",
+        "environment": str(tmp_path / "etc" / "blog" / "environment"),
         "settings_files": [str(tmp_path / "etc" / "blog" / "environment")],
         "bind": "127.0.0.1:1",
         "health_path": "/healthz",

@@ -221,9 +221,7 @@ def _failure(
     cause = found.cause
     if not cause and not was_ended:
         # A unit that cannot be started writes nothing itself; systemd's lines say why.
-        cause = diagnosis.last_line(output.text()) or diagnosis.of_systemd(
-            journal.last_lines(f"{command_unit(site)}.service", 20)
-        )
+        cause = diagnosis.last_line(output.text()) or diagnosis.of_systemd(journal.last_lines(command_unit(site), 20))
     first = f"{what}: {cause}" if cause else what
     shown = "\n".join(found.lines) or "(no output)"
     message = "\n".join(part for part in (first, found.remedy, "Its output:", shown) if part)

@@ -92,8 +92,7 @@ def prove(site: Site, release: str, data: Path) -> None:
     found = diagnosis.diagnose(site, output.text(), folder, lost)
     if not found.cause and not output.text():
         # A unit that cannot be started writes nothing itself; systemd's lines say why.
-        unit = f"{instance_unit(site)}.service"
-        problem = f"{problem}: {diagnosis.of_systemd(journal.last_lines(unit, 20))}".rstrip(": ")
+        problem = f"{problem}: {diagnosis.of_systemd(journal.last_lines(instance_unit(site), 20))}".rstrip(": ")
     message = found.for_page(site, problem).message("", problem)
     raise HostError(message) if found.of_host else OperationError(message)
 
