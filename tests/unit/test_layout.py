@@ -115,7 +115,7 @@ def test_a_folder_inside_another_needs_no_link_of_its_own() -> None:
     result = laid_out(writable_paths=["data", "data/cache", "./data/"], databases=["data/blog.db", "other.db"])
     assert set(result["links"]) == {"data", "instance", "other.db"}
     assert result["links"]["other.db"] == "/var/lib/blog/other.db"
-    assert result.keys() == {"links", "left_out", "served", "locations", "objects"}
+    assert result.keys() == {"links", "left_out", "seeded", "served", "locations", "objects"}
 
 
 def test_a_database_in_a_folder_of_its_own_has_that_folder_in_the_data() -> None:

@@ -132,7 +132,7 @@ def found_databases(source: Path) -> list[str]:
     found: list[str] = []
     entries = 0
     for parent, directories, names in os.walk(source):
-        directories[:] = sorted(name for name in directories if name not in NEVER)
+        directories[:] = sorted(name for name in directories if not is_never_part(name))
         for name in sorted(names):
             entries += 1
             full = Path(parent, name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,29 @@ def test_a_site_that_does_not_is_a_failure_with_its_journal(
     assert outcome.failed
     assert outcome.said["problems"] == ["the health path (/healthz): answered 500"]
     assert "the journal of ['blog.service']" in outcome.said["msg"]
+
+
+@pytest.mark.parametrize(("hide", "shown"), [(True, "********"), (False, "hunter2")])
+def test_the_journal_is_shown_without_secrets(
+    server: Any,
+    arguments: dict[str, Any],
+    run_module: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    hide: bool,
+    shown: str,
+) -> None:
+    (tmp_path / "environment").write_text('MAIL_PASSWORD="hunter2"\n')
+    settings = tmp_path / "site.json"
+    site = {"name": "blog", "config": str(tmp_path), "secret_settings": [], "hide_secrets": hide}
+    settings.write_text(json.dumps(site))
+    server.answers, server.locations = {"/healthz": (302, b""), "/?hunter2": (500, b"")}, {"/healthz": "/?hunter2"}
+    monkeypatch.setattr(probe, "journal", lambda _: "KeyError: hunter2")
+    done = run_module(module, **arguments, settings=str(settings))
+    assert done.failed
+    assert done.said["msg"].endswith(f"The journal's last lines:\nKeyError: {shown}")
+    assert f"/?{shown}" in done.said["problems"][0]
+    assert ("hunter2" in json.dumps(done.said)) == (not hide)
 
 
 def test_check_mode_asks_nobody(server: Any, arguments: dict[str, Any], run_module: Any) -> None:
