@@ -112,8 +112,9 @@ def main() -> None:
     params = module.params
     site = probe.wanted(params["site"], params["probes"])
     findings = probe.examine(site, timeout=params["timeout"])
+    hidden = mask.of_site_file(params["settings"])
     for note in findings.notes:
-        module.warn(note)
+        module.warn(hidden.text(note))
     missing: list[str] = []
     if findings.home is not None and not findings.problems:
         missing = page_assets.problems(site, findings.home, findings.home_url)
@@ -121,12 +122,12 @@ def main() -> None:
     unverified = os.path.join(params["site"]["state"], contract.UNVERIFIED)
     first = params["first"] or os.path.lexists(unverified)
     if missing and not first:
-        module.warn(f"The site serves, but its home page lacks files:\n{listed(missing)}\n{REMEDY.format(**params)}")
+        lacking = f"The site serves, but its home page lacks files:\n{listed(missing)}\n{REMEDY.format(**params)}"
+        module.warn(hidden.text(lacking))
     elif problems:
         if missing:
             # The next run verifies again, even if it has nothing else to do.
             live.note(unverified)
-        hidden = mask.of_site_file(params["settings"])
         message = (
             f"The site does not answer as it should:\n{listed(problems)}"
             + (f"\n{REMEDY.format(**params)}" if missing else "")
