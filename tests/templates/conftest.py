@@ -12,6 +12,7 @@ import pytest
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils import role as role_files
+from nginx_config import SITE, VARIANTS, Config, parse
 from role_variables import role_variables
 
 
@@ -61,3 +62,9 @@ def render() -> Render:
         return Rendered(role_files.rendered(action, variables, objects), {**variables, **resolved})
 
     return render_with
+
+
+@pytest.fixture
+def config(render: Any) -> Config:
+    """The parsed configuration of the site for one of the variants."""
+    return lambda variant: parse(render(**VARIANTS[variant]).text(SITE))
