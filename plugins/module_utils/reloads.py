@@ -41,6 +41,10 @@ class Reload:
     #: whether something must be loaded, by the properties of the site's units
     is_stale: Callable[[Iterable[Mapping[str, str]]], bool] | None = None
 
+    def is_needed_by(self, item: Object) -> bool:
+        """Return whether a change of an object of its own has to be loaded."""
+        return self.concerns is None or self.concerns(item)
+
     def is_pending(self, site: Object) -> bool:
         """Return whether an earlier run has changed something that is not loaded yet."""
         return self.note is not None and live.is_noted(self.note(site["name"]))
@@ -111,7 +115,7 @@ def used_by(items: Sequence[Object]) -> dict[str, list[Object]]:
     Before they are applied: afterwards the host's files no longer show the difference.
     """
     needed = {
-        name: [item for item in items if name in of(item) and (reload.concerns is None or reload.concerns(item))]
+        name: [item for item in items if name in of(item) and reload.is_needed_by(item)]
         for name, reload in RELOADS.items()
     }
     return {name: objects for name, objects in needed.items() if objects}
@@ -123,8 +127,11 @@ def checked_by(item: Object) -> str | None:
 
 
 def is_loaded_by_activation(item: Object) -> bool:
-    """Return whether a change of an object takes effect with the next activation of a release."""
-    return any(not RELOADS[name].load for name in of(item))
+    """Return whether a change of an object takes effect with the next activation of a release.
+
+    Before it is applied: afterwards the host's file no longer shows the difference.
+    """
+    return any(not RELOADS[name].load and RELOADS[name].is_needed_by(item) for name in of(item))
 
 
 def to_load(

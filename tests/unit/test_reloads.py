@@ -32,11 +32,21 @@ def test_an_object_names_no_reload_or_one_or_several(item: dict[str, Any], found
         ({"reload": "nginx"}, False),
         ({"reload": "systemd"}, False),
         ({"reload": "app"}, True),
-        ({"reload": ["systemd", "socket"]}, True),
+        ({"reload": ["systemd", "socket"], "path": "/no/such.socket", "content": "[Socket]\n"}, True),
         ({"reload": ["app", "nginx"]}, True),
     ],
 )
 def test_the_activation_loads_what_the_app_and_its_socket_read(item: dict[str, Any], by_activation: bool) -> None:
+    assert reloads.is_loaded_by_activation(item) is by_activation
+
+
+@pytest.mark.parametrize(
+    ("line", "by_activation"), [("# another comment", False), ("Description=Blog", False), ("Backlog=9", True)]
+)
+def test_a_comment_in_the_socket_needs_no_activation(tmp_path: Path, line: str, by_activation: bool) -> None:
+    socket = tmp_path / "blog.socket"
+    socket.write_text("# a comment\n[Socket]\n")
+    item = {"reload": ["systemd", "socket"], "path": str(socket), "content": f"[Socket]\n{line}\n"}
     assert reloads.is_loaded_by_activation(item) is by_activation
 
 
