@@ -148,6 +148,7 @@ def test_after_a_failed_init_command_the_data_is_new_and_the_mended_one_works(
 # -- other sites of the host, and what a page needs ------------------------------------------------------------------
 
 
+@pytest.mark.machine("12")
 def test_a_name_that_another_blog_has_is_refused_and_nothing_is_made(
     host: Any, deploy: Callable[..., Any], home: Callable[[str], str]
 ) -> None:
@@ -171,6 +172,7 @@ def own_site(host: Any) -> Generator[str, None, None]:
     host.check_output("mv /root/unknown-hosts-80.conf /etc/nginx/conf.d/ && rm %s", path)
 
 
+@pytest.mark.machine("12")
 def test_somebodys_own_default_site_stays_and_names_the_variable(
     host: Any, deploy: Callable[..., Any], own_site: str
 ) -> None:
@@ -200,6 +202,7 @@ app.add_url_rule("/posts", "posts", lambda: f"{STYLES}the posts")
 }
 
 
+@pytest.mark.machine("12")
 def test_the_styles_of_a_package_and_of_its_blueprint_are_served_without_a_variable(
     tmp_path: Path, deploy: Callable[..., Any], visit: Callable[..., Any]
 ) -> None:
@@ -219,6 +222,7 @@ def test_the_styles_of_a_package_and_of_its_blueprint_are_served_without_a_varia
         assert answer.headers["Cache-Control"] == "no-cache"
 
 
+@pytest.mark.machine("12")
 def test_a_home_page_that_leads_to_a_broken_page_is_taken_back(
     tmp_path: Path, sources: Path, deploy: Callable[..., Any], home: Callable[[str], str]
 ) -> None:
