@@ -72,7 +72,9 @@ def test_no_kind_of_file_stops_root_s_commands(app: Hostile, operator: Operator,
     app.run(PLANT.format(KINDS[kind]), run=RUN, small=kind != "a huge file")
     assert app.blogctl("status", memory=MEMORY, bound=20).status == 0
     assert app.blogctl("releases", memory=MEMORY, bound=20).status == 0
-    assert app.blogctl("backup", memory=MEMORY, bound=40).status in (0, 7)
+    backup = app.blogctl("backup", memory=MEMORY, bound=40)
+    # What is no file is in no backup, and one without any file is a failure.
+    assert backup.status in (0, 7) or "the backup would be empty" in backup.stderr
     if kind == "a FIFO":
         assert play(operator, limited) < BOUND
 

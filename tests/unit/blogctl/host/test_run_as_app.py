@@ -89,6 +89,18 @@ def test_a_command_that_fails_shows_what_it_said(site: Site, units: Units, add_r
     assert units.logged[-1] == "the command failed (status 3): echo 41; exit 3"
 
 
+def test_a_command_that_ends_with_a_traceback_shows_what_it_wrote_before(
+    site: Site, units: Units, add_release: Add
+) -> None:
+    script = "for one in $(seq 30); do echo upgrade $one; done; python3 -c 'import no_such_module'"
+    with pytest.raises(OperationError) as error:
+        run_as_app.run(site, add_release("abc"), "", script, site.path("data"))
+    lines = str(error.value).splitlines()
+    shown = lines[lines.index("Its output:") + 1 :]
+    assert shown[:10] == [f"upgrade {number}" for number in range(21, 31)]
+    assert shown[-1].startswith("ModuleNotFoundError: No module named 'no_such_module'")
+
+
 def test_a_command_whose_time_is_up_is_said_to_be_ended_for_that(site: Site, units: Units, add_release: Add) -> None:
     site.settings["command_timeout"] = 0
     with pytest.raises(

@@ -19,8 +19,8 @@ from .undeclared_paths import undeclared_write
 
 #: Characters of a cause that gunicorn, systemd or a command wrote.
 CAUSE_LIMIT = 300
-#: Lines of output in a message if there is no traceback.
-LAST_LINES = 20
+#: Lines of output in a message if there is no traceback, and before one.
+LAST_LINES, LINES_BEFORE = 20, 10
 
 #: What is seen from outside of an app that does not start: it says less than the cause.
 UNCLEAR = re.compile(r"no answer|never answered|ended by itself|one after the other|^'systemctl ")
@@ -172,6 +172,13 @@ def of_systemd(lines: str) -> str:
 
 def _last(output: str) -> tuple[str, ...]:
     return tuple(line for line in output.splitlines() if line.strip())[-LAST_LINES:]
+
+
+def before_traceback(output: str) -> tuple[str, ...]:
+    """Return the last lines that a command wrote before its first traceback, such as which migration it ran."""
+    lines = [line for line in output.splitlines() if line.strip()]
+    heads = [number for number, line in enumerate(lines) if line.endswith("Traceback (most recent call last):")]
+    return tuple(map(printable, lines[max(0, heads[0] - LINES_BEFORE) : heads[0]])) if heads else ()
 
 
 def killed_workers(output: str) -> int:

@@ -223,7 +223,7 @@ def _failure(
         # A unit that cannot be started writes nothing itself; systemd's lines say why.
         cause = diagnosis.last_line(output.text()) or diagnosis.of_systemd(journal.last_lines(command_unit(site), 20))
     first = f"{what}: {cause}" if cause else what
-    shown = "\n".join(found.lines) or "(no output)"
+    shown = "\n".join((*diagnosis.before_traceback(output.text()), *found.lines)) or "(no output)"
     message = "\n".join(part for part in (first, found.remedy, "Its output:", shown) if part)
     return HostError(message) if found.of_host else OperationError(message)
 
