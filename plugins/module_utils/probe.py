@@ -211,9 +211,14 @@ def examine(site: Mapping[str, Any], timeout: float = 0.0) -> Findings:
                 f"{one['what']} ({one['path']}) redirects to {printable(f'{target.scheme}://{target.netloc}')}. That is"
                 " another site, so it is not known whether visitors get a page there."
             )
-        elif one["path"] == HOME and answer.status == OK:
+        elif findings.home is None and _is_home(one) and answer.status == OK:
             findings.home, findings.home_url = answer, found.url
     return findings
+
+
+def _is_home(wanted: Mapping[str, Any]) -> bool:
+    """Say whether a probe is the home page's: only this one may ask for a login (vars/main/app.yml)."""
+    return bool(wanted.get("allow_login")) or wanted["path"] == HOME
 
 
 def _retried(attempt: Callable[[], str | None], deadline: float) -> str | None:

@@ -106,6 +106,15 @@ def test_an_error_is_named_with_what_was_asked(server: Any, status: int) -> None
     assert len(server.asked) == 1, "without a timeout it is not asked again"
 
 
+def test_the_home_page_is_kept_for_its_files_wherever_it_lies(server: Any) -> None:
+    server.answers = {"/blog/": (200, b"<img src=a.png>"), "/healthz": (200, b"ok"), "/": (200, b"another")}
+    for more in ([HEALTH], [{**HEALTH, "path": "/"}], []):
+        findings = probe.examine(site(server, {**HOME, "path": "/blog/"}, *more))
+        assert findings.home is not None
+        assert findings.home.body == b"<img src=a.png>"
+        assert findings.home_url == "http://blog.test/blog/"
+
+
 def test_a_home_page_behind_a_login_is_a_home_page_but_no_health(server: Any) -> None:
     server.answers = {"/": (401, b""), "/healthz": (401, b"")}
     assert probe.ask(site(server, HOME, HEALTH)) == ["the health path (/healthz): answered 401"]
