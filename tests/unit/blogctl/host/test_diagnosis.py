@@ -22,6 +22,7 @@ def blog(tmp_path: Path) -> Site:
             "link": "/var/www/blog",
             "root": "/opt/blog",
             "releases": "/opt/blog/releases",
+            "user": "ada",
             "data": "/var/lib/blog",
             "environment": str(tmp_path / "environment"),
             "venvs": "/opt/blog/venvs",
@@ -52,6 +53,14 @@ def traceback(error: str, code: str = "import it") -> str:
         ("sqlite3.OperationalError: unable to open database file", "flask_blog_databases"),
         ("sqlite3.OperationalError: no such table: post", "flask_blog_init_commands"),
         ("FileNotFoundError: [Errno 2] No such file or directory: 'config.json'", "The release has no 'config.json'"),
+        (
+            "FileNotFoundError: [Errno 2] Unable to load configuration file (No such file or directory):"
+            " '/opt/blog/releases/1/instance/config.py'",
+            "it is the folder /var/lib/blog/instance. Write the file there as the app's account ada.",
+        ),
+        ("FileNotFoundError: [Errno 2] No such file or directory: 'instance/a.json'", "flask_blog_initial_data"),
+        ("locale.Error: unsupported locale setting", "/etc/locale.gen"),
+        ("zoneinfo._common.ZoneInfoNotFoundError: 'No time zone found with key Europe/Berlin'", "Add tzdata"),
         ("jinja2.exceptions.TemplateNotFound: home.html", "The release has no template home.html"),
         ("RuntimeError: can't start new thread", "flask_blog_tasks_max"),
         ("OSError: [Errno 24] Too many open files: 'a'", "flask_blog_open_files"),
