@@ -15,6 +15,7 @@ import hashlib
 import mmap
 import os
 import select
+import sys
 import time
 from typing import Any
 
@@ -77,3 +78,25 @@ def compare_key(worker: Any, app: Any) -> None:
         shared[0][: len(NO_KEY)] = found
     elif known != found:
         worker.log.warning("%s, so logins and forms fail with the next request", OTHER_KEY)
+
+
+def without_threads() -> str:
+    """Return the library with which the app has replaced threads; an empty text if they are Python's own.
+
+    A worker that waits for its threads then answers some requests and hangs.
+    """
+    for library, module, question, name in (
+        ("eventlet", "eventlet.patcher", "is_monkey_patched", "thread"),
+        ("gevent", "gevent.monkey", "is_module_patched", "threading"),
+    ):
+        if module in sys.modules and getattr(sys.modules[module], question)(name):
+            return library
+    return ""
+
+
+def refuse_without_threads(worker: Any) -> None:
+    """End a worker that serves by threads if the app has replaced them."""
+    if getattr(worker, "tpool", None) and (library := without_threads()):
+        # blogctl searches the journal for this text.
+        worker.log.error("%s has replaced Python's threads, with which Gunicorn serves the app", library)
+        sys.exit(3)  # "worker failed to boot": gunicorn does not try again

@@ -112,6 +112,17 @@ def test_without_a_traceback_the_cause_is_what_gunicorn_systemd_or_the_command_s
     assert diagnose(blog, output).cause == cause
 
 
+def test_an_app_that_replaces_threads_is_told_the_worker_to_choose(blog: Site) -> None:
+    output = "[7] [ERROR] gevent has replaced Python's threads, with which Gunicorn serves the app\n" + (
+        "2026-11-27T02:32:25+00:00 h systemd[1]: b: Main process exited, code=exited, status=3/NOTIMPLEMENTED"
+    )
+    found = diagnose(blog, output)
+    assert found.describe("/: it ended by itself") == found.cause
+    assert found.cause.startswith("gevent has replaced Python's threads")
+    assert "gevent.monkey.patch_all()" in found.remedy
+    assert "GUNICORN_CMD_ARGS: --worker-class gevent" in found.remedy
+
+
 def test_an_app_that_starts_a_server_when_it_is_imported_is_told_so(blog: Site) -> None:
     output = " * Serving Flask app 'app'\n * Debug mode: off\n * Running on http://127.0.0.1:5000\nPress CTRL+C to quit"
     found = diagnose(blog, output)
