@@ -10,6 +10,7 @@ the time that they take. Nothing is requested from another host.
 from __future__ import annotations
 
 import contextlib
+import re
 import signal
 import time
 from collections.abc import Iterator, Mapping
@@ -39,6 +40,8 @@ HTML = ("text/html", "application/xhtml+xml")
 
 #: Answers of a file that is missing. One behind a login may be for some visitors only.
 MISSING = frozenset({403, 404, 410})
+#: How a page begins that an app sends for each address that it does not know. Browsers use it as neither kind of file.
+PAGE = re.compile(rb"\s*<(?:!doctype\s+html|html)\b", re.IGNORECASE)
 
 
 class _Page(HTMLParser):
@@ -84,13 +87,29 @@ def _addresses(tag: str, given: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
 
 def _candidates(srcset: str) -> list[str]:
-    """Return the addresses in C(srcset): each may be followed by a width or density, and commas stand between them."""
+    """Return the addresses in C(srcset): each may be followed by a width or density, and commas stand between them.
+
+    An address may hold commas, but not at its end
+    (https://html.spec.whatwg.org/multipage/images.html#parsing-a-srcset-attribute).
+    """
     found = []
-    for part in srcset.split(", ") if ", " in srcset else [srcset]:
-        words = part.split()
-        if words and not words[0].startswith("data:"):
-            found.append(words[0].rstrip(","))
-    return found
+    words = iter(srcset.split())
+    for word in words:
+        # Without a space, the next address follows the width's comma.
+        address = word.lstrip(",")
+        while address:
+            if not address.startswith("data:"):
+                found.append(address.rstrip(","))
+            if address.endswith(","):
+                break
+            address = next((after for after in map(_after_comma, words) if after is not None), "")
+    return list(filter(None, found))
+
+
+def _after_comma(word: str) -> str | None:
+    """Return what follows the first comma of a width or density; None without a comma."""
+    _, comma, rest = word.partition(",")
+    return rest if comma else None
 
 
 @contextlib.contextmanager
@@ -115,6 +134,8 @@ def _limited(seconds: int) -> Iterator[None]:
 def referenced(html: str, url: str) -> list[tuple[str, str]]:
     """Return what a page needs from its own site: kind and absolute URL, each once, style sheets first.
 
+    An address of the visitor's own computer is one, too: the app's during development.
+
     :param url: of the page.
     """
     page = _Page()
@@ -127,7 +148,9 @@ def referenced(html: str, url: str) -> list[tuple[str, str]]:
         with contextlib.suppress(ValueError):  # an address that is none
             target = urlsplit(urljoin(urljoin(url, page.base), address))
             same_port = target.scheme != own.scheme or target.port == own.port
-            if target.scheme in ("http", "https") and target.hostname == own.hostname and same_port:
+            is_own = target.hostname == own.hostname and same_port
+            is_of_visitor = target.hostname in redirects.LOOPBACK - {own.hostname}
+            if target.scheme in ("http", "https") and (is_own or is_of_visitor):
                 found.setdefault(target._replace(fragment="").geturl(), kind)
     return sorted(((kind, address) for address, kind in found.items()), key=lambda one: KINDS.index(one[0]))
 
@@ -157,11 +180,36 @@ def problems(site: Mapping[str, Any], home: probe.Answer, url: str) -> list[str]
 
 def _problem_of(site: Mapping[str, Any], address: str, seconds: float) -> str:
     """Return why a visitor does not get a file; an empty text if all is well."""
-    scheme = urlsplit(address).scheme
-    if scheme not in site["schemes"]:
-        return f"is asked for by {scheme}, and the site is served by {' and '.join(site['schemes'])} alone"
-    host = urlsplit(address).netloc.rpartition("@")[2] if scheme == "http" else site["host"]
-    answer = probe.get(host, site["port"], redirects.request_target(address), seconds, limit=FILE_LIMIT)
-    if answer.status == 0:
-        return f"no answer: {answer.reason}"
-    return f"answered {answer.status}" if answer.status in MISSING or answer.status >= 500 else ""
+    parts = urlsplit(address)
+    host = parts.netloc.rpartition("@")[2]
+    if parts.hostname in redirects.LOOPBACK - {urlsplit(f"//{site['host']}").hostname}:
+        return f"lies at {printable(f'{parts.scheme}://{host}')}, which is the visitor's own computer"
+    if parts.scheme not in site["schemes"]:
+        return f"is asked for by {parts.scheme}, and the site is served by {' and '.join(site['schemes'])} alone"
+    deadline = time.monotonic() + seconds
+    last = probe.Answer(0)
+
+    def ask(url: str, cookies: dict[str, str]) -> redirects.Response | None:
+        nonlocal last
+        own = urlsplit(url)
+        if own.scheme != "http" and url != address:
+            return None
+        name = own.netloc.rpartition("@")[2] if own.scheme == "http" else site["host"]
+        more = {"Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())} if cookies else {}
+        left = max(0.1, deadline - time.monotonic())
+        last = probe.get(name, site["port"], redirects.request_target(url), left, more, limit=FILE_LIMIT)
+        return redirects.Response(last.status, last.location, last.cookies)
+
+    found = redirects.follow(ask, address, site["schemes"], site["names"])
+    problem = ""
+    if last.status == 0:
+        problem = f"no answer: {last.reason}"
+    elif found.problem:
+        return printable(found.problem)[:200]
+    elif last.status in MISSING or last.status >= 500:
+        problem = f"answered {last.status}"
+    elif last.status == probe.OK and last.kind in HTML and PAGE.match(last.body):
+        problem = "answered with a page (text/html) instead of the file"
+    if problem and found.url != address:
+        return f"redirects to {printable(redirects.request_target(found.url))[:200]}: {problem}"
+    return problem

@@ -194,6 +194,7 @@ def examine(site: Mapping[str, Any], timeout: float = 0.0) -> Findings:
         findings.problems.append(problem)
         return findings
 
+    noted: list[str] = []
     for one in site["probes"]:
         last: list[tuple[redirects.Followed, Answer]] = []
 
@@ -205,15 +206,38 @@ def examine(site: Mapping[str, Any], timeout: float = 0.0) -> Findings:
             findings.problems.append(problem)
             continue
         found, answer = last[0]
+        if lost := [name for name in _lost_cookies(site, answer) if name not in noted]:
+            noted += lost
+            findings.notes.append(
+                f"{one['what']} ({one['path']}) sets the cookie {', '.join(lost)} for HTTPS alone (Secure), and the"
+                " site is served by HTTP. Browsers do not store it, so forms and logins that need it fail. Turn this"
+                " off in the app's settings (SESSION_COOKIE_SECURE, REMEMBER_COOKIE_SECURE) until the site is served by"
+                " HTTPS."
+            )
         if found.elsewhere:
             target = urlsplit(found.elsewhere)
             findings.notes.append(
                 f"{one['what']} ({one['path']}) redirects to {printable(f'{target.scheme}://{target.netloc}')}. That is"
                 " another site, so it is not known whether visitors get a page there."
             )
-        elif one["path"] == HOME and answer.status == OK:
+        elif findings.home is None and _is_home(one) and answer.status == OK:
             findings.home, findings.home_url = answer, found.url
     return findings
+
+
+def _lost_cookies(site: Mapping[str, Any], answer: Answer) -> list[str]:
+    """Return the names of cookies that no browser stores, as they are for HTTPS alone and the site is not."""
+    names = []
+    for header in answer.cookies[: redirects.MAX_COOKIES] if "https" not in site["schemes"] else ():
+        pair, *attributes = header[: redirects.COOKIE_LIMIT].split(";")
+        if "secure" in (attribute.strip().lower() for attribute in attributes):
+            names.append(printable(pair.partition("=")[0].strip())[:100])
+    return list(dict.fromkeys(names))
+
+
+def _is_home(wanted: Mapping[str, Any]) -> bool:
+    """Say whether a probe is the home page's: only this one may ask for a login (vars/main/app.yml)."""
+    return bool(wanted.get("allow_login")) or wanted["path"] == HOME
 
 
 def _retried(attempt: Callable[[], str | None], deadline: float) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from blogctl.host import diagnosis
+from blogctl.release import hints
 from loaded import load_file
 
 #: What a worker does when it loads the app, with the module as its argument; its result is the exit status.
@@ -105,3 +108,55 @@ def test_a_single_worker_waits_for_nobody_and_neither_does_its_successor(module:
     ready = select.poll()
     ready.register(module.pipe[0], select.POLLIN)
     assert ready.poll(0), "the byte stays"
+
+
+def logged(module: Any, key: object) -> list[str]:
+    """Return what a worker logs whose app has a key; it is a process of its own."""
+    reading, writing = os.pipe()
+    if os.fork() == 0:
+        log = SimpleNamespace(warning=lambda text, *parts: os.write(writing, (text % parts + "\n").encode()))
+        try:
+            module.compare_key(SimpleNamespace(log=log), SimpleNamespace(secret_key=key) if key else object())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with open(reading, encoding="utf-8") as told:
+        found = told.read().splitlines()
+    os.wait()
+    return found
+
+
+def test_a_secret_key_that_each_worker_makes_anew_is_logged(module: Any) -> None:
+    """C(app.secret_key = os.urandom(24)): who has logged in with one worker is unknown to the other."""
+    assert logged(module, os.urandom(24)) == []
+    for key in ("another", os.urandom(24)):
+        (said,) = logged(module, key)
+        assert said.startswith(hints.OTHER_KEY)
+
+
+@pytest.mark.parametrize("key", ["from the environment", b"bytes", "\udcff", None, 7])
+def test_one_key_for_all_workers_or_none_is_not_logged(module: Any, key: object) -> None:
+    assert [logged(module, key) for _ in range(3)] == [[], [], []]
+
+
+@pytest.mark.parametrize(
+    ("name", "question", "library"),
+    [("eventlet.patcher", "is_monkey_patched", "eventlet"), ("gevent.monkey", "is_module_patched", "gevent")],
+)
+def test_an_app_that_replaces_the_threads_that_serve_it_is_refused_and_told_so(
+    module: Any, monkeypatch: pytest.MonkeyPatch, name: str, question: str, library: str
+) -> None:
+    """It would answer some requests and hang."""
+    said: list[str] = []
+    log = SimpleNamespace(error=lambda text, *parts: said.append(text % parts))
+    replaced = True
+    monkeypatch.setitem(sys.modules, name, SimpleNamespace(**{question: lambda _: replaced}))
+    module.refuse_without_threads(SimpleNamespace(log=log))  # a worker without threads
+    with pytest.raises(SystemExit) as ended:
+        module.refuse_without_threads(SimpleNamespace(log=log, tpool=object()))
+    assert ended.value.code == 3
+    (match,) = [diagnosis.NO_THREADS.search(line) for line in said]
+    assert match
+    assert match[1] == library
+    replaced = False
+    module.refuse_without_threads(SimpleNamespace(log=log, tpool=object()))

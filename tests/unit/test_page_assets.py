@@ -28,6 +28,10 @@ def found(html: str, url: str = URL) -> list[str]:
             "<img srcset='a.png 1x, b,c.png 2x'>",
             ["image http://blog.test/posts/a.png", "image http://blog.test/posts/b,c.png"],
         ),
+        (
+            "<img srcset='a.png 1x,\n  b.png 2x'><img srcset='c.png 1x,d.png 2x,e.png'><img srcset='f.png, g.png'>",
+            [f"image http://blog.test/posts/{name}.png" for name in "abcdefg"],
+        ),
         ("<base href=/x/><base href=/y/><img src=a.png>", ["image http://blog.test/x/a.png"]),
         ("<input type=image src=/a.png>", ["image http://blog.test/a.png"]),
         ("<link rel=stylesheet href='/a&amp;b.css'>", ["style sheet http://blog.test/a&b.css"]),
@@ -70,6 +74,7 @@ def test_what_lies_elsewhere_or_is_no_part_of_the_page_is_left_out(html: str) ->
 def test_the_sites_own_port_is_part_of_its_address() -> None:
     assert found("<img src=/a.png>", "http://blog.test:8080/") == ["image http://blog.test:8080/a.png"]
     assert found("<img src=http://blog.test/a.png>", "http://blog.test:8080/") == []
+    assert found("<img src=http://localhost/a.png>", "http://localhost:8080/") == []
 
 
 @pytest.mark.parametrize(
@@ -111,6 +116,35 @@ def test_a_file_over_https_that_the_site_does_not_serve_is_a_problem(server: Any
     assert problem.endswith("is asked for by https, and the site is served by http alone")
     server.answers = {"/a.js": (200, b"")}
     assert problems(server, "<script src=https://blog.test/a.js></script>", schemes=["http", "https"]) == []
+
+
+@pytest.mark.parametrize("host", ["localhost:5000", "127.0.0.1:5000"])
+def test_a_file_at_the_address_of_development_is_a_problem(server: Any, host: str) -> None:
+    """Such as of a SERVER_NAME that an app sets for its developers."""
+    (problem,) = problems(server, f"<link rel=stylesheet href=http://{host}/static/a.css>")
+    assert problem == (
+        f"/static/a.css, a style sheet of the home page: lies at http://{host}, which is the visitor's own computer"
+    )
+    assert server.asked == []
+
+
+def test_a_page_that_an_app_sends_for_every_unknown_address_is_no_style_sheet(server: Any) -> None:
+    server.answers = {"/a.css": (200, b"\n<!DOCTYPE html><title>home</title>"), "/b.css": (200, b"b { color: red }")}
+    server.kinds = dict.fromkeys(["/a.css", "/b.css"], "text/html; charset=utf-8")
+    (problem,) = problems(server, "<link rel=stylesheet href=a.css><link rel=stylesheet href=b.css>")
+    assert problem == "/a.css, a style sheet of the home page: answered with a page (text/html) instead of the file"
+
+
+def test_a_file_whose_address_redirects_is_looked_for_where_it_leads(server: Any) -> None:
+    """An app may redirect each address that it does not know to its home page."""
+    server.answers = {"/a.css": (302, b""), "/": (200, b"<html>home"), "/b.css": (302, b""), "/c.css": (302, b"")}
+    server.answers |= {"/v2/c.css": (200, b"c{}")}
+    server.locations = {"/a.css": "/", "/b.css": "/gone.css", "/c.css": "/v2/c.css"}
+    server.kinds = {"/": "text/html", "/c.css": "text/html"}
+    assert problems(server, "".join(f"<link rel=stylesheet href={name}.css>" for name in "abc")) == [
+        "/a.css, a style sheet of the home page: redirects to /: answered with a page (text/html) instead of the file",
+        "/b.css, a style sheet of the home page: redirects to /gone.css: answered 404",
+    ]
 
 
 def test_the_number_of_requests_and_of_problems_is_limited(server: Any) -> None:

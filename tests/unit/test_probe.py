@@ -106,6 +106,31 @@ def test_an_error_is_named_with_what_was_asked(server: Any, status: int) -> None
     assert len(server.asked) == 1, "without a timeout it is not asked again"
 
 
+def test_a_cookie_that_no_browser_stores_over_http_is_noted(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An app that was made for HTTPS: nobody could log in."""
+    server.answers = {"/": (200, b"a form"), "/healthz": (200, b"ok")}
+    cookies = ("theme=dark; Path=/", "session\x1b=secure; HttpOnly; Path=/; SECURE", "session\x1b=2; Secure")
+    answer = probe.Answer(200, cookies=cookies)
+    monkeypatch.setattr(probe, "get", lambda *_, **__: answer)
+    (note,) = probe.examine(site(server, HOME, HEALTH)).notes
+    assert note.startswith("the home page (/) sets the cookie session")
+    assert "SESSION_COOKIE_SECURE" in note
+    assert "theme" not in note
+    assert "\x1b" not in note
+    assert probe.examine(site(server, HOME, schemes=["http", "https"])).notes == []
+    answer = probe.Answer(200, cookies=("session=secure; HttpOnly",))
+    assert probe.examine(site(server, HOME)).notes == []
+
+
+def test_the_home_page_is_kept_for_its_files_wherever_it_lies(server: Any) -> None:
+    server.answers = {"/blog/": (200, b"<img src=a.png>"), "/healthz": (200, b"ok"), "/": (200, b"another")}
+    for more in ([HEALTH], [{**HEALTH, "path": "/"}], []):
+        findings = probe.examine(site(server, {**HOME, "path": "/blog/"}, *more))
+        assert findings.home is not None
+        assert findings.home.body == b"<img src=a.png>"
+        assert findings.home_url == "http://blog.test/blog/"
+
+
 def test_a_home_page_behind_a_login_is_a_home_page_but_no_health(server: Any) -> None:
     server.answers = {"/": (401, b""), "/healthz": (401, b"")}
     assert probe.ask(site(server, HOME, HEALTH)) == ["the health path (/healthz): answered 401"]

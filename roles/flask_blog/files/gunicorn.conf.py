@@ -307,6 +307,8 @@ def post_worker_init(worker: Any) -> None:
     The hop is outside the app. nginx sends one value in each header: an app with a ProxyFix of its own reads the same
     values again, and one that expects more hops finds no further value and keeps these.
     """
+    workers_in_turn.refuse_without_threads(worker)
+    workers_in_turn.compare_key(worker, worker.wsgi)
     try:
         from werkzeug.middleware.proxy_fix import ProxyFix
     except ImportError:

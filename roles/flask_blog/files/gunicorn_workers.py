@@ -4,12 +4,18 @@
 Many apps create their tables or folders when they are imported (Flask-SQLAlchemy's C(create_all())). Two workers that
 do so at once can fail with "table already exists", and gunicorn then ends. The others load the app as soon as the first
 one has, or has ended.
+
+Apps that make a secret key when they are imported have another one in each worker, so a visitor who has logged in with
+one worker is unknown to the next. A worker whose app has another key than the first one's logs this.
 """
 
 from __future__ import annotations
 
+import hashlib
+import mmap
 import os
 import select
+import sys
 import time
 from typing import Any
 
@@ -17,11 +23,17 @@ from typing import Any
 TIMEOUT, INTERVAL = 60.0, 1.0
 #: The ends of a pipe: the first worker writes to it, and the others wait until there is something to read.
 pipe: list[int] = []
+#: Memory that all workers share: the SHA-256 of the secret key of the first worker's app; zeros without one.
+shared: list[mmap.mmap] = []
+NO_KEY = bytes(hashlib.sha256().digest_size)
+#: blogctl searches the journal for this text.
+OTHER_KEY = "the app has another secret key in each worker"
 
 
 def on_starting(_: Any) -> None:
-    """Make the pipe, in the master."""
+    """Make the pipe and the shared memory, in the master."""
     pipe[:] = os.pipe()
+    shared[:] = [mmap.mmap(-1, len(NO_KEY))]
 
 
 def pre_fork(_: Any, worker: Any) -> None:
@@ -47,3 +59,44 @@ def loaded() -> None:
     if len(pipe) > 1:
         os.write(pipe[1], b".")
         os.close(pipe.pop())
+
+
+def compare_key(worker: Any, app: Any) -> None:
+    """Log it if the app's secret key is not that of the first worker.
+
+    :param app: Flask's, before anything was wrapped around it; another one has no such key.
+    """
+    try:
+        key = app.secret_key
+    except Exception:  # an app can raise anything
+        return
+    if not isinstance(key, str | bytes) or not key or not shared:
+        return
+    found = hashlib.sha256(key if isinstance(key, bytes) else key.encode(errors="surrogateescape")).digest()
+    known = shared[0][: len(NO_KEY)]
+    if known == NO_KEY:
+        shared[0][: len(NO_KEY)] = found
+    elif known != found:
+        worker.log.warning("%s, so logins and forms fail with the next request", OTHER_KEY)
+
+
+def without_threads() -> str:
+    """Return the library with which the app has replaced threads; an empty text if they are Python's own.
+
+    A worker that waits for its threads then answers some requests and hangs.
+    """
+    for library, module, question, name in (
+        ("eventlet", "eventlet.patcher", "is_monkey_patched", "thread"),
+        ("gevent", "gevent.monkey", "is_module_patched", "threading"),
+    ):
+        if module in sys.modules and getattr(sys.modules[module], question)(name):
+            return library
+    return ""
+
+
+def refuse_without_threads(worker: Any) -> None:
+    """End a worker that serves by threads if the app has replaced them."""
+    if getattr(worker, "tpool", None) and (library := without_threads()):
+        # blogctl searches the journal for this text.
+        worker.log.error("%s has replaced Python's threads, with which Gunicorn serves the app", library)
+        sys.exit(3)  # "worker failed to boot": gunicorn does not try again

@@ -13,6 +13,7 @@ from backups import START, day, numbered_database, rows
 from blogctl.backup import create, retention
 from blogctl.data import outside, process
 from blogctl.errors import OperationError
+from blogctl.host import journal
 from blogctl.host.locks import locked
 from blogctl.site import Site
 
@@ -118,6 +119,30 @@ def test_an_empty_backup_says_where_the_data_was_found(site: Site) -> None:
     outside.note(site, ["The app keeps a database in '/tmp/test.db'"])
     with pytest.raises(OperationError, match=r"/tmp/test\.db"):
         create.back_up(site, START)
+
+
+@pytest.mark.parametrize(("path", "refused"), [("/tmp/x.db", True), ("/opt/blog/releases/1/geo.db", False)])
+def test_an_empty_backup_of_a_unit_that_sees_no_process_reads_what_the_app_has_logged(
+    site: Site, monkeypatch: pytest.MonkeyPatch, path: str, refused: bool
+) -> None:
+    """The app opened the database with the first sign-up, long after the deployment was checked."""
+    asked: list[str] = []
+
+    def lines_of_run(invocation: str, containing: str) -> str:
+        asked.append(invocation)
+        return f"[7] [WARNING] {containing}{path}', which is outside the data folder\n" * 2
+
+    monkeypatch.setattr(outside, "running", lambda _: {"InvocationID": "8f", "MainPID": "0"})
+    monkeypatch.setattr(journal, "lines_of_run", lines_of_run)
+    if refused:
+        with pytest.raises(
+            OperationError, match=rf"'{path}', outside .*: a restart of the service removes it"
+        ) as error:
+            create.back_up(site, START)
+        assert str(error.value).count(path) == 1
+    else:
+        assert create.back_up(site, START)["files"] == 0
+    assert asked == ["8f"]
 
 
 @pytest.fixture

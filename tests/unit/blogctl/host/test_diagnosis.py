@@ -22,6 +22,7 @@ def blog(tmp_path: Path) -> Site:
             "link": "/var/www/blog",
             "root": "/opt/blog",
             "releases": "/opt/blog/releases",
+            "user": "ada",
             "data": "/var/lib/blog",
             "environment": str(tmp_path / "environment"),
             "venvs": "/opt/blog/venvs",
@@ -52,6 +53,14 @@ def traceback(error: str, code: str = "import it") -> str:
         ("sqlite3.OperationalError: unable to open database file", "flask_blog_databases"),
         ("sqlite3.OperationalError: no such table: post", "flask_blog_init_commands"),
         ("FileNotFoundError: [Errno 2] No such file or directory: 'config.json'", "The release has no 'config.json'"),
+        (
+            "FileNotFoundError: [Errno 2] Unable to load configuration file (No such file or directory):"
+            " '/opt/blog/releases/1/instance/config.py'",
+            "it is the folder /var/lib/blog/instance. Write the file there as the app's account ada.",
+        ),
+        ("FileNotFoundError: [Errno 2] No such file or directory: 'instance/a.json'", "flask_blog_initial_data"),
+        ("locale.Error: unsupported locale setting", "/etc/locale.gen"),
+        ("zoneinfo._common.ZoneInfoNotFoundError: 'No time zone found with key Europe/Berlin'", "Add tzdata"),
         ("jinja2.exceptions.TemplateNotFound: home.html", "The release has no template home.html"),
         ("RuntimeError: can't start new thread", "flask_blog_tasks_max"),
         ("OSError: [Errno 24] Too many open files: 'a'", "flask_blog_open_files"),
@@ -101,6 +110,17 @@ def test_without_a_traceback_the_cause_is_what_gunicorn_systemd_or_the_command_s
     blog: Site, output: str, cause: str
 ) -> None:
     assert diagnose(blog, output).cause == cause
+
+
+def test_an_app_that_replaces_threads_is_told_the_worker_to_choose(blog: Site) -> None:
+    output = "[7] [ERROR] gevent has replaced Python's threads, with which Gunicorn serves the app\n" + (
+        "2026-11-27T02:32:25+00:00 h systemd[1]: b: Main process exited, code=exited, status=3/NOTIMPLEMENTED"
+    )
+    found = diagnose(blog, output)
+    assert found.describe("/: it ended by itself") == found.cause
+    assert found.cause.startswith("gevent has replaced Python's threads")
+    assert "gevent.monkey.patch_all()" in found.remedy
+    assert "GUNICORN_CMD_ARGS: --worker-class gevent" in found.remedy
 
 
 def test_an_app_that_starts_a_server_when_it_is_imported_is_told_so(blog: Site) -> None:

@@ -42,6 +42,7 @@ def watch(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callab
         ("", {"NRestarts": "47"}, ""),
         ("[8] [ERROR] takes no request: /: answered 500", {}, "/: answered 500"),
         (" * Serving Flask app 'app'", {}, "no answer"),
+        ("[ERROR] gevent has replaced Python's threads, with which Gunicorn serves the app", {}, "no answer"),
         (KILLED.format(8), {}, ""),
         (f"{KILLED.format(8)}\n{KILLED.format(9)}", {}, "its workers were killed one after the other"),
         (f"{TIMEOUT}\n{KILLED.format(9)}", {}, "a worker did not finish loading the app within"),

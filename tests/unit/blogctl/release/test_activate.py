@@ -12,7 +12,7 @@ from blogctl.errors import OperationError
 from blogctl.host import journal, systemd
 from blogctl.host.locks import locked
 from blogctl.host.releases import live_target, next_link
-from blogctl.release import activate, rehearsal
+from blogctl.release import activate, hints, rehearsal
 from blogctl.release.history import DONE, FAILED, History, read
 from blogctl.shared import contract
 from blogctl.site import Site
@@ -203,6 +203,17 @@ def test_a_hint_in_the_journal_of_a_first_release_is_a_warning(
     monkeypatch.setattr(journal, "lines_of_run", lambda _: "[Errno 30] Read-only file system: 'log/app.log'")
     (warning,) = activate.activate(site, "new").warnings
     assert "flask_blog_writable_paths: [log]" in warning
+
+
+def test_a_first_release_that_makes_a_secret_key_in_each_worker_is_told_where_to_read_it(
+    site: Site, machine: Machine, add_release: Add, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_release("new")
+    machine.active.clear()
+    monkeypatch.setattr(systemd, "properties_of", lambda *_: {"InvocationID": "abc"})
+    monkeypatch.setattr(journal, "lines_of_run", lambda _: f"[8] [WARNING] {hints.OTHER_KEY}, so logins fail")
+    (warning,) = activate.activate(site, "new").warnings
+    assert 'os.environ["SECRET_KEY"]; flask_blog_generated_secrets' in warning
 
 
 def test_what_cannot_be_examined_does_not_undo_a_release_that_serves(

@@ -75,7 +75,8 @@ def _refuse_empty(site: Site, earlier: Path | None) -> None:
     :raises OperationError: saying why there should be data.
     """
     data = site.path("data")
-    reasons = outside.problems(site, outside.running(site)) or outside.noted(site)
+    shown = outside.running(site)
+    reasons = outside.problems(site, shown) or outside.noted(site) or outside.logged(site, shown)
     if earlier and (files := read_manifest(earlier)["files"]):
         reasons.append(f"The last backup, {earlier.name}, has {len(files)} files.")
     if declared := outside.declared(site):

@@ -16,9 +16,9 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 
-from ..host import systemd
+from ..host import journal, systemd
 from ..host.files import write_atomically
-from ..host.undeclared_paths import DATABASES, PATHS, RUN_AGAIN, database_remedy
+from ..host.undeclared_paths import DATABASES, OPENED, PATHS, RUN_AGAIN, database_remedy
 from ..shared.printable import printable
 from ..site import Site
 from . import tree
@@ -55,12 +55,7 @@ def problems(site: Site, shown: Mapping[str, str]) -> list[str]:
     """
     data = site.path("data")
     outside = databases_outside(site, shown)
-    found = [
-        f"The app keeps a database in {path!r}, outside {data}: "
-        + ("a restart of the service removes it" if is_temporary(path) else "it is in no backup and no snapshot")
-        + f". {database_remedy(path, site)}."
-        for path in outside[:NAMED]
-    ]
+    found = [_sentence(path, site) for path in outside[:NAMED]]
     if len(outside) > NAMED:
         found.append(f"{len(outside) - NAMED} more databases lie outside {data}.")
     found += [
@@ -70,6 +65,28 @@ def problems(site: Site, shown: Mapping[str, str]) -> list[str]:
         for path in missing(site)
     ]
     return found
+
+
+def logged(site: Site, shown: Mapping[str, str]) -> list[str]:
+    """Return a sentence for each database that a restart removes, from what the app's workers have logged.
+
+    A backup's unit sees no process of the app, and an app may open its database long after its first start.
+
+    :param shown: what P(running) returned.
+    """
+    if not (invocation := shown.get("InvocationID", "")):
+        return []
+    try:
+        lines = journal.lines_of_run(invocation, containing="opens the database '")
+    except OSError:  # without a journal
+        return []
+    paths = dict.fromkeys(match["path"] for match in OPENED.finditer(lines))
+    return [_sentence(path, site) for path in paths if is_temporary(path) and holds_data(path)][:NAMED]
+
+
+def _sentence(path: str, site: Site) -> str:
+    lost = "a restart of the service removes it" if is_temporary(path) else "it is in no backup and no snapshot"
+    return f"The app keeps a database in {path!r}, outside {site.path('data')}: {lost}. {database_remedy(path, site)}."
 
 
 def note(site: Site, found: list[str]) -> None:

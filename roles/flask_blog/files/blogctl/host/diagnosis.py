@@ -30,6 +30,8 @@ NO_PAGE = re.compile(r"^(\S+): answered (?:401|403|404|405)\b")
 OWN_SERVER = re.compile(
     r"\* Serving Flask app|\* Running on https?://|Serving on https?://|wsgi starting up on https?://"
 )
+#: What a worker logs if the app has replaced Python's threads (gunicorn.conf.py).
+NO_THREADS = re.compile(r"(eventlet|gevent) has replaced Python's threads, with which Gunicorn serves the app")
 #: Gunicorn's messages about the app and about its workers (gunicorn: util.py, arbiter.py).
 NO_APP = re.compile(r"(?:Failed to (?:find attribute|parse) .+|Application object must be callable\.)$")
 #: The worker of the last two may have been killed by the kernel.
@@ -128,6 +130,8 @@ def diagnose(site: Site, output: str, folder: Path | None = None, lost: memory.E
 def _found(site: Site, output: str) -> Diagnosis:
     if OWN_SERVER.search(output):
         return Diagnosis(*own_server(site), lines=_last(output))
+    if replaced := NO_THREADS.search(output):
+        return Diagnosis(replaced[0], _without(replaced[1]), _last(output))
     error = first_error(output, str(site.settings["releases"]))
     if error:
         is_write = WRITE.search(f"{error.text}\n{error.then}") and "shared object file" not in error.text
@@ -148,6 +152,15 @@ def own_server(site: Site) -> tuple[str, str]:
     return (
         f"importing {module} starts a web server of its own and never ends, so Gunicorn cannot load the app",
         "Put the call, such as app.run(), below 'if __name__ == \"__main__\":'.",
+    )
+
+
+def _without(library: str) -> str:
+    call = "eventlet.monkey_patch()" if library == "eventlet" else "gevent.monkey.patch_all()"
+    return (
+        f"Remove the call of {call}: the app is served by threads, and Flask-SocketIO has async_mode='threading' for"
+        f" them. Or choose another worker of Gunicorn, if its version has it: flask_blog_environment:"
+        f" {{GUNICORN_CMD_ARGS: --worker-class {library}}}."
     )
 
 

@@ -58,12 +58,14 @@ def sync() -> None:
     subprocess.run(["journalctl", "--sync"], capture_output=True, check=False)
 
 
-def lines_of_run(invocation: str, lines: int = 400) -> str:
+def lines_of_run(invocation: str, lines: int = 400, containing: str = "") -> str:
     """Return the last lines that a unit wrote since systemd started it.
 
     :param invocation: the unit's C(InvocationID).
+    :param containing: a regular expression of these lines; empty for all.
     """
     command = ["journalctl", "--quiet", "--no-pager", "--output=cat", f"--lines={lines}"]
+    command += [f"--grep={containing}"] if containing else []
     result = subprocess.run(
         [*command, f"_SYSTEMD_INVOCATION_ID={invocation}"],
         capture_output=True,

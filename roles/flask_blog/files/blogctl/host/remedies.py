@@ -98,6 +98,12 @@ def _environment(site: Site, error: Error, match: re.Match[str]) -> str:
 
 def _file(site: Site, error: Error, match: re.Match[str]) -> str:
     path = match[1]
+    if "/instance/" in f"/{path}":
+        return (
+            f"No release contains instance/: it is the folder {site.settings['data']}/instance. Write the file there as"
+            f" the app's account {site.settings['user']}. For a blog without data, flask_blog_initial_data may name a"
+            " folder that holds instance/ with the file."
+        )
     if path.startswith("/") and not path.startswith((str(site.settings["releases"]), str(site.settings["link"]))):
         return ""
     return (
@@ -144,7 +150,8 @@ REMEDIES: tuple[tuple[re.Pattern[str], Remedy], ...] = (
             "flask_blog_wsgi is '{wsgi}': name the module and, after the colon, the app or the function that makes it."
         ),
     ),
-    (re.compile(r"No such file or directory: b?['\"]([^'\"]+)['\"]"), _file),
+    # Flask's own text for a settings file has a parenthesis.
+    (re.compile(r"No such file or directory\)?: b?['\"]([^'\"]+)['\"]"), _file),
     (
         re.compile(r"TemplateNotFound: (\S+)"),
         lambda _, __, match: (
@@ -159,6 +166,17 @@ REMEDIES: tuple[tuple[re.Pattern[str], Remedy], ...] = (
     (
         re.compile(r"\[Errno 98\] Address already in use"),
         _fixed("The app opens a port of its own when it is imported. Leave that to Gunicorn."),
+    ),
+    (
+        re.compile(r"^locale\.Error: unsupported locale setting"),
+        _fixed(
+            "The host does not have this locale. Install Debian's package locales, name it in /etc/locale.gen and"
+            " run locale-gen; or format dates and numbers with Babel, which needs none."
+        ),
+    ),
+    (
+        re.compile(r"No time zone found with key "),
+        _fixed("The host has no such time zone. Add tzdata to the app's requirements."),
     ),
     (re.compile(r"^SyntaxError: "), _fixed(f"The host has Python {PYTHON}; the file must be valid for it.")),
     (

@@ -65,7 +65,7 @@ class Watch:
         output = self.output()
         if refusal := health.REFUSAL.search(output):
             return refusal[1]
-        if diagnosis.OWN_SERVER.search(output):
+        if diagnosis.OWN_SERVER.search(output) or diagnosis.NO_THREADS.search(output):
             return "no answer"
         if diagnosis.killed_workers(output) >= KILLED_WORKERS:
             return "its workers were killed one after the other"
