@@ -6,9 +6,10 @@ import os
 from dataclasses import dataclass, field, replace
 
 from ..errors import FAILURES, OperationError
-from ..host import health
+from ..host import health, systemd
 from ..host.locks import building, locked
 from ..host.releases import live_release, release_manifest, release_names
+from ..host.watch import Watch
 from ..shared import contract
 from ..shared.host import python_version
 from ..shared.source.release import ENVIRONMENT, Release
@@ -51,6 +52,7 @@ def rebuild(site: Site, wanted: str | None) -> Outcome:
             raise OperationError(f"{site.name} has no live release; name one ('blogctl releases' lists them)")
         release = described(site, name)
         with recorded(site, "rebuild", live, name) as entry:
+            systemd.start_recovery(site)
             outcome, links = _build(site, release)
             entry.details["environment"] = outcome.environment
             try:
@@ -158,11 +160,14 @@ def _put_back(site: Site, outcome: Outcome, links: dict[str, str]) -> str:
 def _restart(site: Site, release: str) -> None:
     """Restart the service with its new environment, and wait until it answers.
 
-    :raises OperationError: if it does not.
+    :raises OperationError: with the cause if it does not.
     """
-    start(site)
-    if problem := health.wait_until_served(site, release, site.settings["activation_timeout"]):
-        raise OperationError(
-            f"The environment of {release} was built, and the release does not serve in it: {problem}\n"
-            f"'blogctl --site {site.name} logs' shows the app's own words."
-        )
+    watch = Watch.of(site, release, site.settings["service_unit"])
+    what = f"The environment of {release} was built, and the release does not serve in it"
+    try:
+        start(site)
+        problem = health.wait_until_served(site, release, site.settings["activation_timeout"], watch.problem)
+    except OperationError as error:
+        problem = str(error)
+    if problem:
+        raise OperationError(watch.diagnose().message(what, problem))
