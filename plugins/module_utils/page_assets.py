@@ -29,6 +29,8 @@ FILE_LIMIT = 64 * 1024
 FILE_TIMEOUT = 5.0
 TOTAL_TIMEOUT = 20.0
 PARSE_TIMEOUT = 5
+#: Characters of an address: servers refuse longer ones.
+ADDRESS_LIMIT = 8000
 #: Files that are named in a message.
 NAMED = 5
 
@@ -139,20 +141,32 @@ def referenced(html: str, url: str) -> list[tuple[str, str]]:
     :param url: of the page.
     """
     page = _Page()
+    found: dict[str, str] = {}
     with contextlib.suppress(TimeoutError), _limited(PARSE_TIMEOUT):
         page.feed(html)
         page.close()
-    own = urlsplit(url)
-    found: dict[str, str] = {}
-    for kind, address in page.found:
-        with contextlib.suppress(ValueError):  # an address that is none
-            target = urlsplit(urljoin(urljoin(url, page.base), address))
-            same_port = target.scheme != own.scheme or target.port == own.port
-            is_own = target.hostname == own.hostname and same_port
-            is_of_visitor = target.hostname in redirects.LOOPBACK - {own.hostname}
-            if target.scheme in ("http", "https") and (is_own or is_of_visitor):
-                found.setdefault(target._replace(fragment="").geturl(), kind)
+    with contextlib.suppress(TimeoutError), _limited(PARSE_TIMEOUT):
+        base = url
+        with contextlib.suppress(ValueError):
+            base = urljoin(url, page.base[:ADDRESS_LIMIT])
+        for kind, address in page.found:
+            if len(address) <= ADDRESS_LIMIT and (target := _own_address(base, address, url)):
+                found.setdefault(target, kind)
     return sorted(((kind, address) for address, kind in found.items()), key=lambda one: KINDS.index(one[0]))
+
+
+def _own_address(base: str, address: str, url: str) -> str:
+    """Return the absolute URL of an address on the site or on the visitor's own computer; else an empty text."""
+    own = urlsplit(url)
+    try:
+        target = urlsplit(urljoin(base, address))
+        same_port = target.scheme != own.scheme or target.port == own.port
+    except ValueError:
+        return ""
+    is_own = target.hostname == own.hostname and same_port
+    is_of_visitor = target.hostname in redirects.LOOPBACK - {own.hostname}
+    is_needed = target.scheme in ("http", "https") and (is_own or is_of_visitor)
+    return target._replace(fragment="").geturl() if is_needed else ""
 
 
 def problems(site: Mapping[str, Any], home: probe.Answer, url: str) -> list[str]:

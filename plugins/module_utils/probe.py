@@ -92,7 +92,11 @@ def get(
         answer = bounded_http.get(
             (ADDRESS, port), path, headers, seconds=timeout, limit=limit or LIMIT, keep=PAGE_LIMIT
         )
-    except (OSError, http.client.HTTPException) as error:
+    except (
+        OSError,
+        http.client.HTTPException,
+        UnicodeError,
+    ) as error:  # the app may name a host that no header can hold
         return Answer(0, printable(str(error))[:200] or type(error).__name__)
     return Answer(
         answer.status,
@@ -113,7 +117,9 @@ def visit(site: Mapping[str, Any], path: str, timeout: float) -> tuple[redirects
         if not url.startswith("http:"):
             return None  # a trusted proxy serves it, and nginx takes no other client's word for the scheme
         more = {"Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())} if cookies else {}
-        answer = get(urlsplit(url).netloc, site["port"], redirects.request_target(url), timeout, more)
+        answer = get(
+            urlsplit(url).netloc.rpartition("@")[2], site["port"], redirects.request_target(url), timeout, more
+        )
         answers.append(answer)
         return redirects.Response(answer.status, answer.location, answer.cookies)
 

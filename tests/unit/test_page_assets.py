@@ -169,3 +169,26 @@ def test_what_is_no_html_is_not_read(server: Any, kind: str) -> None:
 def test_an_address_cannot_move_the_terminals_cursor(server: Any) -> None:
     (problem,) = problems(server, "<img src='/\x1b[2J\u202e.png'>")
     assert problem.startswith("/%1B%5B2J%E2%80%AE.png, an image")
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        f"<base href='/{'a/' * 120000}'>{'<img src=x>' * 20000}",
+        f"<img src='/{'a/../' * 80000}'>" * 2,
+        "".join(f"<img src='/{'a/../' * 1500}{number}'>" for number in range(70)),
+    ],
+)
+def test_a_page_with_endless_addresses_takes_seconds(html: str) -> None:
+    began = time.monotonic()
+    found(html)
+    assert time.monotonic() - began < 12
+
+
+def test_a_host_that_no_header_can_hold_is_a_missing_file() -> None:
+    url = "http://book.test/"
+    html = "<img src='http://boo\u212a.test/a.png'>"
+    site = {"host": "book.test", "port": 1, "schemes": ["http"]}
+    home = probe.Answer(200, kind="text/html", body=html.encode())
+    (problem,) = page_assets.problems(site, home, url)
+    assert problem.startswith("/a.png, an image of the home page: no answer: ")

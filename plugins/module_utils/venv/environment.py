@@ -86,17 +86,39 @@ def mark(folder: str, content: dict[str, Any]) -> None:
     _to_disk(folder)
 
 
-def put_in_place(aside: str, folder: str) -> None:
-    """Give a complete environment its name. One that has this name already is removed."""
+def put_in_place(aside: str, folder: str, *, keep_replaced: bool = False) -> None:
+    """Give a complete environment its name. One that has this name already is removed.
+
+    :param keep_replaced: whether to keep that one for P(put_back), until P(remove_replaced).
+    """
     if os.path.lexists(folder):
-        replaced = f"{folder}{REMOVED}"
-        takeover.remove_tree(replaced)
-        os.rename(folder, replaced)
+        remove_replaced(folder)
+        os.rename(folder, f"{folder}{REMOVED}")
         os.rename(aside, folder)
-        takeover.remove_tree(replaced)
+        if not keep_replaced:
+            remove_replaced(folder)
     else:
         os.rename(aside, folder)
     _to_disk(os.path.dirname(folder))
+
+
+def put_back(folder: str) -> bool:
+    """Replace an environment by the one before, if that was kept; say whether it was."""
+    if not os.path.lexists(f"{folder}{REMOVED}"):
+        return False
+    failed = f"{folder}{INCOMPLETE}"
+    takeover.remove_tree(failed)
+    if os.path.lexists(folder):
+        os.rename(folder, failed)
+    os.rename(f"{folder}{REMOVED}", folder)
+    _to_disk(os.path.dirname(folder))
+    takeover.remove_tree(failed)
+    return True
+
+
+def remove_replaced(folder: str) -> None:
+    """Remove the environment that another one has replaced."""
+    takeover.remove_tree(f"{folder}{REMOVED}")
 
 
 def correct(folder: str) -> None:

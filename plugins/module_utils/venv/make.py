@@ -107,26 +107,39 @@ def feed(stream: IO[bytes], todo: dict[str, Any], release: str) -> None:
         tar.add(release, arcname=".")
 
 
-def make(site: Mapping[str, Any], release: Release, timeout: int, announce: Callable[[], None]) -> Built:
+def make(
+    site: Mapping[str, Any],
+    release: Release,
+    timeout: int,
+    announce: Callable[[], None],
+    *,
+    keep_replaced: bool = False,
+) -> Built:
     """Build an environment beside its final path, give it to root and rename it, while holding the lock of builds.
 
     An environment that has this path already is replaced once the new one is complete.
 
     :param timeout: seconds that the build may take.
     :param announce: is called before the environment is put in place.
+    :param keep_replaced: whether to keep an environment that is replaced (P(environment.put_back)).
     :raises build.BuildError, takeover.TakeoverError, OSError: after the incomplete environment was removed.
     """
     build.stop(site["name"])  # left by a run that was killed
     aside = f"{release.venv_path}{INCOMPLETE}"
     try:
-        return _make(site, release, timeout, aside, announce)
+        return _make(site, release, timeout, aside, announce, keep_replaced)
     finally:
         takeover.remove_tree(aside)
         takeover.remove_tree(environment.temporary(site["cache"]))
 
 
 def _make(
-    site: Mapping[str, Any], release: Release, timeout: int, aside: str, announce: Callable[[], None]
+    site: Mapping[str, Any],
+    release: Release,
+    timeout: int,
+    aside: str,
+    announce: Callable[[], None],
+    keep_replaced: bool,
 ) -> Built:
     """Build an environment in a folder beside it.
 
@@ -150,7 +163,7 @@ def _make(
     built = Built(installed(taken.directories), [takeover.shown(path) for path in taken.removed])
     environment.mark(aside, {"packages": built.packages})
     announce()
-    environment.put_in_place(aside, folder)
+    environment.put_in_place(aside, folder, keep_replaced=keep_replaced)
     return built
 
 

@@ -174,3 +174,11 @@ def test_a_forged_traceback_takes_little_time_and_space() -> None:
     assert len(found.lines) <= 24
     assert first_error("Traceback (most recent call last):\n" * 20000, RELEASES) is None
     assert time.monotonic() - began < 10
+
+
+def test_forged_groups_in_groups_do_not_end_the_search() -> None:
+    group = "  + Exception Group Traceback (most recent call last):\n  | ExceptionGroup: x (1 sub-exception)\n"
+    found = first_error(group * 3000, RELEASES)
+    assert found is not None
+    assert found.text.startswith("ExceptionGroup: x (1 sub-exception)")
+    assert len(str(found)) < 1000

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from blogctl.commands import rebuild as command
 from blogctl.errors import Busy, OperationError
-from blogctl.host import locks
+from blogctl.host import health, locks
 from blogctl.release import history, rebuild
 from blogctl.shared.host import python_version
 from blogctl.shared.source.release import Release
-from blogctl.shared.venv import build, check, make
+from blogctl.shared.venv import build, check, environment, make
 from blogctl.site import Site
 from fake_machine import Add, Machine
 
@@ -39,11 +39,16 @@ class FakeBuild:
         self.releases: list[Release] = []
         self.failure = ""
 
-    def __call__(self, site: Any, release: Release, timeout: int, announce: Callable[[], None]) -> make.Built:
+    def __call__(
+        self, site: Any, release: Release, timeout: int, announce: Callable[[], None], *, keep_replaced: bool
+    ) -> make.Built:
         self.releases.append(release)
         if self.failure:
             raise build.BuildError(self.failure)
-        Path(release.venv_path).mkdir(exist_ok=True)
+        aside = Path(f"{release.venv_path}.incomplete")
+        aside.mkdir()
+        (aside / "new").touch()
+        environment.put_in_place(str(aside), release.venv_path, keep_replaced=keep_replaced)
         return make.Built(["gunicorn-23.0.0"], [])
 
 
@@ -80,6 +85,7 @@ def test_the_live_release_gets_an_environment_of_this_python_and_serves_in_it(
     assert os.readlink(live / "venv") == wanted(site) == outcome.environment
     assert (outcome.release, outcome.serves, outcome.packages) == ("old", True, ["gunicorn-23.0.0"])
     assert machine.changes == ["restart blog.service"]
+    assert machine.watched == [["blog.lock"]], "a rebuild that is killed is recovered"
     (release,) = built.releases
     assert (release.path, release.app_path, release.packages) == (str(live), str(live), ["gunicorn"])
     assert [(entry.operation, entry.result) for entry in history.read(site)] == [("rebuild", "done")]
@@ -129,6 +135,40 @@ def test_a_release_that_does_not_serve_in_its_new_environment_is_an_error(
     machine.sick.add(("main", "old"))
     with pytest.raises(OperationError, match="the release does not serve in it: /healthz: answered 500"):
         rebuild.rebuild(site, None)
+    assert os.readlink(live / "venv").endswith("of-old"), "the environment that it had"
+    assert machine.changes == ["restart blog.service"] * 2
+
+
+def test_the_environment_before_is_put_back_if_the_release_does_not_serve_in_the_new_one(
+    site: Site, live: Path, built: FakeBuild, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (live / "venv").unlink()
+    (live / "venv").symlink_to(wanted(site))
+    before = Path(wanted(site))
+    before.mkdir()
+    (before / "works").touch()
+    serves = health.wait_until_served
+    monkeypatch.setattr(
+        health,
+        "wait_until_served",
+        lambda *given: serves(*given) if (before / "works").exists() else "answered 500",
+    )
+    with pytest.raises(
+        OperationError, match=r"(?s)answered 500\n.*\nThe environment before was put back, and .* again"
+    ):
+        rebuild.rebuild(site, None)
+    assert [path.name for path in before.iterdir()] == ["works"]
+    assert [path for path in before.parent.iterdir() if path.suffix] == [], "nothing is left over"
+    assert machine.changes == ["restart blog.service"] * 2
+
+
+def test_an_environment_that_was_replaced_is_removed_once_the_new_one_serves(
+    site: Site, live: Path, built: FakeBuild, machine: Machine
+) -> None:
+    Path(wanted(site)).mkdir()
+    rebuild.rebuild(site, None)
+    assert [path.name for path in Path(wanted(site)).iterdir()] == ["new"]
+    assert [path for path in site.path("venvs").iterdir() if path.suffix] == []
 
 
 def test_a_release_of_an_older_collection_is_refused_with_the_remedy(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from pathlib import Path
@@ -245,3 +246,17 @@ def test_killed_before_the_link_moved_the_process_that_serves_is_left_alone(
     machine.started = os.lstat(site.path("link")).st_mtime + 1
     assert recovery.recover(site) == "old still serves"
     assert machine.changes == ["start blog.service"]
+
+
+def test_killed_while_a_rebuild_replaced_an_environment_it_is_put_back(
+    site: Site, machine: Machine, old: Path, tmp_path: Path
+) -> None:
+    folder = site.path("venvs") / "abc"
+    replaced = folder.with_name(f"abc{contract.REMOVED}")
+    replaced.mkdir(parents=True)
+    manifest = json.loads((old / contract.MANIFEST).read_text())
+    (old / contract.MANIFEST).write_text(json.dumps({**manifest, "environment": {"venv_link": "env"}}))
+    (old / "env").symlink_to(folder)
+    killed(site, "old", operation="rebuild")
+    assert recovery.recover(site).startswith("the environment before was put back; ")
+    assert (folder.is_dir(), replaced.exists()) == (True, False)

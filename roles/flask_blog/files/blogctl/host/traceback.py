@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 LINE_LIMIT, ERROR_LIMIT = 2000, 300
 #: Lines of the app's own traceback that a message shows.
 EXCERPT_LIMIT = 24
+#: Groups of exceptions in each other: more are forged, and Python's own stack ends.
+DEPTH_LIMIT = 10
 
 #: What journalctl writes before a line (--output=short-iso): time, host, program and process.
 JOURNAL = re.compile(r"^\d{4}-\d\d-\d\dT\S+ \S+ (?P<program>[^\s:\[]+)(?:\[(?P<pid>\d+)\])?: ?(?P<text>.*)$")
@@ -123,8 +125,11 @@ def _plain(line: str) -> str:
     return MARGIN.sub("", line) if line.lstrip().startswith(("|", "+")) else line
 
 
-def _read(lines: list[str], number: int, folder: str) -> tuple[Error | None, int]:
-    """Read one traceback; return its error and the number of the line after it."""
+def _read(lines: list[str], number: int, folder: str, depth: int = 0) -> tuple[Error | None, int]:
+    """Read one traceback; return its error and the number of the line after it.
+
+    :param depth: the number of groups around it.
+    """
     begin, own, last = number, "", ""
     kept: list[str] = []
     is_own = True
@@ -147,8 +152,8 @@ def _read(lines: list[str], number: int, folder: str) -> tuple[Error | None, int
         return None, max(number, begin + 1)
     text, number = _plain(lines[number]), number + 1
     kept.append(text)
-    if "sub-exception" in text:
-        inner, number = _inner(lines, number, folder)
+    if "sub-exception" in text and depth < DEPTH_LIMIT:
+        inner, number = _inner(lines, number, folder, depth + 1)
         if inner:
             text, own = f"{text}: {inner.text}", own or inner.place
             kept += inner.lines
@@ -161,12 +166,12 @@ def _read(lines: list[str], number: int, folder: str) -> tuple[Error | None, int
     return Error(text[:ERROR_LIMIT], own or _short(last), bool(own), lines=tuple(kept[-EXCERPT_LIMIT:])), number
 
 
-def _inner(lines: list[str], number: int, folder: str) -> tuple[Error | None, int]:
+def _inner(lines: list[str], number: int, folder: str, depth: int) -> tuple[Error | None, int]:
     """Read the first exception of a group; one without a traceback is its last line alone."""
     while number < len(lines) and lines[number].lstrip().startswith(("|", "+")):
         line = _plain(lines[number])
         if HEAD.match(line):
-            return _read(lines, number, folder)
+            return _read(lines, number, folder, depth)
         if line and ERROR.match(line) and not set(line) <= set("-0123456789 "):
             return Error(line, lines=(line,)), number + 1
         number += 1

@@ -10,9 +10,10 @@ from ..data import seed, transaction
 from ..errors import FAILURES, OperationError
 from ..host import health, systemd
 from ..host.locks import locked, starts_held
-from ..host.releases import app_folder, live_release, live_target, next_link, release_of
+from ..host.releases import app_folder, live_release, live_target, next_link, release_manifest, release_of
 from ..host.units import next_unit
 from ..shared import contract
+from ..shared.venv import environment
 from ..site import Site
 from . import history, rehearsal
 from .data_change import DRAIN_TIMEOUT
@@ -47,10 +48,14 @@ def recover_locked(site: Site) -> str:
     undone = _undo_transaction(site)
     if killed or undone:
         _remove_leftovers(site)
+    rebuilt = ""
+    for entry in killed:
+        if entry.operation == "rebuild" and _put_environment_back(site, entry.release or ""):
+            rebuilt = "the environment before was put back; "
     if undone:
         with contextlib.suppress(OperationError):  # the recovery goes on if the release cannot start
             systemd.systemctl("start", service)
-    report = "the change of the data was undone; " if undone else ""
+    report = rebuilt + ("the change of the data was undone; " if undone else "")
     changing = [entry for entry in killed if entry.operation in ("activate", "rollback")]
     if changing:
         report += settle(site, changing[-1])
@@ -71,6 +76,16 @@ def _undo_transaction(site: Site) -> bool:
             systemd.systemctl("stop", next_unit(site), site.settings["service_unit"])
             transaction.undo(site)
     return is_open
+
+
+def _put_environment_back(site: Site, release: str) -> bool:
+    """Put the environment of a release back if a rebuild was killed while it replaced it; say whether it did."""
+    try:
+        manifest = release_manifest(site, release)
+        folder = os.readlink(site.path("releases") / release / str(manifest.environment["venv_link"]))
+    except (OSError, KeyError, OperationError):
+        return False
+    return not os.path.lexists(folder) and environment.put_back(folder)
 
 
 def _remove_leftovers(site: Site) -> None:
