@@ -188,7 +188,7 @@ def test_a_page_with_endless_addresses_takes_seconds(html: str) -> None:
 def test_a_host_that_no_header_can_hold_is_a_missing_file() -> None:
     url = "http://book.test/"
     html = "<img src='http://boo\u212a.test/a.png'>"
-    site = {"host": "book.test", "port": 1, "schemes": ["http"]}
+    site = {"host": "book.test", "port": 1, "schemes": ["http"], "names": ["book.test"]}
     home = probe.Answer(200, kind="text/html", body=html.encode())
     (problem,) = page_assets.problems(site, home, url)
     assert problem.startswith("/a.png, an image of the home page: no answer: ")
