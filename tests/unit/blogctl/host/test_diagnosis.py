@@ -121,6 +121,7 @@ def test_an_app_that_replaces_threads_is_told_the_worker_to_choose(blog: Site) -
     assert found.cause.startswith("gevent has replaced Python's threads")
     assert "gevent.monkey.patch_all()" in found.remedy
     assert "GUNICORN_CMD_ARGS: --worker-class gevent" in found.remedy
+    assert "gunicorn[gevent]" in found.remedy
 
 
 def test_an_app_that_starts_a_server_when_it_is_imported_is_told_so(blog: Site) -> None:

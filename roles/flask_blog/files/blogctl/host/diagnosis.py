@@ -159,8 +159,8 @@ def _without(library: str) -> str:
     call = "eventlet.monkey_patch()" if library == "eventlet" else "gevent.monkey.patch_all()"
     return (
         f"Remove the call of {call}: the app is served by threads, and Flask-SocketIO has async_mode='threading' for"
-        f" them. Or choose another worker of Gunicorn, if its version has it: flask_blog_environment:"
-        f" {{GUNICORN_CMD_ARGS: --worker-class {library}}}."
+        f" them. Or choose another worker, if this version of Gunicorn has it: flask_blog_extra_packages:"
+        f' ["gunicorn[{library}]"] and flask_blog_environment: {{GUNICORN_CMD_ARGS: --worker-class {library}}}.'
     )
 
 
