@@ -42,6 +42,9 @@ KEY_FILE_LIMIT = 4096
 #: Bytes of a page that are kept, to find what it refers to.
 PAGE_LIMIT = 512 * 1024
 
+#: Characters of the journal in a message: an app's lines may be long.
+JOURNAL_LIMIT = 16 * 1024
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -256,8 +259,8 @@ def _retried(attempt: Callable[[], str | None], deadline: float) -> str | None:
 
 
 def journal(units: Sequence[str], lines: int = 30) -> str:
-    """Return the last lines that some units wrote to the journal."""
+    """Return the last lines that some units wrote to the journal, printable, and of a long output its end."""
     command = ["journalctl", "--no-pager", "--quiet", "--output=short-iso", f"--lines={lines}"]
     command += [f"--unit={unit}" for unit in units]
     result = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
-    return result.stdout.strip() or "(the journal holds nothing)"
+    return printable(result.stdout[-JOURNAL_LIMIT:].strip()) or "(the journal holds nothing)"

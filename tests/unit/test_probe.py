@@ -220,3 +220,11 @@ def test_the_journal_is_asked_for_each_unit(monkeypatch: pytest.MonkeyPatch) -> 
     assert probe.journal(["a.service", "b.service"]) == "it broke"
     assert {"--unit=a.service", "--unit=b.service"} <= set(calls[0])
     assert probe.journal(["a.service"]) == "(the journal holds nothing)"
+
+
+def test_an_app_cannot_fill_a_message_or_reorder_it_through_the_journal(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = subprocess.CompletedProcess([], 0, stdout=f"{'x' * 10**6}\u202egnihton\n")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: said)
+    found = probe.journal(["a.service"])
+    assert found.endswith("x\\u202egnihton")
+    assert len(found) < 20000

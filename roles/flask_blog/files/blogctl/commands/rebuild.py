@@ -31,7 +31,8 @@ COMMAND = Command(
     description=(
         "Needed after an upgrade of Debian, which brings another Python. pip installs the release's requirements as the"
         " build account, as in a deployment, from the index on the network. The environment before is replaced once the"
-        " new one is complete; then the service restarts with it. If the build fails, nothing changes."
+        " new one is complete; then the service restarts with it. If the build fails, nothing changes; if the release"
+        " does not serve in the new one, the one before is put back."
     ),
     run=run,
     example="blogctl rebuild",

@@ -45,6 +45,7 @@ def rebuild(site: Site, wanted: str | None) -> Outcome:
         and the environment before was put back.
     """
     with locked(site, f"rebuild {wanted or ''}".strip()):
+        systemd.start_recovery(site)
         recover_locked(site)
         live = live_release(site)
         name = wanted or live
@@ -52,7 +53,6 @@ def rebuild(site: Site, wanted: str | None) -> Outcome:
             raise OperationError(f"{site.name} has no live release; name one ('blogctl releases' lists them)")
         release = described(site, name)
         with recorded(site, "rebuild", live, name) as entry:
-            systemd.start_recovery(site)
             outcome, links = _build(site, release)
             entry.details["environment"] = outcome.environment
             try:
