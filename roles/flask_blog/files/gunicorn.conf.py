@@ -129,6 +129,7 @@ def load_beside(name: str) -> ModuleType:
 
 databases = load_beside("gunicorn_databases")
 redirects = load_beside("gunicorn_redirects")
+uploads = load_beside("gunicorn_uploads")
 
 # -- the order in which workers start --
 
@@ -309,6 +310,7 @@ def post_worker_init(worker: Any) -> None:
     """
     workers_in_turn.refuse_without_threads(worker)
     workers_in_turn.compare_key(worker, worker.wsgi)
+    worker.wsgi = uploads.NoLinks(worker.wsgi, uploads.parse(os.environ.get("FLASK_BLOG_WRITTEN", "")))
     try:
         from werkzeug.middleware.proxy_fix import ProxyFix
     except ImportError:
