@@ -25,7 +25,7 @@ def connect() -> sqlite3.Connection:
 @app.get("/")
 def index() -> str:
     posts = connect().execute("SELECT title, author FROM posts ORDER BY rowid DESC").fetchall()
-    pictures = sorted(path.name for path in UPLOADS.iterdir())
+    pictures = sorted(path.name for path in UPLOADS.iterdir() if path.is_file())
     return render_template("index.html", posts=posts, pictures=pictures)
 
 
