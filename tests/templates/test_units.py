@@ -264,3 +264,11 @@ def test_the_timer_runs_unless_the_schedule_is_never(render: Any, schedule: str,
     units = {item["name"]: item for item in render(backup_schedule=schedule).variables["__flask_blog_units"]}
     timer = units["flask-blog-backup.timer"]
     assert (timer["enabled"], timer["active"]) == (wanted, wanted)
+
+
+@pytest.mark.parametrize("name", APP_UNITS)
+def test_gunicorn_is_told_which_static_folders_the_app_writes_to(render: Any, name: str) -> None:
+    given = {"static": {"/static/": "static/", "/media/": "media/"}, "writable_paths": ["static/uploads", "media"]}
+    found = settings(unit(render, name, **given))["Service.Environment"]
+    folders = "/media/=/var/lib/flask-blog/media/,/static/uploads/=/var/lib/flask-blog/static/uploads/"
+    assert f'"FLASK_BLOG_WRITTEN={folders}"' in found

@@ -65,7 +65,7 @@ def blog() -> Site:
             "logs]",
         ),
         (PYTHON + "FileNotFoundError: [Errno 2] No such file or directory: 'gen/feed.bin'", "[static/uploads, gen]"),
-        ("mkdir: cannot create directory ‘media’: Read-only file system", "[static/uploads, media]"),
+        ("mkdir: cannot create directory \u2018media\u2019: Read-only file system", "[static/uploads, media]"),
         ("sh: 1: cannot create log/app.log: Read-only file system", "[static/uploads, log]"),
         ("touch: cannot touch 'var/run': Permission denied", "[static/uploads, var]"),
     ],

@@ -34,7 +34,7 @@ PYTHON_ERROR = re.compile(
 #: A message of the shell, mkdir(1), touch(1), cp(1).
 SHELL_ERROR = re.compile(
     r"(?P<what>[Cc]annot (?:create|touch|open|remove|move|mkdir)(?: (?:directory|regular file))?)"
-    rf" ['‘\"]?(?P<path>[^\n'’\"]{{1,1024}}?)['’\"]?: (?P<reason>{REFUSED}|{MISSING})[ \t]*$",
+    rf" ['\u2018\"]?(?P<path>[^\n'\u2019\"]{{1,1024}}?)['\u2019\"]?: (?P<reason>{REFUSED}|{MISSING})[ \t]*$",
     re.MULTILINE,
 )
 #: SQLite's messages, which name no path.
