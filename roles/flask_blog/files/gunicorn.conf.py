@@ -310,7 +310,8 @@ def post_worker_init(worker: Any) -> None:
     """
     workers_in_turn.refuse_without_threads(worker)
     workers_in_turn.compare_key(worker, worker.wsgi)
-    worker.wsgi = uploads.NoLinks(worker.wsgi, uploads.parse(os.environ.get("FLASK_BLOG_WRITTEN", "")))
+    if folders := uploads.parse(os.environ.get("FLASK_BLOG_WRITTEN", "")):
+        worker.wsgi = uploads.NoLinks(worker.wsgi, folders)
     try:
         from werkzeug.middleware.proxy_fix import ProxyFix
     except ImportError:
