@@ -71,6 +71,12 @@ for path in args[0]:
         os.unlink(path)
     os.symlink("/nowhere", path)
 """
+# What a package enables, and nothing else, is removed there.
+ENABLE = """
+import os
+for path in args[0]:
+    os.symlink(path.replace("sites-enabled", "sites-available"), path)
+"""
 CHANGE_MODE = """
 import os
 for path in args[0]:
@@ -204,9 +210,11 @@ def change_contents(managed: Managed) -> list[str]:
 
 
 def lead_links_astray(managed: Managed) -> list[str]:
-    elsewhere = [*managed.links, *managed.absent, managed.site["link"]]
+    elsewhere = [*managed.links, managed.site["link"]]
     managed.operator.python(LEAD_ASTRAY, [*elsewhere, *managed.release["links"]])
-    return [*elsewhere, *(os.path.relpath(path, managed.release["path"]) for path in managed.release["links"])]
+    managed.operator.python(ENABLE, managed.absent)
+    inside = [os.path.relpath(path, managed.release["path"]) for path in managed.release["links"]]
+    return [*elsewhere, *managed.absent, *inside]
 
 
 def change_modes_and_stop_units(managed: Managed) -> list[str]:

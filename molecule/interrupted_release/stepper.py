@@ -87,6 +87,8 @@ def watch(reached: Callable[[str], None]) -> None:
 
 def blogctl(arguments: list[str]) -> int:
     """Run blogctl in this process."""
+    # The first run alone would write the bytecode of a command.
+    sys.dont_write_bytecode = True
     sys.path.insert(0, TOOL)
     from blogctl.cli import main
 

@@ -4,7 +4,8 @@
 """A path at which there is neither a file nor a link.
 
 With C(conffile), only a package's unchanged file is removed: a link to that file, which dpkg recorded with the same
-checksum. Anything else at the path is somebody's own and stays.
+checksum, or a link that dangles because somebody removed that file. Anything else at the path is somebody's own and
+stays.
 """
 
 from __future__ import annotations
@@ -51,9 +52,14 @@ def apply(wanted: Mapping[str, Any]) -> Undo:
 
 
 def is_unchanged(link: str, conffile: str) -> bool:
-    """Return whether a link leads to a package's configuration file that nobody has changed (deb-conffiles(5))."""
+    """Return whether a link leads to a package's configuration file that nobody has changed (deb-conffiles(5)).
+
+    If the file is gone, the link has nothing of anybody's, and nginx cannot start with it.
+    """
     if not os.path.islink(link) or os.path.realpath(link) != os.path.realpath(conffile):
         return False
+    if not os.path.lexists(conffile):
+        return True
     try:
         with open(host.DPKG_STATUS, encoding="utf-8", errors="replace") as handle:
             recorded = re.findall(f"^ {re.escape(conffile)} ([0-9a-f]{{32}})", handle.read(), re.MULTILINE)

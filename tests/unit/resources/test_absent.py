@@ -61,6 +61,12 @@ def test_a_packages_unchanged_file_is_removed(default: dict[str, Any]) -> None:
     assert Path(default["conffile"]).exists()
 
 
+def test_a_link_to_a_packages_file_that_somebody_removed_is_removed(default: dict[str, Any]) -> None:
+    """Otherwise nginx could not start."""
+    Path(default["conffile"]).unlink()
+    assert registry.compare(default).reasons == ["present"]
+
+
 def test_a_packages_file_that_somebody_has_changed_stays(default: dict[str, Any]) -> None:
     Path(default["conffile"]).write_text("server { server_name precious.test; }\n")
     assert registry.compare(default) is None
