@@ -70,6 +70,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.flaskblog.hosting.plugins.module_utils import live
 from ansible_collections.flaskblog.hosting.plugins.module_utils.contract import INCOMPLETE, MANIFEST, pending_path
+from ansible_collections.flaskblog.hosting.plugins.module_utils.resources import atomic
 from ansible_collections.flaskblog.hosting.plugins.module_utils.resources.difference import group_id, lstat
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source import git, read, seeds, tar
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.entry import (
@@ -151,8 +152,7 @@ def repair(damaged: str, whole: str) -> None:
         known = {*files, *directories}
         for name in os.listdir(target):
             if name not in known:
-                place = os.path.join(target, name)
-                shutil.rmtree(place) if os.path.isdir(place) and not os.path.islink(place) else os.unlink(place)
+                atomic.remove(os.path.join(target, name))
         directories[:] = [name for name in directories if name not in links]
     shutil.rmtree(whole)
 

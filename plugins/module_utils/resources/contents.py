@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from ansible_collections.flaskblog.hosting.plugins.module_utils.resources import atomic
 from ansible_collections.flaskblog.hosting.plugins.module_utils.resources.difference import (
     Difference,
     Undo,
@@ -33,12 +33,7 @@ def compare(wanted: Mapping[str, Any], notes: list[str]) -> Difference | None:
 def apply(wanted: Mapping[str, Any]) -> Undo:
     """Remove what does not belong in C(path)."""
     for path in list(_others(wanted["path"], set(wanted["names"]))):
-        full = os.path.join(wanted["path"], path)
-        if os.path.isdir(full) and not os.path.islink(full):
-            shutil.rmtree(full)
-        else:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(full)
+        atomic.remove(os.path.join(wanted["path"], path))
     return nothing_to_undo
 
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ansible_collections.flaskblog.hosting.plugins.module_utils.resources import atomic
 from ansible_collections.flaskblog.hosting.plugins.module_utils.resources.difference import (
     Difference,
     Undo,
@@ -50,12 +50,7 @@ def apply(wanted: Mapping[str, Any]) -> Undo:
     if is_running(wanted["program"]):
         return nothing_to_undo
     for name in _others(wanted):
-        full = os.path.join(wanted["path"], name)
-        if os.path.isdir(full) and not os.path.islink(full):
-            shutil.rmtree(full)
-        else:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(full)
+        atomic.remove(os.path.join(wanted["path"], name))
     return nothing_to_undo
 
 

@@ -19,19 +19,8 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils.source.limits im
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.refusals import GitError
 from ansible_collections.flaskblog.hosting.plugins.modules import unpack as module
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source import local_source
-from unpacked_host import arguments_of, make_blog
 
 Run = Callable[..., Any]
-
-
-@pytest.fixture
-def blog(tmp_path: Path) -> Path:
-    return make_blog(tmp_path)
-
-
-@pytest.fixture
-def arguments(tmp_path: Path, blog: Path, me: Any, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    return arguments_of(tmp_path, blog, me, monkeypatch)
 
 
 @pytest.fixture

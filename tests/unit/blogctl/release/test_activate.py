@@ -157,12 +157,18 @@ def loses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outside, "problems", lambda *_: [LOST])
 
 
-def test_a_first_release_that_loses_data_is_stopped_and_its_init_commands_run_again(
-    site: Site, machine: Machine, add_release: Add, loses: None
-) -> None:
+@pytest.fixture
+def first(site: Site, machine: Machine, add_release: Add) -> str:
+    """The first release of a site, with a command that creates its database."""
     add_release("new")
     machine.active.clear()
     site.settings["init_commands"] = ["create"]
+    return "new"
+
+
+def test_a_first_release_that_loses_data_is_stopped_and_its_init_commands_run_again(
+    site: Site, machine: Machine, first: str, loses: None
+) -> None:
     for _ in range(2):
         with pytest.raises(OperationError, match=r"would lose data:\n.*test\.db") as error:
             activate.activate(site, "new")
@@ -173,11 +179,8 @@ def test_a_first_release_that_loses_data_is_stopped_and_its_init_commands_run_ag
 
 
 def test_init_commands_that_created_a_database_never_run_again(
-    site: Site, machine: Machine, add_release: Add, loses: None
+    site: Site, machine: Machine, first: str, loses: None
 ) -> None:
-    add_release("new")
-    machine.active.clear()
-    site.settings["init_commands"] = ["create"]
     machine.on_command = lambda _, place: change(place, "CREATE TABLE post (id)")
     for _ in range(2):
         with pytest.raises(OperationError, match="would lose data"):

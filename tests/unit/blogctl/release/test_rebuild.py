@@ -18,18 +18,7 @@ from blogctl.shared.source.release import Release
 from blogctl.shared.venv import build, check, environment, make
 from blogctl.site import Site
 from fake_machine import Add, Machine
-
-ENVIRONMENT = {
-    "venv_link": "venv",
-    "requirements": "needs",
-    "requirements_file": "requirements.txt",
-    "is_project": False,
-    "hashed": False,
-    "keep_source": False,
-    "packages": ["gunicorn"],
-    "dependencies": None,
-    "requires_python": "",
-}
+from releases import make_release
 
 
 class FakeBuild:
@@ -62,7 +51,9 @@ def built(monkeypatch: pytest.MonkeyPatch) -> FakeBuild:
 def note(folder: Path, former: Path, **changed: Any) -> None:
     """Say in a release's manifest what its environment is built from; it has one of another Python."""
     manifest = json.loads((folder / ".release.json").read_text())
-    (folder / ".release.json").write_text(json.dumps({**manifest, "environment": {**ENVIRONMENT, **changed}}))
+    (folder / ".release.json").write_text(
+        json.dumps({**manifest, "environment": {**make_release().environment(), **changed}})
+    )
     (folder / "venv").rename(former / f"of-{folder.name}")
     (folder / "venv").symlink_to(former / f"of-{folder.name}")
 

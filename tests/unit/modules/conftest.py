@@ -1,4 +1,4 @@
-"""What the module unpack is given, for a host in a temporary folder."""
+"""Fixtures of the modules' tests: what the module unpack is given, for a host in a temporary folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from releases import make_release
 from wanted_objects import keep_notes_in
 
 
-def make_blog(tmp_path: Path) -> Path:
+@pytest.fixture
+def blog(tmp_path: Path) -> Path:
+    """The source of a blog."""
     folder = tmp_path / "blog"
     (folder / "static").mkdir(parents=True)
     (folder / "app.py").write_text("app\n")
@@ -26,7 +28,8 @@ def make_blog(tmp_path: Path) -> Path:
     return folder
 
 
-def arguments_of(tmp_path: Path, blog: Path, me: Any, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+@pytest.fixture
+def arguments(tmp_path: Path, blog: Path, me: Any, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """A module's arguments, as the action passes them. The account that runs the tests replaces root."""
     keep_notes_in(tmp_path / "pending", monkeypatch)
     check, chown = module.check_release, os.chown
