@@ -151,7 +151,9 @@ ATTACKS = {
     "settings of any site": lambda: listed("etc/*/site.json"),
     "passwords": lambda: read("/etc/shadow"),
     "homes": lambda: [*listed("root/*"), *listed("home/*")],
-    "caches of others": lambda: [path for path in listed("var/cache/*/*/*") if f"/{SITE}/" not in path],
+    "caches of others": lambda: [
+        path for path in listed("var/cache/*/*/*") if f"/{SITE}/" not in path and f"/{SITE}.tmp/" not in path
+    ],
     "backups": lambda: listed("var/backups/*"),
     "runtime": lambda: listed("run/*"),
     "processes": processes,
