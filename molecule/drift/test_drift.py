@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,9 +19,11 @@ import installed_tool
 import pytest
 
 if TYPE_CHECKING:
-    from molecule.conftest import Operator, Visitor
+    from molecule.conftest import Operator, Run, Visitor
 
 FILES = Path(__file__).parents[2] / "roles" / "flask_blog" / "files"
+SOURCE = Path(__file__).parents[2] / "tests" / "blogs" / "mirror"
+RELEASE_PLAYBOOK = "../../playbooks/release.yml"
 MIRROR = "mirror.example.com"
 DATABASE = "/var/lib/flask-blog/database.db"
 
@@ -290,6 +293,28 @@ def test_a_secret_is_kept_and_never_shown(host: Any, managed: Managed) -> None:
     assert repair.changed > 0
     assert [key for key in keys if key in repair.output] == []
     assert {path: host.check_output("cat %s", path) for path in managed.secret} == before
+
+
+def test_a_release_of_code_alone_leaves_manual_changes_and_names_them(
+    host: Any, managed: Managed, visit: Callable[..., Visitor], tmp_path: Path
+) -> None:
+    source = shutil.copytree(SOURCE, tmp_path / "mirror")
+    (source / "static" / "mirror.css").write_text("body { color: green; }\n")
+    settings = managed.site["gunicorn_config"]
+    host.check_output("echo '# by hand' >>%s; systemctl stop flask-blog-backup.timer", settings)
+
+    def release() -> Run:
+        return managed.operator.play("--extra-vars", f"flask_blog_source={source}", playbook=RELEASE_PLAYBOOK)
+
+    first = release()
+    assert first.changed > 0
+    assert f"{settings}, flask-blog-backup.timer on this host differ" in " ".join(first.output.split())
+    assert visit(MIRROR).ask("/static/mirror.css").text == "body { color: green; }\n"
+    assert release().changed == 0
+    assert host.file(settings).contains("# by hand")
+    host.check_output("echo '#' >>%s", f"{installed_tool.folder(host)}/blogctl/cli.py")
+    assert "Run playbooks/site.yml once" in " ".join(release().output.split())
+    assert managed.operator.play().changed > 0
 
 
 def test_after_all_repairs_nothing_is_left_to_do(managed: Managed) -> None:

@@ -8,12 +8,23 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from ansible_collections.flaskblog.hosting.plugins.module_utils import host, live, names, nginx, probe, reloads
+from ansible_collections.flaskblog.hosting.plugins.module_utils import (
+    contract,
+    host,
+    live,
+    names,
+    nginx,
+    probe,
+    reloads,
+)
 from ansible_collections.flaskblog.hosting.plugins.module_utils.resources import registry, unit
 from ansible_collections.flaskblog.hosting.plugins.module_utils.resources.difference import Conflict
 
 Objects = list[dict[str, Any]]
 Differences = list[dict[str, Any]]
+
+#: Paths in a note.
+NAMED = 5
 
 
 def refusals(params: dict[str, Any], objects: Objects, notes: list[str]) -> list[str]:
@@ -87,6 +98,27 @@ def unit_differences(params: dict[str, Any], units: dict[str, dict[str, str]]) -
             for name in reloads.pending(params["site"])
         ),
     ]
+
+
+def without_state(differences: Differences, notes: list[str]) -> Differences:
+    """Leave out the managed objects and units, which a release of code alone does not change.
+
+    :param notes: receives a sentence about those that differ.
+    :raises Conflict: if blogctl, which activates the release, is of another version.
+    """
+    names = [difference["name"] for difference in differences if difference["layer"] == "state"]
+    if any(name.startswith(f"{os.path.dirname(contract.TOOL_VERSION)}/") for name in names):
+        raise Conflict(
+            "blogctl on this host is not the one of this version of the collection. Run playbooks/site.yml once, which"
+            " installs it; playbooks/release.yml brings new code alone."
+        )
+    if names:
+        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        notes.append(
+            f"{', '.join(names[:NAMED])}{more} on this host differ from what is declared, and stay as they are:"
+            " playbooks/release.yml brings new code alone. Run playbooks/site.yml to change them."
+        )
+    return [difference for difference in differences if difference["layer"] != "state"]
 
 
 def activation(

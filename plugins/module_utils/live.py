@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import shutil
 import stat
@@ -127,6 +128,15 @@ def holds_no_file(path: str) -> bool:
 def link_target(site: Mapping[str, Any]) -> str | None:
     """Return the target of the live link; None if there is no link."""
     return os.readlink(site["link"]) if os.path.islink(site["link"]) else None
+
+
+def with_installed_settings(site: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a site with the list of settings that the host has: another version may have written it."""
+    try:
+        installed = json.loads(Path(site["site_json"]).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return dict(site)
+    return {**site, "settings_files": installed.get("settings_files", site["settings_files"])}
 
 
 def reasons_to_activate(site: Mapping[str, Any], release: Mapping[str, Any], units: Mapping[str, Any]) -> list[str]:

@@ -62,6 +62,10 @@ options:
     type: list
     elements: dict
     default: []
+  only_code:
+    description: Whether managed objects and units stay as they are. Those that differ are named in a warning.
+    type: bool
+    default: false
   probes:
     description: What the running site is asked through its proxy.
     type: list
@@ -215,7 +219,7 @@ def plan(params: dict[str, Any], keep: bool = False) -> dict[str, Any]:
     objects = tool.select(registry.with_secrets(params["objects"], params["secrets"]), notes)
     differences = comparison.managed(params, objects, notes)
     with wanted_release(params, keep) as (release, probes):
-        found = compared(params, objects, differences, release, [*params["probes"], *probes])
+        found = compared(params, objects, differences, release, [*params["probes"], *probes], notes)
         return {**found, "platform": platform, "notes": notes}
 
 
@@ -225,11 +229,14 @@ def compared(
     differences: comparison.Differences,
     release: dict[str, Any] | None,
     probes: list[dict[str, Any]],
+    notes: list[str],
 ) -> dict[str, Any]:
     """Compare packages, accounts, units and the release, and name the layers to run.
 
     :param differences: of the managed objects.
     :param release: the wanted one; None if it is not known yet, and is left out.
+    :param notes: receives a sentence about what a release of code alone leaves as it is.
+    :raises Conflict: if that needs another blogctl.
     """
     site = params["site"]
     missing = host.missing_packages([*params["packages"], *params["source"].get("packages_first", [])])
@@ -241,6 +248,9 @@ def compared(
         *comparison.account_differences(params),
         *comparison.unit_differences(params, units),
     ]
+    if params["only_code"]:
+        site = live.with_installed_settings(site)
+        differences = comparison.without_state(differences, notes)
     data_is_new = live.is_new(site)
     linked = live.link_target(site)
     if release is None:
@@ -312,6 +322,7 @@ def main() -> None:
             "release": {"type": "dict"},
             "ports": {"type": "list", "elements": "dict", "default": []},
             "initial_data": {"type": "raw"},
+            "only_code": {"type": "bool", "default": False},
             "probes": {"type": "list", "elements": "dict", "default": []},
             "apt": {"type": "dict", "default": {}},
         },

@@ -62,6 +62,7 @@ def up_to_date(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, me: Any) -> dict
         "socket_unit": "blog.socket",
         "service_unit": "blog.service",
         "settings_files": [str(tmp_path / "settings")],
+        "site_json": str(tmp_path / "site.json"),
     }
     settings = {
         "scope": "site",

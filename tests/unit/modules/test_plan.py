@@ -76,6 +76,47 @@ def test_a_changed_setting_is_corrected_and_loaded(arguments: dict[str, Any], ru
     assert layers(outcome) == ["activate", "state", "verify"]
 
 
+# -- a release of code alone ------------------------------------------------------------------------------------------
+
+
+def test_a_release_of_code_alone_leaves_the_settings_as_they_are_and_says_so(
+    arguments: dict[str, Any], run_module: Any
+) -> None:
+    path = Path(arguments["objects"][0]["path"])
+    path.write_text("by hand\n")
+    outcome = run_module(module, **arguments, only_code=True)
+    assert layers(outcome) == [], "neither applied nor activated, again and again"
+    (note,) = outcome.said["notes"]
+    assert str(path) in note
+    assert "Run playbooks/site.yml" in note
+
+
+def test_a_release_of_code_alone_knows_the_settings_that_the_host_has(
+    arguments: dict[str, Any], run_module: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another version of the collection may have written them."""
+    Path(arguments["site"]["site_json"]).write_text('{"settings_files": ["/etc/blog/one"]}')
+    seen = []
+    monkeypatch.setattr(live, "reasons_to_activate", lambda site, *_: seen.append(site["settings_files"]) or [])
+    run_module(module, **arguments, only_code=True)
+    run_module(module, **arguments)
+    assert seen == [["/etc/blog/one"], arguments["site"]["settings_files"]]
+    Path(arguments["site"]["site_json"]).write_text("damaged")
+    run_module(module, **arguments, only_code=True)
+    assert seen[-1] == arguments["site"]["settings_files"]
+
+
+def test_a_release_of_code_alone_needs_the_tool_of_its_version(
+    arguments: dict[str, Any], run_module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contract, "TOOL_VERSION", str(tmp_path / "tool" / "version.json"))
+    modules = {**arguments["objects"][0], "path": str(tmp_path / "tool" / "abc" / "blogctl"), "scope": "host"}
+    arguments["objects"].append(modules)
+    outcome = run_module(module, **arguments, only_code=True)
+    assert outcome.failed
+    assert "Run playbooks/site.yml once" in outcome.said["msg"]
+
+
 def test_a_changed_file_that_no_process_reads_needs_no_activation(arguments: dict[str, Any], run_module: Any) -> None:
     del arguments["objects"][0]["reload"]
     Path(arguments["objects"][0]["path"]).write_text("by hand\n")
