@@ -22,7 +22,7 @@ STEPPER = "/root/stepper.py"
 VISITORS = (Client("GET", "/", False), Client("POST", "/entries", True))
 PAUSE = 0.03
 #: An ordinary run takes every nth step, different ones on each machine; fewer for operations that only copy.
-SHARE, SHARE_OF_COPIES = 12, 30
+SHARE, SHARE_OF_COPIES = 16, 48
 COPIES = ("< rehearsal.rehearse:", "< assets.keep:")
 
 # Releases made on the machine, by name: copies of the deployed one with another style sheet. One of the two "data"
