@@ -232,7 +232,8 @@ def test_a_power_cut_in_the_middle_of_a_change_of_the_data_leaves_one_whole_rele
             eventually(lambda: has_table(host, "cut"), 60)
             subprocess.run(["docker", "kill", operator.machine], check=True, capture_output=True)
             run.kill()
-    subprocess.run(["docker", "start", operator.machine], check=True, capture_output=True)
+        # The visitors wait for answers of the former machine until this one refuses their connections.
+        subprocess.run(["docker", "start", operator.machine], check=True, capture_output=True)
     eventually(lambda: answers(visit), 60)
     assert served(visit) == before
     assert is_whole(visit, "before the cut")
