@@ -86,6 +86,7 @@ def served(visitor: Visitor) -> Generator[list[int], None, None]:
                 statuses.append(visitor.ask("/", timeout=5).status)
             except (OSError, http.client.HTTPException):
                 statuses.append(0)
+            over.wait(0.02)
 
     thread = threading.Thread(target=ask)
     thread.start()
