@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import Any
 
@@ -25,6 +26,11 @@ Differences = list[dict[str, Any]]
 
 #: Paths in a note.
 NAMED = 5
+
+NGINX_UNIT = "nginx.service"
+
+#: Settings, each in a variable of its name, that releases, managed files and units must agree on.
+LAYOUT = ("app_dir", "databases", "group", "static", "user", "writable_paths", "wsgi")
 
 
 def refusals(params: dict[str, Any], objects: Objects, notes: list[str]) -> list[str]:
@@ -100,6 +106,17 @@ def unit_differences(params: dict[str, Any], units: dict[str, dict[str, str]]) -
     ]
 
 
+def refuse_broken_nginx(objects: Objects, differences: Differences) -> None:
+    """Refuse to change nginx's files while those of another site keep it from loading any.
+
+    :raises Conflict: with nginx's message. A run that does not change nginx does not ask it.
+    """
+    changed = {difference["name"] for difference in differences if difference["layer"] == "state"}
+    files = {item["path"] for item in objects if reloads.NGINX in reloads.of(item)}
+    if changed & (files | {reloads.NGINX, NGINX_UNIT}) and (fault := nginx.fault_of_others(objects)):
+        raise Conflict(fault)
+
+
 def without_state(differences: Differences, notes: list[str]) -> Differences:
     """Leave out the managed objects and units, which a release of code alone does not change.
 
@@ -119,6 +136,25 @@ def without_state(differences: Differences, notes: list[str]) -> Differences:
             " playbooks/release.yml brings new code alone. Run playbooks/site.yml to change them."
         )
     return [difference for difference in differences if difference["layer"] != "state"]
+
+
+def refuse_layout(site: dict[str, Any], objects: Objects) -> None:
+    """Refuse a release of code alone that the managed files do not fit.
+
+    Its links would lead to folders that nobody made, and nginx would serve other folders.
+
+    :param objects: the managed objects, with the settings of the site that are wanted.
+    :raises Conflict: naming the variables.
+    """
+    texts = [item["content"] for item in objects if item["path"] == site["site_json"]]
+    wanted, found = json.loads(texts[0]) if texts else {}, live.installed_settings(site)
+    changed = [f"flask_blog_{key}" for key in LAYOUT if key in found and key in wanted and found[key] != wanted[key]]
+    if changed:
+        raise Conflict(
+            f"{', '.join(changed)}: changed since playbooks/site.yml ran on this host. A release is laid out by it, and"
+            " so are files and folders that playbooks/release.yml leaves as they are. Run playbooks/site.yml, which"
+            " brings the new code as well."
+        )
 
 
 def activation(

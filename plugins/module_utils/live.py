@@ -130,13 +130,18 @@ def link_target(site: Mapping[str, Any]) -> str | None:
     return os.readlink(site["link"]) if os.path.islink(site["link"]) else None
 
 
+def installed_settings(site: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a site that the host has; empty if they cannot be read."""
+    try:
+        found = json.loads(Path(site["site_json"]).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def with_installed_settings(site: Mapping[str, Any]) -> dict[str, Any]:
     """Return a site with the list of settings that the host has: another version may have written it."""
-    try:
-        installed = json.loads(Path(site["site_json"]).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return dict(site)
-    return {**site, "settings_files": installed.get("settings_files", site["settings_files"])}
+    return {**site, "settings_files": installed_settings(site).get("settings_files", site["settings_files"])}
 
 
 def reasons_to_activate(site: Mapping[str, Any], release: Mapping[str, Any], units: Mapping[str, Any]) -> list[str]:

@@ -13,6 +13,7 @@ import glob
 import os
 import re
 import stat
+import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,7 +23,12 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils.printable import
 from ansible_collections.flaskblog.hosting.plugins.module_utils.resources import registry
 
 NGINX = "/etc/nginx"
+PROGRAM = "/usr/sbin/nginx"
 MAIN = "nginx.conf"
+
+#: How nginx names the file that it refuses.
+FAULT = re.compile(r" in (\S+):\d+$", re.MULTILINE)
+TEST_TIMEOUT = 30.0
 
 #: Most bytes of one file, most files, and most files that include each other. What lies beyond is left unread.
 FILE_LIMIT = 2**20
@@ -207,6 +213,35 @@ def conflicts(objects: Iterable[Mapping[str, Any]], notes: list[str]) -> list[st
     if not any(os.path.lexists(server.file) for server in mine):
         notes += _kept_defaults(managed)
     return list(dict.fromkeys(reasons))
+
+
+def fault_of_others(objects: Iterable[Mapping[str, Any]]) -> str | None:
+    """Return why nginx refuses the configuration that the host has already, because of a file of somebody else.
+
+    It would refuse ours as well. A fault in one of the role's own files, or in no file, such as an address that cannot
+    be bound, is left to the run: what it changes may correct it.
+
+    :param objects: the managed objects.
+    """
+    if not os.path.exists(PROGRAM):
+        return None
+    try:
+        done = subprocess.run(
+            [PROGRAM, "-t", "-q"], capture_output=True, check=False, stdin=subprocess.DEVNULL, timeout=TEST_TIMEOUT
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None  # it is tested again with the new files
+    output = done.stderr.decode("utf-8", "replace").strip()
+    managed = {place for item in objects for place in (item["path"], os.path.realpath(item["path"]))}
+    files = FAULT.findall(output)
+    if done.returncode == 0 or not files or any(file in managed or os.path.realpath(file) in managed for file in files):
+        return None
+    return (
+        "nginx refuses the configuration that this host has already, and not because of this run:\n"
+        f"{printable(output)}\n"
+        "Nothing was changed. nginx serves what it has loaded until it is restarted, and nothing after that. Correct"
+        " this (nginx -t), and run again."
+    )
 
 
 def _shared_names(mine: Server, other: Server) -> Iterator[str]:

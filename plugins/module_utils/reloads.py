@@ -18,6 +18,9 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils.resources import
 
 Object = Mapping[str, Any]
 
+#: The reload of nginx.
+NGINX = "nginx"
+
 #: Why a reload is due although nothing differs.
 NOT_LOADED = "not reloaded since its files changed"
 
@@ -95,7 +98,7 @@ RELOADS: dict[str, Reload] = {
     ),
     "app": Reload(note=lambda site: contract.pending_path(site, "activate"), prepare=keep_settings),
     "systemd": Reload(load=("systemctl", "daemon-reload"), before_units=True, is_stale=units_are_stale),
-    "nginx": Reload(
+    NGINX: Reload(
         check=("nginx", "-t"),
         load=("systemctl", "reload-or-restart", "nginx.service"),
         note=lambda _: contract.NGINX_RELOAD,

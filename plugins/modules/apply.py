@@ -125,10 +125,21 @@ def apply_checked(name: str, items: list[Object], machine: Host) -> None:
             raise Failure(
                 f"{name} refuses the new configuration, so the old one was put back and still serves:\n{output}"
             )
-    except BaseException:
+    except BaseException as problem:
         for step in reversed(undo):
             step()
+        if isinstance(problem, Failure) and (output := refusal(name, machine)):
+            raise Failure(
+                f"{name} refuses its configuration without the changes of this run as well, so they were undone. What"
+                f" it has loaded still serves. Correct the file that it names, and run again:\n{output}"
+            ) from problem
         raise
+
+
+def refusal(name: str, machine: Host) -> str:
+    """Return why the check of a reload refuses what is on the host; an empty text if it accepts it."""
+    status, output = machine.run(*reloads.RELOADS[name].check)
+    return (output or f"it ended with status {status}") if status else ""
 
 
 def load(site: Object, units: list[Object], changed: list[Object], machine: Host) -> None:

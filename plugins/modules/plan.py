@@ -236,7 +236,7 @@ def compared(
     :param differences: of the managed objects.
     :param release: the wanted one; None if it is not known yet, and is left out.
     :param notes: receives a sentence about what a release of code alone leaves as it is.
-    :raises Conflict: if that needs another blogctl.
+    :raises Conflict: if that needs another blogctl, or other managed files.
     """
     site = params["site"]
     missing = host.missing_packages([*params["packages"], *params["source"].get("packages_first", [])])
@@ -249,8 +249,10 @@ def compared(
         *comparison.unit_differences(params, units),
     ]
     if params["only_code"]:
+        comparison.refuse_layout(site, objects)
         site = live.with_installed_settings(site)
         differences = comparison.without_state(differences, notes)
+    comparison.refuse_broken_nginx(objects, differences)
     data_is_new = live.is_new(site)
     linked = live.link_target(site)
     if release is None:

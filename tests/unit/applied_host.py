@@ -15,14 +15,17 @@ from wanted_objects import keep_notes_in
 class Machine(module.Host):
     """A host whose commands succeed, but for those that a test lets fail, and are remembered."""
 
-    def __init__(self, failing: str = "") -> None:
-        self.failing = failing
+    def __init__(self, failing: str = "", times: int = 1000) -> None:
+        self.failing, self.times = failing, times
         self.commands: list[str] = []
 
     def run(self, *command: str) -> tuple[int, str]:
         line = " ".join(command)
         self.commands.append(line)
-        return (1, "nginx: [emerg] unknown directive") if self.failing and line == self.failing else (0, "")
+        if not self.failing or line != self.failing or self.times <= 0:
+            return 0, ""
+        self.times -= 1
+        return 1, "nginx: [emerg] unknown directive"
 
 
 def make_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -220,3 +221,52 @@ def test_what_is_no_file_loops_or_has_no_end_is_passed_over(folder: Path, nothin
 )
 def test_an_address_is_read_as_nginx_does(text: str, expected: Any) -> None:
     assert nginx.address(text) == expected
+
+
+# -- what nginx refuses already ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """An nginx that refuses the host's configuration with this message, and accepts it without one."""
+
+    def make(message: str) -> None:
+        program = tmp_path / "nginx-program"
+        program.write_text(f"#!/bin/sh\n[ \"$*\" = '-t -q' ] || exit 0\ncat <<'END' >&2\n{message}\nEND\n")
+        with program.open("a") as text:
+            text.write("exit 1\n" if message else "")
+        program.chmod(0o755)
+        monkeypatch.setattr(nginx, "PROGRAM", str(program))
+
+    return make
+
+
+def test_a_site_of_somebody_else_that_nginx_refuses_is_named(folder: Path, broken: Callable[[str], None]) -> None:
+    broken(f'[emerg] 1#1: unknown directive "rot" in {folder}/sites-enabled/foo:4\nnginx: test failed')
+    fault = nginx.fault_of_others([{"path": f"{folder}/sites-available/blog.conf"}])
+    assert fault is not None
+    assert f"{folder}/sites-enabled/foo:4" in fault
+    assert "not because of this run" in fault
+
+
+def test_a_fault_in_a_file_of_the_role_is_left_to_the_run_that_writes_it_anew(
+    folder: Path, broken: Callable[[str], None]
+) -> None:
+    ours = folder / "sites-available" / "blog.conf"
+    ours.write_text("by hand")
+    (folder / "sites-enabled" / "blog.conf").symlink_to(ours)
+    broken(f"[emerg] 1#1: unknown directive in {folder}/sites-enabled/blog.conf:1")
+    assert nginx.fault_of_others([{"path": str(ours)}]) is None
+    broken(f"[emerg] 1#1: a duplicate default server for 0.0.0.0:80 in {folder}/sites-enabled/default:22")
+    assert nginx.fault_of_others([{"path": f"{folder}/sites-enabled/default"}]) is None
+    broken("[emerg] 1#1: socket() [::]:80 failed (97: Address family not supported by protocol)")
+    assert nginx.fault_of_others([]) is None, "a new setting may leave out IPv6"
+
+
+def test_nginx_that_accepts_its_configuration_or_is_missing_has_no_fault(
+    tmp_path: Path, broken: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken("")
+    assert nginx.fault_of_others([]) is None
+    monkeypatch.setattr(nginx, "PROGRAM", str(tmp_path / "none"))
+    assert nginx.fault_of_others([]) is None

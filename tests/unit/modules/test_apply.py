@@ -57,10 +57,18 @@ def test_if_nginx_refuses_its_configuration_every_file_and_link_is_as_before(
         {"kind": "absent", "reload": "nginx", "path": f"{tmp_path}/nginx/default"},
     ]
     with pytest.raises(module.Failure, match=r"the old one was put back and still serves:\n.*unknown directive"):
-        apply(site, items, Machine(failing="nginx -t"))
+        apply(site, items, Machine(failing="nginx -t", times=1))
     assert sorted(path.name for path in (tmp_path / "nginx").iterdir()) == ["default", "old.conf"]
     assert (tmp_path / "nginx" / "old.conf").read_text() == "old\n"
     assert os.readlink(tmp_path / "nginx" / "default") == "/etc/nginx/sites-available/default"
+
+
+def test_nginx_that_refuses_what_the_host_had_before_is_not_blamed_on_this_site(
+    tmp_path: Path, wanted: Wanted, site: dict[str, Any]
+) -> None:
+    with pytest.raises(module.Failure, match=r"without the changes of this run as well.*\n.*unknown directive"):
+        apply(site, [wanted("nginx/a.conf")], Machine(failing="nginx -t"))
+    assert not (tmp_path / "nginx" / "a.conf").exists()
 
 
 def test_a_write_that_fails_half_way_takes_the_first_half_back(
@@ -259,7 +267,7 @@ def key(wanted: Wanted) -> dict[str, Any]:
 
 def test_the_key_is_written_with_nginxs_files_and_undone_with_them(key: dict[str, Any], site: dict[str, Any]) -> None:
     with pytest.raises(module.Failure, match="the old one was put back"):
-        apply(site, [key], Machine(failing="nginx -t"))
+        apply(site, [key], Machine(failing="nginx -t", times=1))
     assert not Path(key["path"]).exists()
     apply(site, [key])
     assert is_pending("nginx.reload"), "nginx sends the new key"

@@ -71,7 +71,7 @@ def test_a_new_kind_with_a_new_reload_is_applied_checked_and_loaded(
 
 def test_a_new_kind_whose_check_fails_is_undone(firewall: Rule, site: dict[str, Any]) -> None:
     with pytest.raises(module.Failure, match="firewall refuses the new configuration, so the old one was put back"):
-        apply(site, [RULE], Machine(failing="nft -c"))
+        apply(site, [RULE], Machine(failing="nft -c", times=1))
     assert firewall.rules == []
 
 

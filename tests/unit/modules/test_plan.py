@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -76,6 +77,28 @@ def test_a_changed_setting_is_corrected_and_loaded(arguments: dict[str, Any], ru
     assert layers(outcome) == ["activate", "state", "verify"]
 
 
+def test_only_a_run_that_changes_nginx_asks_it_about_the_faults_of_other_sites(
+    arguments: dict[str, Any], run_module: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nginx, "fault_of_others", lambda _: "unknown directive in sites-enabled/foo:4")
+    path = Path(arguments["objects"][0]["path"])
+    assert not run_module(module, **arguments).failed
+    path.write_text("by hand\n")
+    assert not run_module(module, **arguments).failed, "another file"
+    arguments["objects"][0]["reload"] = ["nginx", "app"]
+    outcome = run_module(module, **arguments)
+    assert outcome.failed
+    assert outcome.said["msg"] == "unknown directive in sites-enabled/foo:4"
+    assert not run_module(module, **arguments, only_code=True).failed, "leaves nginx as it is"
+    path.write_text("text\n")
+    assert not run_module(module, **arguments).failed
+    active = {"ActiveState": "active", "UnitFileState": "enabled"}
+    down = {"nginx.service": {**active, "ActiveState": "failed"}}
+    monkeypatch.setattr(unit, "show_units", lambda names: {name: down.get(name, active) for name in names})
+    arguments["units"].append({"name": "nginx.service", "enabled": True, "active": True})
+    assert run_module(module, **arguments).failed
+
+
 # -- a release of code alone ------------------------------------------------------------------------------------------
 
 
@@ -96,8 +119,13 @@ def test_a_release_of_code_alone_knows_the_settings_that_the_host_has(
 ) -> None:
     """Another version of the collection may have written them."""
     Path(arguments["site"]["site_json"]).write_text('{"settings_files": ["/etc/blog/one"]}')
-    seen = []
-    monkeypatch.setattr(live, "reasons_to_activate", lambda site, *_: seen.append(site["settings_files"]) or [])
+    seen: list[list[str]] = []
+
+    def compare(site: dict[str, Any], *_: Any) -> list[str]:
+        seen.append(site["settings_files"])
+        return []
+
+    monkeypatch.setattr(live, "reasons_to_activate", compare)
     run_module(module, **arguments, only_code=True)
     run_module(module, **arguments)
     assert seen == [["/etc/blog/one"], arguments["site"]["settings_files"]]
@@ -115,6 +143,27 @@ def test_a_release_of_code_alone_needs_the_tool_of_its_version(
     outcome = run_module(module, **arguments, only_code=True)
     assert outcome.failed
     assert "Run playbooks/site.yml once" in outcome.said["msg"]
+
+
+@pytest.mark.parametrize("name", ["writable_paths", "databases", "static", "wsgi"])
+def test_a_release_of_code_alone_is_refused_if_it_does_not_fit_the_managed_files(
+    name: str, arguments: dict[str, Any], run_module: Any
+) -> None:
+    path = Path(arguments["site"]["site_json"])
+    settings = {"name": "blog", "writable_paths": [], "databases": ["a.db"], "static": {"/s/": "s"}, "wsgi": "a:b"}
+    item = {**arguments["objects"][0], "path": str(path), "content": json.dumps(settings)}
+    del item["reload"]
+    arguments["objects"].append(item)
+    path.write_text(json.dumps({**settings, "keep_releases": 3}))
+    assert not run_module(module, **arguments, only_code=True).failed
+    path.write_text(json.dumps({**settings, name: "another"}))
+    outcome = run_module(module, **arguments, only_code=True)
+    assert outcome.failed
+    assert outcome.said["msg"].startswith(f"flask_blog_{name}: changed since playbooks/site.yml ran")
+    assert not run_module(module, **arguments).failed
+    del settings[name]
+    path.write_text(json.dumps(settings))
+    assert not run_module(module, **arguments, only_code=True).failed, "another version wrote it"
 
 
 def test_a_changed_file_that_no_process_reads_needs_no_activation(arguments: dict[str, Any], run_module: Any) -> None:
