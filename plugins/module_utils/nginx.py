@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.flaskblog.hosting.plugins.module_utils import names
+from ansible_collections.flaskblog.hosting.plugins.module_utils import addresses, names
 from ansible_collections.flaskblog.hosting.plugins.module_utils.printable import printable
 from ansible_collections.flaskblog.hosting.plugins.module_utils.resources import registry
 
@@ -200,7 +200,7 @@ def conflicts(objects: Iterable[Mapping[str, Any]], notes: list[str]) -> list[st
     """Return why nginx cannot have a site beside the others of this host.
 
     :param objects: the managed objects, files with their C(content).
-    :param notes: takes a sentence about a default site that is kept.
+    :param notes: takes a sentence about a default site that is kept, and about an address that is another site's.
     """
     managed = list(objects)
     mine = wanted_servers(managed)
@@ -210,6 +210,7 @@ def conflicts(objects: Iterable[Mapping[str, Any]], notes: list[str]) -> list[st
     others = servers(NGINX, [*(server.file for server in mine), *removed])
     reasons = [reason for server in mine for other in others for reason in _shared_names(server, other)]
     reasons += _default_servers(mine, others)
+    reasons += _taken_addresses(mine, others, notes)
     if not any(os.path.lexists(server.file) for server in mine):
         notes += _kept_defaults(managed)
     return list(dict.fromkeys(reasons))
@@ -249,6 +250,31 @@ def _shared_names(mine: Server, other: Server) -> Iterator[str]:
         for name in sorted(mine.names & other.names):
             said = f"flask_blog_server_names: {name!r}: {printable(other.file)} serves this name on port {port}"
             yield f"{said}, and nginx would send all of its visitors to one of the two. {_remedy(other.file)}"
+
+
+def _taken_addresses(mine: Iterable[Server], others: Iterable[Server], notes: list[str]) -> Iterator[str]:
+    """Yield a reason for each port on which other sites have all addresses of the host for themselves.
+
+    nginx asks the servers with the exact address of a connection, and the others only if there are none. What the run
+    requests of the site itself goes to another address.
+
+    :param notes: takes a sentence if only some of the addresses are taken.
+    """
+    for port in sorted({port for server in mine for _, port in server.listens}):
+        files = {host: other.file for other in others for host, at in other.listens if at == port and host}
+        present = addresses.of_host() if files else set()
+        if not (taken := sorted(present.intersection(files))):
+            continue
+        where = ", ".join(f"{printable(files[host])} listens on {host}:{port}" for host in taken)
+        text = (
+            f"flask_blog_http_port: {port}: {where}, and nginx sends all visitors of such an address to the servers"
+            f" that name it, whatever host name they ask for. Replace the address there by 'listen {port};' and reload"
+            " nginx, or give the blog another port."
+        )
+        if present.issubset(taken):
+            yield text
+        else:
+            notes.append(f"{text} Leave it if visitors reach the blog at another address of the host.")
 
 
 def _remedy(file: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.flaskblog.hosting.plugins.module_utils import host, names, nginx
+from ansible_collections.flaskblog.hosting.plugins.module_utils import addresses, host, names, nginx
 
 MAIN = "events {}\nhttp {\n    include conf.d/*.conf;\n    include sites-enabled/*;\n}\n"
 SITE = "server {\n    listen 80;\n    listen [::]:80;\n    server_name blog.test www.blog.test;\n}\n"
@@ -221,6 +221,69 @@ def test_what_is_no_file_loops_or_has_no_end_is_passed_over(folder: Path, nothin
 )
 def test_an_address_is_read_as_nginx_does(text: str, expected: Any) -> None:
     assert nginx.address(text) == expected
+
+
+# -- addresses of other sites ------------------------------------------------------------------------------------------
+
+ROUTES = """\
+Main:
+  +-- 0.0.0.0/0 3 0 5
+     |-- 0.0.0.0
+        /0 universe UNICAST
+           |-- 127.0.0.1
+              /32 host LOCAL
+           |-- 192.0.2.0
+              /24 link UNICAST
+           |-- 192.0.2.7
+              /32 host LOCAL
+        |-- 192.0.2.255
+           /32 link BROADCAST
+"""
+SECOND = "           |-- 198.51.100.1\n              /32 host LOCAL\n"
+
+
+@pytest.fixture
+def routes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The routing table of a host with one address, 192.0.2.7."""
+    path = tmp_path / "fib_trie"
+    path.write_text(ROUTES)
+    monkeypatch.setattr(addresses, "ROUTES", str(path))
+    return path
+
+
+def test_a_site_that_has_the_hosts_address_for_itself_is_refused(folder: Path, routes: Path) -> None:
+    """It would answer the blog's visitors, whatever name they ask for."""
+    path = put(folder, "server { listen 192.0.2.7:80; server_name other.test; }")
+    (reason,) = conflicts(folder)
+    assert reason.startswith("flask_blog_http_port: 80: ")
+    assert f"{path} listens on 192.0.2.7:80" in reason
+
+
+def test_a_site_that_has_one_address_of_several_is_noted(folder: Path, routes: Path) -> None:
+    routes.write_text(f"{ROUTES}{SECOND}")
+    put(folder, "server { listen 192.0.2.7:80; server_name other.test; }")
+    notes: list[str] = []
+    assert conflicts(folder, notes=notes) == []
+    (note,) = notes
+    assert "listens on 192.0.2.7:80" in note
+    assert note.endswith("Leave it if visitors reach the blog at another address of the host.")
+
+
+@pytest.mark.parametrize(
+    "listen", ["127.0.0.1:80", "192.0.2.7:8080", "203.0.113.9:80", "*:80", "[::1]:80", "unix:/run/a"]
+)
+def test_another_port_or_an_address_that_nobody_else_reaches_is_no_conflict(
+    folder: Path, routes: Path, listen: str
+) -> None:
+    put(folder, f"server {{ listen {listen}; server_name other.test; }}")
+    notes: list[str] = []
+    assert conflicts(folder, notes=notes) == notes == []
+
+
+def test_a_kernel_that_shows_no_addresses_refuses_nothing(folder: Path, routes: Path) -> None:
+    routes.unlink()
+    put(folder, "server { listen 192.0.2.7:80; server_name other.test; }")
+    assert conflicts(folder) == []
 
 
 # -- what nginx refuses already ---------------------------------------------------------------------------------------
