@@ -82,6 +82,13 @@ class Host:
             )
 
 
+UNWRITTEN = (
+    "Not everything that the role manages could be written: {}\n"
+    "The running services have loaded nothing of it and serve as before. Correct the cause, such as a full or read-only"
+    " disk, and run again."
+)
+
+
 def changed_objects(wanted: list[Object]) -> list[tuple[Object, Difference]]:
     """Return the objects that differ, in the order in which they are applied."""
     compared = ((item, registry.compare(item)) for item in registry.ordered(wanted))
@@ -214,8 +221,10 @@ def main() -> None:
         # Before the versions are compared: another run may be installing its own.
         with contextlib.nullcontext() if module.check_mode else live.applying():
             differences, applied = compare_and_apply(module)
-    except (Failure, hold.HoldError, Conflict, KeyError, OSError) as problem:
+    except (Failure, hold.HoldError, Conflict, KeyError) as problem:
         module.fail_json(msg=str(problem))
+    except OSError as problem:
+        module.fail_json(msg=UNWRITTEN.format(problem))
     module.exit_json(changed=bool(applied), applied=applied, diff=[difference.as_diff() for difference in differences])
 
 

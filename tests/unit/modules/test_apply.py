@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.flaskblog.hosting.plugins.module_utils import contract, hold, live
-from ansible_collections.flaskblog.hosting.plugins.module_utils.resources import unit
+from ansible_collections.flaskblog.hosting.plugins.module_utils.resources import registry, unit
 from ansible_collections.flaskblog.hosting.plugins.modules import apply as module
 from applied_host import Machine, apply, make_folders
 from wanted_objects import is_pending
@@ -229,6 +230,19 @@ def test_secret_texts_are_written_and_never_shown(
     outcome = run_module(module, site=site, objects=[item], secrets={item["path"]: 'PASSWORD="hunter2"\n'})
     assert (tmp_path / "etc" / "environment").read_text() == 'PASSWORD="hunter2"\n'
     assert "hunter2" not in str(outcome.said)
+
+
+def test_a_file_that_cannot_be_written_fails_with_the_state_and_the_remedy(
+    wanted: Wanted, site: dict[str, Any], run_module: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(item: Any) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", item["path"])
+
+    monkeypatch.setattr(registry, "apply", refuse)
+    outcome = run_module(module, site=site, objects=[wanted("etc/file")])
+    assert outcome.failed
+    assert "Read-only file system" in outcome.said["msg"].splitlines()[0]
+    assert "serve as before. Correct the cause" in outcome.said["msg"]
 
 
 def test_a_conflict_is_a_failure_with_its_message(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 from blogctl.host import health, journal, systemd
-from blogctl.host.releases import point_link
+from blogctl.host.releases import live_target, point_link
 from blogctl.release import status
 from blogctl.site import Site
 from fake_machine import Add, Machine
@@ -55,3 +57,11 @@ def test_a_site_that_serves_has_no_cause_whatever_its_app_logged(
     assert found["serves"]
     assert "cause" not in found
     assert "cause" not in status.describe_status(found)
+
+
+def test_a_release_whose_folder_is_gone_is_not_blamed_on_the_app(down: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal, "last_lines", lambda *_: START + ERROR.format("yaml"))
+    shutil.rmtree(down.path("releases"))
+    found = status.status(down)
+    assert found["cause"] == f"The folder of the live release is missing: {live_target(down)}"
+    assert found["remedy"].startswith("Run the playbook again")

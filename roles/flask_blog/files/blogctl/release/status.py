@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from dataclasses import asdict
 from typing import Any
 
 from ..data import outside
 from ..errors import OperationError
 from ..host import environment, health, maintenance, systemd
-from ..host.releases import app_folder, live_release, release_manifest, release_names
+from ..host.releases import app_folder, live_release, live_target, release_manifest, release_names
 from ..host.watch import diagnose_last_start
 from ..site import Site
 from .hints import hints
 from .history import DONE, FAILED, History, choose, read
+
+MISSING_FOLDER = (
+    "Run the playbook again: it unpacks the release again, and serves it. The data is not part of a release, and is"
+    " kept."
+)
 
 
 def status(site: Site) -> dict[str, Any]:
@@ -44,6 +50,10 @@ def status(site: Site) -> dict[str, Any]:
 
 def why(site: Site, release: str | None) -> dict[str, str]:
     """Return the C(cause) and the C(remedy) of a site that does not serve; empty texts if they are not known."""
+    target = live_target(site)
+    if target is not None and not os.path.isdir(target):
+        # The app's errors are about its own files then, and the cause is not in it.
+        return {"cause": f"The folder of the live release is missing: {target}", "remedy": MISSING_FOLDER}
     folder = None
     with contextlib.suppress(OperationError):
         folder = app_folder(site, release) if release else None
