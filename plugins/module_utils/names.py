@@ -65,7 +65,8 @@ def problems(site: Mapping[str, Any], account: Mapping[str, Any], objects: Itera
         reasons += _accounts(site, account, known) if known else []
     else:
         managed = list(objects)
-        reasons += [*_directories(site, managed), *_packages(site), *_accounts(site, account, ()), *_units(managed)]
+        reasons += [*_directories(site, managed), *_files(site, managed), *_packages(site)]
+        reasons += [*_accounts(site, account, ()), *_units(managed)]
     remedy = "Choose another flask_blog_name, or remove what stands there"
     return [f"flask_blog_name: {site['name']!r}: {reason}. {remedy}." for reason in reasons]
 
@@ -165,6 +166,33 @@ def _directories(site: Mapping[str, Any], objects: list[Mapping[str, Any]]) -> I
     folder = f"{RUN}/{site['name']}"
     if _owner(folder) not in (None, _uid(site["user"])):
         yield f"{folder} is there and belongs to something that runs"
+
+
+def _files(site: Mapping[str, Any], objects: list[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield a reason for each file or link of somebody else with the site's name, such as a site of nginx.
+
+    Those in the site's own folders and units are looked at elsewhere.
+    """
+    if os.path.islink(site["link"]):
+        yield f"{site['link']} is there and leads to {os.readlink(site['link'])}"
+    own = tuple(f"{site[key]}/" for key in ("config", "root", "data", "cache", "backups") if key in site)
+    for item in objects:
+        path = str(item["path"])
+        if item.get("scope") != "site" or path.startswith(own) or os.path.dirname(path) == UNITS:
+            continue
+        if item["kind"] == "link" and os.path.islink(path) and os.readlink(path) != item["target"]:
+            yield f"{path} is there and leads to {os.readlink(path)}"
+        elif item["kind"] == "file" and os.path.lexists(path) and not _is_our_file(site, path):
+            yield f"{path} is there and is not this role's"
+
+
+def _is_our_file(site: Mapping[str, Any], path: str) -> bool:
+    """Return whether a file refers to the site's own settings, as one that an earlier site of this name left does."""
+    try:
+        content = beneath.read_small(os.path.dirname(path), os.path.basename(path), READ_LIMIT)
+    except (OSError, beneath.Blocked):
+        return False
+    return f"{site['config']}/".encode() in content
 
 
 def _entries(folder: str) -> list[str]:

@@ -203,15 +203,17 @@ def test_of_many_entries_a_message_names_some(make_site: Make) -> None:
     assert "(a, b, c ...)" in found(site)[0]
 
 
-def test_directories_of_another_account_are_refused(make_site: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_directories_of_another_account_and_links_are_refused(make_site: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     site = make_site()
     for key in ("root", "data", "cache"):
         put(f"{site[key]}/venvs")
     monkeypatch.setattr(names, "ROOT", os.getuid() + 1)
+    os.symlink("/srv/blog", site["link"])
     assert [reason.split(": ")[2].split(". ")[0] for reason in found(site)] == [
         f"{site['root']} is there and does not belong to root",
         f"{site['data']} is there and belongs to another account",
         f"{site['cache']} is there and belongs to another account",
+        f"{site['link']} is there and leads to /srv/blog",
     ]
 
 

@@ -1,4 +1,4 @@
-"""Directories that the site's own accounts have are the site's."""
+"""Directories and files with the site's name are the site's, or somebody else's."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import pwd
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from ansible_collections.flaskblog.hosting.plugins.module_utils import names
@@ -32,3 +33,56 @@ def test_data_and_cache_may_belong_to_the_app_or_to_the_build_account(
         "somebody": {"data", "cache", "run/blog"},
     }
     assert refused == {str(tmp_path / place) for place in expected[owner]}
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> dict[str, Any]:
+    for place in ("www", "nginx/available", "nginx/enabled"):
+        (tmp_path / place).mkdir(parents=True)
+    return {"name": "blog", "link": f"{tmp_path}/www/blog", "config": "/etc/blog", "root": "/opt/blog"}
+
+
+@pytest.fixture
+def objects(tmp_path: Path) -> list[dict[str, Any]]:
+    file, link = f"{tmp_path}/nginx/available/blog.conf", f"{tmp_path}/nginx/enabled/blog.conf"
+    return [
+        {"scope": "site", "kind": "file", "path": file},
+        {"scope": "site", "kind": "link", "path": link, "target": file},
+        {"scope": "site", "kind": "file", "path": "/etc/blog/environment"},
+        {"scope": "host", "kind": "file", "path": f"{tmp_path}/nginx/shared.conf"},
+    ]
+
+
+def test_a_site_of_nginx_that_somebody_else_has_under_this_name_is_refused(
+    tmp_path: Path, site: dict[str, Any], objects: list[dict[str, Any]]
+) -> None:
+    """It would be overwritten without a copy."""
+    assert list(names._files(site, objects)) == []
+    file = tmp_path / "nginx" / "available" / "blog.conf"
+    file.write_text("server { server_name precious.example.com; }\n")
+    (tmp_path / "nginx" / "enabled" / "blog.conf").symlink_to(file)
+    (tmp_path / "nginx" / "shared.conf").write_text("another version's")
+    assert list(names._files(site, objects)) == [f"{file} is there and is not this role's"]
+
+
+def test_a_file_that_an_earlier_site_of_this_role_left_is_taken_over(
+    tmp_path: Path, site: dict[str, Any], objects: list[dict[str, Any]]
+) -> None:
+    file = tmp_path / "nginx" / "available" / "blog.conf"
+    file.write_text("# by hand\nserver { include /etc/blog/site-key.conf; }\n")
+    assert list(names._files(site, objects)) == []
+    file.write_text("include /etc/blogs/site-key.conf;\n")
+    assert len(list(names._files(site, objects))) == 1
+    file.unlink()
+    file.symlink_to("/etc/blog/environment")
+    assert len(list(names._files(site, objects))) == 1
+
+
+def test_a_link_that_leads_elsewhere_is_somebody_elses(
+    tmp_path: Path, site: dict[str, Any], objects: list[dict[str, Any]]
+) -> None:
+    Path(site["link"]).symlink_to("/srv/blog")
+    (tmp_path / "nginx" / "enabled" / "blog.conf").symlink_to("/srv/nginx/blog.conf")
+    first, second = names._files(site, objects)
+    assert first == f"{site['link']} is there and leads to /srv/blog"
+    assert second.endswith("enabled/blog.conf is there and leads to /srv/nginx/blog.conf")
