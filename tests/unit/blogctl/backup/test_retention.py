@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import datetime
+import json
+import os
 import random
+from pathlib import Path
 
 import pytest
 from backups import START, day
 from blogctl.backup import retention
+from blogctl.backup.verify import MANIFEST
 
 
 def many(seed: int) -> list[str]:
@@ -56,3 +60,36 @@ def test_backups_taken_every_day_for_two_years_leave_what_the_retention_promises
 
 def test_no_backups_are_nothing_to_keep() -> None:
     assert retention.retained([], {"daily": 7}) == set()
+
+
+def make(root: Path, moment: datetime.datetime, skipped: dict[str, str] | None = None) -> str:
+    name = moment.strftime(retention.NAME_FORMAT)
+    (root / name).mkdir()
+    (root / name / MANIFEST).write_text(json.dumps({"files": {}, "skipped": skipped or {}}))
+    return name
+
+
+@pytest.mark.parametrize("keep", [{"daily": 7, "weekly": 4, "monthly": 6}, {"daily": 1}])
+def test_backups_that_lack_files_never_take_the_place_of_those_that_lack_none(
+    tmp_path: Path, keep: dict[str, int]
+) -> None:
+    whole = [make(tmp_path, day(number)) for number in range(3)]
+    expected = retention.retained(whole, keep)
+    for hour in range(1, 400, 12):  # later on the last day, and on many days after it
+        lacking = make(tmp_path, day(2) + datetime.timedelta(hours=hour), {"database.db": "Permission denied"})
+        retention.prune(tmp_path, keep)
+        assert lacking in os.listdir(tmp_path)
+        assert expected <= set(os.listdir(tmp_path))
+    assert len(os.listdir(tmp_path)) <= 2 * sum(keep.values())
+    newest = make(tmp_path, day(40))
+    retention.prune(tmp_path, {"daily": 1})
+    assert os.listdir(tmp_path) == [newest]
+
+
+def test_a_backup_whose_manifest_is_damaged_counts_as_one_that_lacks_files(tmp_path: Path) -> None:
+    name = make(tmp_path, START)
+    assert retention.lacks_nothing(tmp_path / name)
+    (tmp_path / name / MANIFEST).write_text("{")
+    assert not retention.lacks_nothing(tmp_path / name)
+    (tmp_path / name / MANIFEST).write_text('{"files": {}}')
+    assert retention.lacks_nothing(tmp_path / name), "an older version wrote it"

@@ -39,6 +39,16 @@ def test_a_backup_without_something_names_it_and_has_a_status_of_its_own(
     assert list(json.loads(capsys.readouterr().out)["skipped"]) == ["broken.db"]
 
 
+def test_a_backup_without_a_file_that_cannot_be_copied_is_not_called_a_backup_of_an_empty_folder(
+    capsys: pytest.CaptureFixture[str], site: Site
+) -> None:
+    (site.path("data") / "broken.db").write_bytes(b"SQLite format 3\0" + b"\xff" * 5000)
+    assert cli.main(["backup"]) == 7
+    said = capsys.readouterr().out
+    assert "is empty" not in said
+    assert said.endswith("Backups that lack nothing are kept beside this one.\n")
+
+
 def test_an_empty_backup_of_a_blog_without_data_is_explained(capsys: pytest.CaptureFixture[str], site: Site) -> None:
     assert cli.main(["backup"]) == 0
     assert "is empty; the blog declares no data" in capsys.readouterr().out

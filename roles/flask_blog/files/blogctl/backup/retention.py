@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from .verify import MANIFEST
+from .verify import MANIFEST, read_manifest
 
 #: A backup's name is the moment at which it was begun, in UTC, so that names sort by age.
 NAME_FORMAT = "%Y%m%dT%H%M%SZ"
@@ -27,10 +27,21 @@ def complete_backups(root: Path) -> list[str]:
     return sorted(path.parent.name for path in root.glob(f"[0-9]*/{MANIFEST}"))
 
 
+def lacks_nothing(backup: Path) -> bool:
+    """Say whether everything could be copied; a manifest that cannot be read says no."""
+    try:
+        return not read_manifest(backup).get("skipped")
+    except (OSError, ValueError):
+        return False
+
+
 def prune(root: Path, keep: Mapping[str, int]) -> list[str]:
-    """Remove the backups that the retention does not keep; the newest one always stays."""
+    """Remove the backups that the retention does not keep; the newest one always stays.
+
+    A backup that lacks files never takes the place of one that lacks none.
+    """
     names = complete_backups(root)
-    kept = retained(names, keep)
+    kept = retained(names, keep) | retained([name for name in names if lacks_nothing(root / name)], keep)
     removed = [name for name in names if name not in kept]
     for name in removed:
         # Renamed first: an interrupted removal must not leave half a backup under its name.

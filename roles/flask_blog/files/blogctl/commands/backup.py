@@ -17,10 +17,10 @@ def run(site: Site, _: argparse.Namespace) -> Result:
     """Create a backup."""
     made = create.back_up(site)
     message = f"{made['name']}: {made['files']} files, {made['bytes']} bytes, verified"
-    if not made["files"]:
-        message += f"\nThe data folder {site.path('data')} is empty; the blog declares no data of its own."
     if skipped := Skipped(made["skipped"], made["skipped_more"]):
-        message += f"\nnot in it: {skipped}"
+        message += f"\nnot in it: {skipped}\nBackups that lack nothing are kept beside this one."
+    elif not made["files"]:
+        message += f"\nThe data folder {site.path('data')} is empty; the blog declares no data of its own."
     return Result(made, message, INCOMPLETE if skipped else 0)
 
 
