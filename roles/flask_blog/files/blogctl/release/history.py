@@ -223,7 +223,7 @@ def choose(site: Site, wanted: str | None) -> str:
     history = History.of(site)
     current = live_release(site)
     history.refuse_failed(wanted)
-    if wanted == current:
+    if wanted and wanted == current:
         raise OperationError(f"{wanted} is live already")
     if wanted:
         app_folder(site, wanted)
