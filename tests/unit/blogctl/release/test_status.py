@@ -9,7 +9,7 @@ from blogctl.host import health, journal, systemd
 from blogctl.host.releases import live_target, point_link
 from blogctl.release import status
 from blogctl.site import Site
-from fake_machine import Add, Machine
+from fake_machine import Add, Machine, failed
 
 START = "2026-11-27T03:27:41+00:00 h systemd[1]: Starting blog.service - blog, a Flask blog on Gunicorn...\n"
 ERROR = """2026-11-27T03:27:42+00:00 h (gunicorn)[7]: Traceback (most recent call last):
@@ -65,3 +65,17 @@ def test_a_release_whose_folder_is_gone_is_not_blamed_on_the_app(down: Site, mon
     found = status.status(down)
     assert found["cause"] == f"The folder of the live release is missing: {live_target(down)}"
     assert found["remedy"].startswith("Run the playbook again")
+
+
+def test_a_first_release_that_failed_is_the_cause_after_a_boot_too(down: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service finds no release to start then, and says so instead."""
+    down.path("link").unlink()
+    monkeypatch.setattr(journal, "last_lines", lambda *_: START)
+    failed(down, "old")
+    found = status.status(down)
+    assert found["cause"] == "it answers 500"
+    assert status.describe_status(found).endswith(
+        "No release is live yet. Correct the cause, and run the playbook again."
+    )
+    monkeypatch.setattr(journal, "last_lines", lambda *_: START + ERROR.format("yaml"))
+    assert status.status(down)["cause"].startswith("ModuleNotFoundError"), "the last start says more"

@@ -21,6 +21,8 @@ MISSING_FOLDER = (
     " kept."
 )
 
+NOTHING_LIVE = "No release is live yet. Correct the cause, and run the playbook again."
+
 
 def status(site: Site) -> dict[str, Any]:
     """Return a site's state: what is linked, what is served, whether it answers, the last operation."""
@@ -58,6 +60,10 @@ def why(site: Site, release: str | None) -> dict[str, str]:
     with contextlib.suppress(OperationError):
         folder = app_folder(site, release) if release else None
     found = diagnose_last_start(site, site.settings["service_unit"], folder)
+    if target is None and not found.remedy:
+        # After a boot the service finds no release to start, and the cause is in the journal of operations.
+        problem = next((entry.details.get("problem") for entry in reversed(read(site)) if entry.result == FAILED), "")
+        return {"cause": str(problem or "").partition("\n")[0], "remedy": NOTHING_LIVE}
     return {"cause": found.cause, "remedy": found.remedy}
 
 
