@@ -220,6 +220,10 @@ def link_aside(link: str | os.PathLike[str]) -> str:
 INITIALISED = "initialised"
 #: In the site's state directory, while a first deployment has not passed its last step.
 UNVERIFIED = "unverified"
+#: In the site's state directory, after a first release has failed: the files that it left in the data folder, by path.
+LEFT_BEHIND = "left-behind.json"
+#: Files of such a list; a data folder with more is not taken for new again.
+LEFT_BEHIND_LIMIT = 1000
 #: Starts an SQLite database (https://www.sqlite.org/fileformat.html).
 SQLITE_MAGIC = b"SQLite format 3\0"
 #: What SQLite keeps beside a database that is in use (https://www.sqlite.org/tempfiles.html).
@@ -240,6 +244,20 @@ def is_writable_file(path: str) -> bool:
     With a trailing slash it is a folder, whatever its name.
     """
     return bool(WRITABLE_FILE.fullmatch(os.path.splitext(path)[1]))
+
+
+def file_identity(status: os.stat_result) -> list[int]:
+    """Return what changes if a file is written or replaced, and stays if its owner or mode changes."""
+    return [status.st_ino, status.st_size, status.st_mtime_ns]
+
+
+def left_behind(state: str | os.PathLike[str]) -> dict[str, list[int]]:
+    """Return the files that a first release left in the data folder when it failed, by path, each with its identity."""
+    try:
+        found = json.loads(Path(state, LEFT_BEHIND).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def data_is_new(*, initialised: bool, has_live_release: bool, holds_files: bool) -> bool:

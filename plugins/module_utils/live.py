@@ -108,14 +108,23 @@ def is_new(site: Mapping[str, Any]) -> bool:
     return contract.data_is_new(
         initialised=os.path.lexists(os.path.join(site["state"], contract.INITIALISED)),
         has_live_release=os.path.islink(site["link"]),
-        holds_files=not holds_no_file(site["data"]),
+        holds_files=not holds_no_file(site["data"], contract.left_behind(site["state"])),
     )
 
 
-def holds_no_file(path: str) -> bool:
-    """Return whether a data directory is missing, or has only directories."""
+def holds_no_file(path: str, left_behind: Mapping[str, list[int]] | None = None) -> bool:
+    """Return whether a data directory is missing, or has only directories.
+
+    :param left_behind: files that a failed first release left there, as P(contract.left_behind) returns them. They do
+        not count as long as nobody changes them.
+    """
+    known = left_behind or {}
     try:
-        return all(stat.S_ISDIR(entry.status.st_mode) and not entry.unread for entry in beneath.walk(path))
+        return all(
+            (stat.S_ISDIR(entry.status.st_mode) and not entry.unread)
+            or known.get(entry.path) == contract.file_identity(entry.status)
+            for entry in beneath.walk(path)
+        )
     except FileNotFoundError:
         return True
     except beneath.Blocked:

@@ -212,6 +212,26 @@ def test_a_blog_gets_its_first_data_once_in_its_life(tmp_path: Path, what: str) 
     assert live.is_new(site) is (what == "nothing")
 
 
+@pytest.mark.parametrize("change", ["", "written", "another one"])
+def test_files_that_a_failed_first_release_left_behind_do_not_make_a_blog_an_old_one(
+    tmp_path: Path, change: str
+) -> None:
+    """Otherwise the first data would never be sent to the host."""
+    for name in ("state", "data/logs"):
+        (tmp_path / name).mkdir(parents=True)
+    log = tmp_path / "data" / "logs" / "blog.log"
+    log.write_text("no such table")
+    left = {"logs/blog.log": contract.file_identity(log.stat())}
+    (tmp_path / "state" / contract.LEFT_BEHIND).write_text(json.dumps(left))
+    site = {"state": str(tmp_path / "state"), "link": str(tmp_path / "live"), "data": str(tmp_path / "data")}
+    log.chmod(0o600)
+    if change == "written":
+        log.write_text("by hand")
+    elif change:
+        (tmp_path / "data" / "config.py").touch()
+    assert live.is_new(site) is (not change)
+
+
 def test_the_app_cannot_say_that_its_blog_is_initialised(tmp_path: Path) -> None:
     """Nor that it is not: what lies in its data folder counts as a file of it, and nothing more."""
     (tmp_path / "data" / ".initialised").mkdir(parents=True)

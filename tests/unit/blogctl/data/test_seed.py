@@ -14,6 +14,7 @@ from blogctl.data import seed
 from blogctl.errors import OperationError
 from blogctl.host import run_as_app
 from blogctl.host.releases import point_link
+from blogctl.shared import contract
 from blogctl.site import Site
 
 Command = Callable[..., None]
@@ -37,6 +38,14 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(run_as_app, "run", run)
     return commands
+
+
+@pytest.fixture
+def logged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Stand in for the journal."""
+    lines: list[str] = []
+    monkeypatch.setattr(seed.journal, "log", lambda _, message: lines.append(message))
+    return lines
 
 
 def archive(site: Site, files: Mapping[str, str]) -> Path:
@@ -275,3 +284,67 @@ def test_the_folder_of_roots_notes_is_private_from_the_start(site: Site, monkeyp
     finally:
         os.umask(before)
     assert state.stat().st_mode & 0o7777 == 0o700
+
+
+def test_what_a_failed_first_release_left_behind_does_not_keep_the_commands_from_running(
+    site: Site, ran: list[str]
+) -> None:
+    """An app without its tables makes an empty database when it answers 500; then people name the command."""
+    assert seed.initialise(site, "abc") is False
+    (site.path("data") / "database.db").touch()
+    (site.path("data") / "static" / "uploads").mkdir(parents=True)
+    (site.path("data") / "logs").mkdir()
+    (site.path("data") / "logs" / "blog.log").write_text("no such table")
+    seed.note_left_behind(site)
+    assert "logs/blog.log" in content(site), "it says why the release failed"
+    site.settings["init_commands"] = ["one"]
+    assert seed.initialise(site, "abc") is True
+    assert content(site) == {"database.db": "one"}
+    assert (site.path("data") / "static" / "uploads").is_dir()
+    assert notes(site) == ["initialised"]
+
+
+def test_the_first_data_comes_although_a_failed_release_left_files_behind(site: Site, ran: list[str]) -> None:
+    (site.path("data") / "database.db").touch()
+    seed.note_left_behind(site)
+    archive(site, {"database.db": "ours"})
+    assert seed.initialise(site, "abc") is True
+    assert content(site) == {"database.db": "ours"}
+
+
+@pytest.mark.parametrize("change", ["a new file", "another content", "more files than are noted"])
+def test_a_file_that_somebody_wrote_after_a_failed_release_is_never_removed(
+    site: Site, ran: list[str], monkeypatch: pytest.MonkeyPatch, logged: list[str], change: str
+) -> None:
+    """People write instance/config.py there by hand, as the message says."""
+    data = site.path("data")
+    (data / "database.db").touch()
+    if change == "more files than are noted":
+        monkeypatch.setattr(contract, "LEFT_BEHIND_LIMIT", 0)
+    seed.note_left_behind(site)
+    if change == "a new file":
+        (data / "config.py").write_text("DEBUG = False")
+    elif change == "another content":
+        (data / "database.db").write_text("rows")
+    before = content(site)
+    site.settings["init_commands"] = ["one"]
+    assert seed.initialise(site, "abc") is False
+    assert (ran, content(site)) == ([], before)
+    assert "flask_blog_init_commands" in logged[-1]
+
+
+def test_another_mode_of_a_file_that_was_left_behind_is_no_change(site: Site, ran: list[str]) -> None:
+    """The role corrects owners and modes at the start of the next run."""
+    (site.path("data") / "database.db").touch()
+    seed.note_left_behind(site)
+    (site.path("data") / "database.db").chmod(0o640)
+    site.settings["init_commands"] = ["one"]
+    assert seed.initialise(site, "abc") is True
+
+
+def test_a_blog_that_serves_forgets_what_a_failed_release_left_behind(site: Site, ran: list[str]) -> None:
+    (site.path("data") / "database.db").touch()
+    seed.note_left_behind(site)
+    seed.note_initialised(site)
+    assert notes(site) == ["initialised"]
+    assert content(site) == {"database.db": ""}

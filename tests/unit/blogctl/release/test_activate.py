@@ -188,6 +188,28 @@ def test_init_commands_that_created_a_database_never_run_again(
     assert [command for command, _ in machine.ran] == ["create"]
 
 
+def test_init_commands_that_are_named_after_a_failed_first_release_run_in_the_next_one(
+    site: Site, machine: Machine, add_release: Add, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The failed one has made an empty database, which would make the blog an old one."""
+
+    def starts(*_: object) -> list[str]:
+        (site.path("data") / "database.db").touch()
+        return []
+
+    add_release("new")
+    machine.active.clear()
+    machine.sick = {("main", "new")}
+    monkeypatch.setattr(activate.seeds, "bring", starts)
+    with pytest.raises(OperationError, match="nothing is served yet"):
+        activate.activate(site, "new")
+    site.settings["init_commands"] = ["create"]
+    machine.sick.clear()
+    assert activate.activate(site, "new").initialised
+    assert machine.ran[-1][0] == "create"
+    assert not (site.path("state") / contract.LEFT_BEHIND).exists()
+
+
 def test_a_later_release_that_loses_data_is_served_with_a_warning_and_noted_for_backups(
     site: Site, machine: Machine, old: Path, add_release: Add, loses: None
 ) -> None:

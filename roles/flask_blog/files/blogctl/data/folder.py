@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..shared.contract import LEFT_BEHIND_LIMIT
 from ..shared.printable import printable
 from ..site import Site
 from . import tree
@@ -54,6 +55,8 @@ class Scan:
     holds_files: bool
     databases: list[str]
     directories: list[str]
+    #: all files and links with their identity (contract.file_identity), as many as the limit and one more
+    files: dict[str, list[int]] = field(default_factory=dict)
 
 
 def _strings(value: object) -> list[str]:
@@ -65,7 +68,21 @@ def scan(site: Site) -> Scan:
     """List the databases and directories of the data folder."""
     with working(site, "scan") as work:
         answer = work.finish()
-    return Scan(bool(answer.get("holds_files")), _strings(answer.get("databases")), _strings(answer.get("directories")))
+    return Scan(
+        bool(answer.get("holds_files")),
+        _strings(answer.get("databases")),
+        _strings(answer.get("directories")),
+        _identities(answer.get("files")),
+    )
+
+
+def _identities(value: object) -> dict[str, list[int]]:
+    found = value if isinstance(value, dict) else {}
+    return {
+        checked_path(path): [int(number) for number in identity[:3]]
+        for path, identity in list(found.items())[: LEFT_BEHIND_LIMIT + 1]
+        if isinstance(identity, list)
+    }
 
 
 def copy(site: Site, target: Path) -> tuple[str, Skipped]:

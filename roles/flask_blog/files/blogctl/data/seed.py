@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 
 from ..errors import OperationError
-from ..host import run_as_app
+from ..host import journal, run_as_app
 from ..host.files import write_atomically
 from ..host.releases import app_folder, live_target, release_manifest
 from ..shared import contract
@@ -39,6 +39,30 @@ def note_initialised(site: Site) -> None:
     """Note that the blog has its data, so that its init commands never run again."""
     if not is_initialised(site):
         write_atomically(state_folder(site) / contract.INITIALISED, "")
+    _left_behind(site).unlink(missing_ok=True)
+
+
+def note_left_behind(site: Site) -> None:
+    """Note the files that a new blog's release left in the data folder when it failed.
+
+    An app that cannot start has often made an empty database or a log file. They must not keep the next release from
+    the blog's first data; they stay until then, as a log may say why it failed.
+    """
+    found = folder.scan(site).files
+    if len(found) <= contract.LEFT_BEHIND_LIMIT:
+        write_atomically(_left_behind(site), json.dumps(found))
+
+
+def _left_behind(site: Site) -> Path:
+    return state_folder(site) / contract.LEFT_BEHIND
+
+
+def _holds_data(site: Site, found: folder.Scan) -> bool:
+    """Say whether a data folder holds a file that no failed first release has left there."""
+    known = contract.left_behind(site.path("state"))
+    return found.holds_files and (
+        not found.files or any(known.get(path) != identity for path, identity in found.files.items())
+    )
 
 
 def forget_initialised(site: Site) -> None:
@@ -60,12 +84,21 @@ def initialise(site: Site, release: str) -> bool:
     remove_interrupted(site)
     archive, commands = site.path("initial_data"), site.settings["init_commands"]
     found = folder.scan(site)
-    if not _is_new(site, holds_files=found.holds_files):
+    if not _is_new(site, holds_files=_holds_data(site, found)):
+        if commands or archive.exists():
+            journal.log(
+                site,
+                f"the data folder {site.path('data')} holds files already, so the blog is not new:"
+                " flask_blog_init_commands and flask_blog_initial_data are left out",
+            )
         archive.unlink(missing_ok=True)
         note_initialised(site)
         return False
     if not commands and not archive.exists():
         return False
+    if found.holds_files:
+        folder.empty(site, site.path("data"), found.directories)
+    _left_behind(site).unlink(missing_ok=True)
     write_atomically(_note(site), json.dumps(found.directories))
     try:
         if archive.exists():

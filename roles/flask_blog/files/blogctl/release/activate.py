@@ -75,6 +75,8 @@ def activate_locked(site: Site, release: str, operation: str, commands: bool) ->
             entry.details["marks_failed"] = release != outcome.previous and not is_of_host(error, site)
             with contextlib.suppress(*FAILURES):
                 seeds.take_back(site, release, brought)
+                if live_target(site) is None and not seed.is_initialised(site):
+                    seed.note_left_behind(site)
             if isinstance(error, OperationError):
                 raise
             raise OperationError(str(error) or type(error).__name__) from error

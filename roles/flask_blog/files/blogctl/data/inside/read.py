@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ...shared.contract import SQLITE_COMPANIONS
+from ...shared.contract import LEFT_BEHIND_LIMIT, SQLITE_COMPANIONS, file_identity
 from .. import tree
 from ..channel import Channel
 from ..tree import Directory, Skipped, require_space
@@ -27,12 +27,17 @@ TOTAL_HOLES_LIMIT = 8 << 30
 def scan(channel: Channel, request: Request, clock: Clock) -> Request:
     """List the databases and the directories, and say whether there is any file."""
     databases, directories, holds_files = list[str](), list[str](), False
+    files: dict[str, list[int]] = {}
     for directory in tree.walk(request["data"], Skipped()):
         if directory.path and len(directories) < LIST_LIMIT:
             directories.append(directory.path)
         holds_files |= bool(directory.files or directory.links)
         databases += databases_in(directory)[: LIST_LIMIT - len(databases)]
-    return {"databases": databases, "directories": directories, "holds_files": holds_files}
+        for name in [*directory.files, *directory.links][: LEFT_BEHIND_LIMIT + 1 - len(files)]:
+            with contextlib.suppress(FileNotFoundError):
+                status = os.stat(name, dir_fd=directory.descriptor, follow_symlinks=False)
+                files[directory.path_of(name)] = file_identity(status)
+    return {"databases": databases, "directories": directories, "holds_files": holds_files, "files": files}
 
 
 def databases_in(directory: Directory) -> list[str]:
