@@ -244,3 +244,14 @@ def test_two_blogs_of_a_host_share_no_name(render: Any) -> None:
         )
     ]
     assert not made[0] & made[1]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_an_answer_with_three_full_cookies_fits_into_nginxs_buffer(config: Config, variant: str) -> None:
+    """A browser keeps cookies of 4 KiB. nginx's own limit for all headers of an answer is 4 KiB; beyond, it answers 502."""
+    for location in locations(config(variant)).values():
+        if location.all("proxy_pass"):
+            assert location.one("proxy_buffer_size") == ["16k"]
+            # nginx refuses a buffer of headers that is larger than half of all buffers but one.
+            number, size = location.one("proxy_buffers")
+            assert (int(number) - 1) * int(size.rstrip("k")) >= 2 * 16

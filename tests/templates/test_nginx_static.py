@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from nginx_config import SITE, WITH_STATIC, Config, Directive, chosen, locations, map_of, parse
+from nginx_config import SITE, WITH_STATIC, Config, Directive, chosen, locations, map_of, parse, site_server
 
 
 @pytest.mark.parametrize("variant", WITH_STATIC)
@@ -176,3 +176,38 @@ def test_a_blog_may_serve_everything_itself(config: Config) -> None:
     found = locations(config("nothing served from disk"))
     assert [name for name in found if not name.startswith("@")] == ["/"]
     assert "@static" not in found
+
+
+#: Extensions in /etc/nginx/mime.types of Debian 12 or 13, of the kinds that the role adds to. nginx warns about a second
+#: type of one.
+OF_DEBIAN = frozenset(
+    (
+        *("html", "css", "xml", "js", "txt", "avif", "png", "svg", "webp", "ico", "woff", "woff2", "json", "pdf", "eot"),
+        *("wasm", "mp3", "ogg", "m4a", "mp4", "webm", "ogv", "mkv", "xsl"),
+    )
+)
+
+
+@pytest.mark.parametrize("variant", WITH_STATIC)
+def test_a_module_script_is_announced_as_a_script(config: Config, variant: str) -> None:
+    """Browsers run no module of another type, whatever the app works like during development."""
+    server = site_server(config(variant))
+    # A site's types replace those of all sites.
+    assert ["/etc/nginx/mime.types"] in [one.arguments for one in server.all("include")]
+    (types,) = server.all("types")
+    kinds = {extension: one.name for one in types.block for extension in one.arguments}
+    assert kinds["mjs"] == "text/javascript"
+    assert kinds["webmanifest"] == "application/manifest+json"
+    assert len(kinds) == sum(len(one.arguments) for one in types.block)
+    assert not OF_DEBIAN & kinds.keys()
+
+
+@pytest.mark.parametrize("variant", WITH_STATIC)
+def test_text_in_a_static_folder_is_utf_8(config: Config, variant: str) -> None:
+    found = config(variant)
+    for location in locations(found).values():
+        if location.all("alias") or location.all("root"):
+            assert location.one("charset") == ["utf-8"]
+        elif location.all("proxy_pass"):
+            assert not location.all("charset")
+    assert {"text/plain", "text/css", "text/javascript"} <= set(site_server(found).one("charset_types"))
