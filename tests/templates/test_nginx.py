@@ -248,7 +248,7 @@ def test_two_blogs_of_a_host_share_no_name(render: Any) -> None:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_an_answer_with_three_full_cookies_fits_into_nginxs_buffer(config: Config, variant: str) -> None:
-    """A browser keeps cookies of 4 KiB. nginx's own limit for all headers of an answer is 4 KiB; beyond, it answers 502."""
+    """A browser keeps cookies of 4 KiB. nginx answers 502 to larger headers than its buffer: 4 KiB by default."""
     for location in locations(config(variant)).values():
         if location.all("proxy_pass"):
             assert location.one("proxy_buffer_size") == ["16k"]

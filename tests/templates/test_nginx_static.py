@@ -178,12 +178,11 @@ def test_a_blog_may_serve_everything_itself(config: Config) -> None:
     assert "@static" not in found
 
 
-#: Extensions in /etc/nginx/mime.types of Debian 12 or 13, of the kinds that the role adds to. nginx warns about a second
-#: type of one.
+#: In /etc/nginx/mime.types of Debian 12 or 13, of the kinds that the role adds to: nginx warns about a second type.
 OF_DEBIAN = frozenset(
     (
-        *("html", "css", "xml", "js", "txt", "avif", "png", "svg", "webp", "ico", "woff", "woff2", "json", "pdf", "eot"),
-        *("wasm", "mp3", "ogg", "m4a", "mp4", "webm", "ogv", "mkv", "xsl"),
+        *("html", "css", "xml", "js", "txt", "avif", "png", "svg", "webp", "ico", "woff", "woff2", "json", "pdf"),
+        *("eot", "wasm", "mp3", "ogg", "m4a", "mp4", "webm", "ogv", "mkv", "xsl"),
     )
 )
 
