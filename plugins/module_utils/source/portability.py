@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.refusals import SourceError, shown
-from ansible_collections.flaskblog.hosting.plugins.module_utils.venv.causes import WINDOWS
+from ansible_collections.flaskblog.hosting.plugins.module_utils.venv.causes import OF_THE_SYSTEM, WINDOWS
 
 #: A line that installs from an absolute path, such as C(x @ file:///home/me/x). A build sees /usr and /etc alone.
 ELSEWHERE = re.compile(
@@ -40,6 +40,11 @@ def check(lines: Sequence[str], file: str) -> None:
         raise SourceError(
             f"its {file} names packages that exist for Windows alone: {_shown(found)}. Remove them, or write"
             f" '{shown(found[0])}; sys_platform == \"win32\"'"
+        )
+    if found := [line for line in lines if ";" not in line and _name(line) in OF_THE_SYSTEM]:
+        raise SourceError(
+            f"its {file} names parts of the system that 'pip freeze' ran on, which no package index has:"
+            f" {_shown(found)}. Remove them"
         )
     if found := [line for line in lines if BY_SSH.search(line)]:
         raise SourceError(

@@ -322,5 +322,14 @@ INSTEAD = {
     "uwsgi": "Or remove it from the requirements: the role brings gunicorn.",
 }
 
+#: Parts of Debian and Ubuntu, which C(pip freeze) writes outside of a virtual environment; no index has them. Older
+#: Debians' C(pip freeze) writes C(pkg-resources==0.0.0) inside of one as well.
+OF_THE_SYSTEM = frozenset(
+    (
+        *("command-not-found", "language-selector", "pkg-resources", "python-apt", "ubuntu-advantage-tools"),
+        *("ubuntu-drivers-common", "ubuntu-pro-client", "unattended-upgrades"),
+    )
+)
+
 #: Packages that exist for Windows alone.
 WINDOWS = frozenset({"pypiwin32", "pywin32", "pywinpty", "windows-curses"})
