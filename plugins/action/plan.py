@@ -43,6 +43,9 @@ UNASKED = (
     " what else would change is shown."
 )
 
+#: How the name of a database ends that a new blog may have to start with.
+DATABASE = (".db", ".db3", ".sqlite", ".sqlite3")
+
 #: Paths in a note on what the release lacks.
 NAMED = 10
 
@@ -115,6 +118,8 @@ class ActionModule(ActionBase):
         self._warn_of_databases([*self._databases, *of_commit])
         self._warn_of_source(found.get("release", {}).pop("warnings", []))
         self._left_out |= found.get("release", {}).pop("missed", {})
+        if found.get("data_is_new") and not initial:
+            self._warn_of_initial_data(wanted["path"])
         if self._left_out and "unpack" in found.get("layers", []):
             self._note_left_out(task_vars["inventory_hostname"])
         found.setdefault("probes", arguments["probes"])
@@ -171,6 +176,17 @@ class ActionModule(ActionBase):
             f"flask_blog_databases: [{entries}]\n"
             "and, to start with its content, flask_blog_initial_data: the folder on the controller that holds it."
             " Otherwise remove it from the source."
+        )
+
+    def _warn_of_initial_data(self, source: str) -> None:
+        """Name the databases of the source that a new blog starts without."""
+        paths = [printable(path).replace("\n", " ") for path in sorted(self._left_out) if path.endswith(DATABASE)]
+        if not paths:
+            return
+        folder = "a folder on the controller that holds it" if repository.is_git(source) else printable(source)
+        display.warning(
+            f"flask_blog_initial_data: empty, so the new blog starts without {', '.join(paths[:NAMED])}, which lies in"
+            f" the source. To start with its content, set flask_blog_initial_data: {folder}"
         )
 
     def _note_left_out(self, host: str) -> None:

@@ -77,3 +77,35 @@ def test_what_a_new_release_lacks_is_named_once(
     host.answers = [{**copy.deepcopy(LATER), "layers": layers}]
     run(plan, arguments)
     assert ("instance/config.py" in "\n".join(said), ".env" in "\n".join(said)) == (bool(layers), bool(layers))
+
+
+@pytest.mark.parametrize("case", ["new", "with initial data", "a blog that has data", "no database"])
+def test_a_new_blog_is_told_that_it_starts_without_the_database_of_its_source(
+    run: Run,
+    host: Host,
+    arguments: dict[str, Any],
+    variables: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    case: str,
+) -> None:
+    """It would answer "no such table", and nobody would know why."""
+    said: list[str] = []
+    monkeypatch.setattr(plan.display, "warning", said.append)
+    put_database(variables, "instance/blog.db" if case != "no database" else "instance/readme.txt")
+    source = variables["flask_blog_source"]
+    host.answers = [{**copy.deepcopy(FIRST), "data_is_new": case != "a blog that has data"}]
+    run(plan, {**arguments, "initial_data": source if case == "with initial data" else ""})
+    found = [text for text in said if "instance/blog.db" in text and f"flask_blog_initial_data: {source}" in text]
+    assert bool(found) == (case == "new")
+
+
+def test_a_new_blog_from_a_repository_is_told_so_as_well(
+    run: Run, host: Host, arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(plan.display, "warning", said.append)
+    release = {"id": "abc", "live": None, "missed": {"instance/blog.sqlite3": "its place"}}
+    host.answers = [{"layers": ["unpack"], "data_is_new": True, "release": release}]
+    run(plan, arguments, **PRIVATE)
+    assert "without instance/blog.sqlite3" in said[0]
+    assert "hunter2" not in said[0]
