@@ -160,3 +160,22 @@ def test_an_app_that_replaces_the_threads_that_serve_it_is_refused_and_told_so(
     assert match[1] == library
     replaced = False
     module.refuse_without_threads(SimpleNamespace(log=log, tpool=object()))
+
+
+@pytest.mark.parametrize(
+    ("package", "workers", "text"),
+    [
+        ("flask_socketio", 2, hints.SOCKET_IO),
+        ("flask_socketio", 1, ""),
+        ("flask_sock", 1, hints.WEBSOCKETS),
+        ("another", 2, ""),
+    ],
+)
+def test_connections_that_fail_behind_pages_that_work_are_logged(
+    module: Any, monkeypatch: pytest.MonkeyPatch, package: str, workers: int, text: str
+) -> None:
+    said: list[str] = []
+    monkeypatch.setitem(sys.modules, package, SimpleNamespace())
+    log = SimpleNamespace(warning=lambda form, *parts: said.append(form % parts))
+    module.warn_of_lasting_connections(SimpleNamespace(log=log, cfg=SimpleNamespace(workers=workers)))
+    assert [one.startswith(text) for one in said] == ([True] if text else [])

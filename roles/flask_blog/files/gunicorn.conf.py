@@ -310,6 +310,7 @@ def post_worker_init(worker: Any) -> None:
     """
     workers_in_turn.refuse_without_threads(worker)
     workers_in_turn.compare_key(worker, worker.wsgi)
+    workers_in_turn.warn_of_lasting_connections(worker)
     if folders := uploads.parse(os.environ.get("FLASK_BLOG_WRITTEN", "")):
         worker.wsgi = uploads.NoLinks(worker.wsgi, folders)
     try:

@@ -26,8 +26,10 @@ pipe: list[int] = []
 #: Memory that all workers share: the SHA-256 of the secret key of the first worker's app; zeros without one.
 shared: list[mmap.mmap] = []
 NO_KEY = bytes(hashlib.sha256().digest_size)
-#: blogctl searches the journal for this text.
+#: blogctl searches the journal for these texts.
 OTHER_KEY = "the app has another secret key in each worker"
+SOCKET_IO = "Flask-SocketIO needs one worker for all requests of a visitor"
+WEBSOCKETS = "Flask-Sock needs WebSocket connections, which do not reach the app"
 
 
 def on_starting(_: Any) -> None:
@@ -78,6 +80,17 @@ def compare_key(worker: Any, app: Any) -> None:
         shared[0][: len(NO_KEY)] = found
     elif known != found:
         worker.log.warning("%s, so logins and forms fail with the next request", OTHER_KEY)
+
+
+def warn_of_lasting_connections(worker: Any) -> None:
+    """Log it if the app uses a package whose pages look well and whose connections fail.
+
+    A client of Socket.IO has a session in the memory of one worker, and its next request reaches any of them.
+    """
+    if "flask_socketio" in sys.modules and worker.cfg.workers > 1:
+        worker.log.warning("%s, and there are %d", SOCKET_IO, worker.cfg.workers)
+    if "flask_sock" in sys.modules:
+        worker.log.warning("%s", WEBSOCKETS)
 
 
 def without_threads() -> str:

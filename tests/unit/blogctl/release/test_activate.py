@@ -241,6 +241,14 @@ def test_a_first_release_that_makes_a_secret_key_in_each_worker_is_told_where_to
     assert 'os.environ["SECRET_KEY"]; flask_blog_generated_secrets' in warning
 
 
+@pytest.mark.parametrize(
+    ("said", "remedy"), [(hints.SOCKET_IO, "Set flask_blog_workers: 1"), (hints.WEBSOCKETS, "no WebSocket connection")]
+)
+def test_a_first_release_whose_lasting_connections_fail_is_told_so(said: str, remedy: str) -> None:
+    assert remedy in str(hints.lasting_connections(f"[8] [WARNING] {said}, and there are 2"))
+    assert hints.lasting_connections("[8] [INFO] Booting worker") is None
+
+
 def test_what_cannot_be_examined_does_not_undo_a_release_that_serves(
     site: Site, machine: Machine, old: Path, add_release: Add, monkeypatch: pytest.MonkeyPatch
 ) -> None:

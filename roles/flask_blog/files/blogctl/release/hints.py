@@ -10,6 +10,8 @@ from ..site import Site
 
 #: What a worker logs (gunicorn_workers.py).
 OTHER_KEY = "the app has another secret key in each worker"
+SOCKET_IO = "Flask-SocketIO needs one worker for all requests of a visitor"
+WEBSOCKETS = "Flask-Sock needs WebSocket connections, which do not reach the app"
 
 
 def hints(site: Site, shown: Mapping[str, str]) -> list[str]:
@@ -24,7 +26,8 @@ def hints(site: Site, shown: Mapping[str, str]) -> list[str]:
         lines = journal.lines_of_run(invocation)
     except OSError:  # without a journal
         return []
-    return [found for found in (undeclared_write(lines, site), database_in_memory(lines), other_keys(lines)) if found]
+    found = (undeclared_write(lines, site), database_in_memory(lines), other_keys(lines), lasting_connections(lines))
+    return [sentence for sentence in found if sentence]
 
 
 def other_keys(output: str) -> str | None:
@@ -36,3 +39,19 @@ def other_keys(output: str) -> str | None:
         ' a restart. Read the key from the environment in the app: app.secret_key = os.environ["SECRET_KEY"];'
         " flask_blog_generated_secrets creates it there."
     )
+
+
+def lasting_connections(output: str) -> str | None:
+    """Return a sentence if a worker has logged that the app's connections fail (gunicorn_workers.py)."""
+    if SOCKET_IO in output:
+        return (
+            "The app uses Flask-SocketIO, whose connections fail at random with several workers, as each knows its own"
+            " clients alone. Set flask_blog_workers: 1, and flask_blog_threads to more than the clients that are"
+            " connected at once. nginx forwards no WebSocket connection; Socket.IO uses polling in its place."
+        )
+    if WEBSOCKETS in output:
+        return (
+            "The app uses Flask-Sock, and nginx forwards no WebSocket connection, so what depends on one does not work."
+            " Server-sent events and polling do."
+        )
+    return None
