@@ -47,10 +47,19 @@ def _server_names(values: Mapping[str, Any]) -> Iterator[str]:
                 name,
                 "it is no host name: labels of letters, digits and hyphens, joined by dots, without scheme, port or"
                 " path",
-                "Write it as 'blog.example.com'",
+                f"Write it as {_as_dns_has_it(str(name))!r}",
             )
     if len({str(name).lower() for name in names}) != len(names):
         yield problem("server_names", names, "a name stands in it twice", "Name each once")
+
+
+def _as_dns_has_it(name: str) -> str:
+    """Return a name with letters beyond ASCII as DNS has it (RFC 3490), or an example."""
+    try:
+        found = "" if name.isascii() else name.encode("idna").decode()
+    except UnicodeError:
+        found = ""
+    return found if found and all(LABEL.fullmatch(label) for label in found.split(".")) else "blog.example.com"
 
 
 def split_bind(bind: str) -> tuple[str, str]:

@@ -39,6 +39,14 @@ def traceback(error: str, code: str = "import it") -> str:
     return f'Traceback (most recent call last):\n  File "{APP}", line 3, in <module>\n    {code}\n{error}\n'
 
 
+def test_a_gunicorn_that_is_older_than_the_hosts_python_is_to_be_removed(blog: Site) -> None:
+    """A repository made for another host often pins one; setuptools would not make it work."""
+    own = "/opt/blog/venvs/abc/lib/python3.13/site-packages/gunicorn/util.py"
+    error = "ModuleNotFoundError: No module named 'pkg_resources'"
+    found = diagnose(blog, traceback(error, "import pkg_resources").replace(APP, own))
+    assert "Remove gunicorn from them" in found.remedy
+
+
 @pytest.mark.parametrize(
     ("error", "remedy"),
     [

@@ -117,6 +117,8 @@ BAD = [
     ("group", "Über", "Über", "no valid name of an account"),
     ("server_names", [], [], "a site needs a name"),
     ("server_names", ["https://blog.example.com"], "https://blog.example.com", "no host name"),
+    ("server_names", ["blög.example.com"], "blög.example.com", "Write it as 'xn--blg-tna.example.com'"),
+    ("server_names", ["blög.example.com/"], "blög.example.com/", "Write it as 'blog.example.com'"),
     ("server_names", ["blog.example.com:8080"], "blog.example.com:8080", "no host name"),
     ("server_names", ["-blog.example.com"], "-blog.example.com", "no host name"),
     ("server_names", ["blog..example.com"], "blog..example.com", "no host name"),

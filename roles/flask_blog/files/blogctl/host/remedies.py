@@ -64,6 +64,11 @@ def _missing_module(site: Site, error: Error, match: re.Match[str]) -> str:
             f"The release's virtual environment does not belong to the host's Python {PYTHON}, perhaps since Debian was"
             f" upgraded. Build it again: 'blogctl rebuild' on the host, or run the playbook."
         )
+    if error.place.startswith("gunicorn/") and top in REMOVED | {"pkg_resources"}:
+        return (
+            f"The version of gunicorn in the requirements is too old for Python {PYTHON}. Remove gunicorn from"
+            " them, as the role installs it, or require gunicorn>=22."
+        )
     if top == package and "." not in name:
         return (
             f"flask_blog_wsgi is {site.settings['wsgi']!r}, and the app's folder has no module {top}. Name the module"
@@ -134,8 +139,9 @@ REMEDIES: tuple[tuple[re.Pattern[str], Remedy], ...] = (
     (
         re.compile(r"no such table|relation \"[^\"]+\" does not exist|Table '[^']+' doesn't exist"),
         _fixed(
-            "The database has no such table. Name the command that creates the tables, such as flask db upgrade, in"
-            " flask_blog_release_commands, or in flask_blog_init_commands if it is for a new blog alone."
+            "The database has no such table. Name the command that creates the tables, such as flask db upgrade, or"
+            " python -c with the app's db.create_all() in its app_context(), in flask_blog_release_commands, or in"
+            " flask_blog_init_commands if it is for a new blog alone."
         ),
     ),
     (
