@@ -37,7 +37,11 @@ NAMED = 5
 #: Of the links of a page, those that it needs; an icon may be missing.
 LINKS = {"stylesheet": "style sheet", "modulepreload": "script"}
 PRELOADED = {"style": "style sheet", "script": "script", "image": "image"}
-KINDS = ("style sheet", "script", "image")
+#: Of what a page leads to, what the app writes by itself; a link in a text may well name the reader's computer.
+LEADING = {"canonical": "link", "alternate": "link"}
+#: These are not requested. They are wrong if they lie on the visitor's own computer.
+LED_TO = ("form", "link")
+KINDS = ("style sheet", "script", "image", *LED_TO)
 HTML = ("text/html", "application/xhtml+xml")
 
 #: Answers of a file that is missing. One behind a login may be for some visitors only.
@@ -75,10 +79,12 @@ class _Page(HTMLParser):
 def _addresses(tag: str, given: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     if tag == "link":
         relations = given.get("rel", "").lower().split()
-        kinds = [LINKS[relation] for relation in relations if relation in LINKS]
+        kinds = [(LINKS | LEADING)[relation] for relation in relations if relation in LINKS | LEADING]
         if "preload" in relations and given.get("as", "").lower() in PRELOADED:
             kinds.append(PRELOADED[given["as"].lower()])
         yield from ((kind, given.get("href", "")) for kind in kinds[:1])
+    elif tag == "form":
+        yield "form", given.get("action", "")
     elif tag == "script":
         yield "script", given.get("src", "")
     elif tag in ("img", "source", "input"):
@@ -136,7 +142,7 @@ def _limited(seconds: int) -> Iterator[None]:
 def referenced(html: str, url: str) -> list[tuple[str, str]]:
     """Return what a page needs from its own site: kind and absolute URL, each once, style sheets first.
 
-    An address of the visitor's own computer is one, too: the app's during development.
+    An address of the visitor's own computer is one, too: the app's during development (SERVER_NAME = "localhost:5000").
 
     :param url: of the page.
     """
@@ -150,7 +156,9 @@ def referenced(html: str, url: str) -> list[tuple[str, str]]:
         with contextlib.suppress(ValueError):
             base = urljoin(url, page.base[:ADDRESS_LIMIT])
         for kind, address in page.found:
-            if len(address) <= ADDRESS_LIMIT and (target := _own_address(base, address, url)):
+            if len(address) > ADDRESS_LIMIT or not (target := _own_address(base, address, url)):
+                continue
+            if kind not in LED_TO or _is_of_visitor(target, url):
                 found.setdefault(target, kind)
     return sorted(((kind, address) for address, kind in found.items()), key=lambda one: KINDS.index(one[0]))
 
@@ -164,9 +172,13 @@ def _own_address(base: str, address: str, url: str) -> str:
     except ValueError:
         return ""
     is_own = target.hostname == own.hostname and same_port
-    is_of_visitor = target.hostname in redirects.LOOPBACK - {own.hostname}
-    is_needed = target.scheme in ("http", "https") and (is_own or is_of_visitor)
+    is_needed = target.scheme in ("http", "https") and (is_own or _is_of_visitor(target.geturl(), url))
     return target._replace(fragment="").geturl() if is_needed else ""
+
+
+def _is_of_visitor(address: str, url: str) -> bool:
+    """Say whether an absolute URL lies on the visitor's own computer, and the page does not."""
+    return urlsplit(address).hostname in redirects.LOOPBACK - {urlsplit(url).hostname}
 
 
 def problems(site: Mapping[str, Any], home: probe.Answer, url: str) -> list[str]:

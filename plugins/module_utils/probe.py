@@ -223,6 +223,10 @@ def examine(site: Mapping[str, Any], timeout: float = 0.0) -> Findings:
                 " off in the app's settings (SESSION_COOKIE_SECURE, REMEMBER_COOKIE_SECURE) until the site is served by"
                 " HTTPS."
             )
+        for name, reason in _misplaced_cookies(answer, found.url):
+            if f"{name} {reason}" not in noted:
+                noted.append(f"{name} {reason}")
+                findings.notes.append(f"{one['what']} ({one['path']}) sets the cookie {name} {reason}")
         if found.elsewhere:
             target = urlsplit(found.elsewhere)
             findings.notes.append(
@@ -242,6 +246,36 @@ def _lost_cookies(site: Mapping[str, Any], answer: Answer) -> list[str]:
         if "secure" in (attribute.strip().lower() for attribute in attributes):
             names.append(printable(pair.partition("=")[0].strip())[:100])
     return list(dict.fromkeys(names))
+
+
+def _misplaced_cookies(answer: Answer, url: str) -> list[tuple[str, str]]:
+    """Return the names of cookies that no browser sends back to the page that sets them, and why (RFC 6265, 5.1)."""
+    host, path = urlsplit(url).hostname or "", urlsplit(url).path or "/"
+    found = []
+    for header in answer.cookies[: redirects.MAX_COOKIES]:
+        pair, *attributes = header[: redirects.COOKIE_LIMIT].split(";")
+        name = printable(pair.partition("=")[0].strip())[:100]
+        given = {key.strip().lower(): value.strip() for key, _, value in (one.partition("=") for one in attributes)}
+        domain, below = given.get("domain", "").lower().removeprefix("."), given.get("path", "")
+        if domain and host != domain and not host.endswith(f".{domain}"):
+            found.append(
+                (
+                    name,
+                    f"for {printable(domain)[:100]}, and the site is {host}. Browsers do not store it, so forms and"
+                    " logins that need it fail. Remove this domain from the app's settings (SESSION_COOKIE_DOMAIN,"
+                    " REMEMBER_COOKIE_DOMAIN, SERVER_NAME).",
+                )
+            )
+        elif below.startswith("/") and not f"{path}/".startswith(f"{below.rstrip('/')}/"):
+            found.append(
+                (
+                    name,
+                    f"for addresses below {printable(below)[:100]} alone. Browsers do not send it to other pages, so"
+                    " forms and logins there fail. Remove this path from the app's settings (APPLICATION_ROOT,"
+                    " SESSION_COOKIE_PATH), as the blog lies at the top of the site.",
+                )
+            )
+    return found
 
 
 def _is_home(wanted: Mapping[str, Any]) -> bool:

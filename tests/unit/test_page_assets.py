@@ -192,3 +192,24 @@ def test_a_host_that_no_header_can_hold_is_a_missing_file() -> None:
     home = probe.Answer(200, kind="text/html", body=html.encode())
     (problem,) = page_assets.problems(site, home, url)
     assert problem.startswith("/a.png, an image of the home page: no answer: ")
+
+
+@pytest.mark.parametrize(
+    ("html", "kinds"),
+    [
+        ('<form action="http://localhost:5000/login">', ["form"]),
+        ('<link rel="canonical" href="http://localhost:5000/">', ["link"]),
+        ('<link rel="alternate" type="application/rss+xml" href="http://127.0.0.1:5000/feed">', ["link"]),
+        ('<form action="/login"><form><link rel=canonical href="http://blog.test/">', []),
+        ('<a href="http://localhost:5000/">Open this on your computer</a>', []),
+        ('<form action="http://localhost:no/">', []),
+    ],
+)
+def test_a_form_or_link_that_leads_to_the_visitors_own_computer_is_found(html: str, kinds: list[str]) -> None:
+    """C(SERVER_NAME = "localhost:5000"), and C(url_for) with C(_external)."""
+    found = page_assets.referenced(html, "http://blog.test/")
+    assert [kind for kind, _ in found] == kinds
+    for _, address in found:
+        assert "visitor's own computer" in page_assets._problem_of(
+            {"host": "blog.test", "schemes": ["http"]}, address, 1
+        )

@@ -122,6 +122,36 @@ def test_a_cookie_that_no_browser_stores_over_http_is_noted(server: Any, monkeyp
     assert probe.examine(site(server, HOME)).notes == []
 
 
+@pytest.mark.parametrize(
+    ("attribute", "setting"),
+    [
+        ("Domain=localhost", "SESSION_COOKIE_DOMAIN"),
+        ("domain=.example.com", "SERVER_NAME"),
+        ("Domain=log.test", "SESSION_COOKIE_DOMAIN"),
+        ("Path=/blog", "APPLICATION_ROOT"),
+        ("Domain=blog.test", ""),
+        ("Domain=.TEST", ""),
+        ("Path=/", ""),
+        ("Path=/pos", "APPLICATION_ROOT"),
+        ("Path=/posts", ""),
+        ("Path=/posts/", ""),
+        ("Path", ""),
+        ("Domain=", ""),
+    ],
+)
+def test_a_cookie_that_no_browser_sends_back_is_noted(
+    server: Any, monkeypatch: pytest.MonkeyPatch, attribute: str, setting: str
+) -> None:
+    """The page looks well, and nobody could log in."""
+    answer = probe.Answer(200, cookies=("theme=dark", f"session\x1b=1; HttpOnly; {attribute}"))
+    monkeypatch.setattr(probe, "get", lambda *_, **__: answer)
+    notes = probe.examine(site(server, {**HOME, "path": "/posts"}, HEALTH)).notes
+    assert len([note for note in notes if note.startswith("the home page (/posts) sets the cookie session")]) == bool(
+        setting
+    )
+    assert all(setting in note and "\x1b" not in note for note in notes[:1])
+
+
 def test_the_home_page_is_kept_for_its_files_wherever_it_lies(server: Any) -> None:
     server.answers = {"/blog/": (200, b"<img src=a.png>"), "/healthz": (200, b"ok"), "/": (200, b"another")}
     for more in ([HEALTH], [{**HEALTH, "path": "/"}], []):
