@@ -68,7 +68,7 @@ CAUSES: tuple[Cause, ...] = (
     _cause(
         r"No space left on device|Disk quota exceeded",
         "A disk of the server is full.",
-        "Free some space (df -h /opt /var), and run again.",
+        "Free some space (df -h /opt /var) or inodes (df -i /opt /var), and run again.",
     ),
     _cause(
         r"ended with status -9|[Kk]illed signal terminated program|fatal error: Killed|^MemoryError",
