@@ -42,7 +42,7 @@ def status(site: Site) -> dict[str, Any]:
         "healthy": answer.is_healthy,
         "health": f"{site.settings['health_path']}: {answer.reason}",
         "serves": serves,
-        **({} if serves else why(site, linked)),
+        **({} if serves else why(site, linked, served)),
         "environment": environment.problem_of_live(site),
         "maintenance": maintenance.is_on(site),
         "last": asdict(entries[-1]) if entries else None,
@@ -50,8 +50,12 @@ def status(site: Site) -> dict[str, Any]:
     }
 
 
-def why(site: Site, release: str | None) -> dict[str, str]:
-    """Return the C(cause) and the C(remedy) of a site that does not serve; empty texts if they are not known."""
+def why(site: Site, release: str | None, served: str | None) -> dict[str, str]:
+    """Return the C(cause) and the C(remedy) of a site that does not serve; empty texts if they are not known.
+
+    :param release: the one that the live link names.
+    :param served: the one of the running process.
+    """
     target = live_target(site)
     if target is not None and not os.path.isdir(target):
         # The app's errors are about its own files then, and the cause is not in it.
@@ -60,7 +64,7 @@ def why(site: Site, release: str | None) -> dict[str, str]:
     with contextlib.suppress(OperationError):
         folder = app_folder(site, release) if release else None
     found = diagnose_last_start(site, site.settings["service_unit"], folder)
-    if target is None and not found.remedy:
+    if target is None and served is None and not found.remedy:
         # After a boot the service finds no release to start, and the cause is in the journal of operations.
         problem = next((entry.details.get("problem") for entry in reversed(read(site)) if entry.result == FAILED), "")
         return {"cause": str(problem or "").partition("\n")[0], "remedy": NOTHING_LIVE}
