@@ -79,9 +79,10 @@ class _Page(HTMLParser):
 def _addresses(tag: str, given: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     if tag == "link":
         relations = given.get("rel", "").lower().split()
-        kinds = [(LINKS | LEADING)[relation] for relation in relations if relation in LINKS | LEADING]
+        kinds = [LINKS[relation] for relation in relations if relation in LINKS]
         if "preload" in relations and given.get("as", "").lower() in PRELOADED:
             kinds.append(PRELOADED[given["as"].lower()])
+        kinds += [LEADING[relation] for relation in relations if relation in LEADING]
         yield from ((kind, given.get("href", "")) for kind in kinds[:1])
     elif tag == "form":
         yield "form", given.get("action", "")
