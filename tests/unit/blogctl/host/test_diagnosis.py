@@ -39,11 +39,12 @@ def traceback(error: str, code: str = "import it") -> str:
     return f'Traceback (most recent call last):\n  File "{APP}", line 3, in <module>\n    {code}\n{error}\n'
 
 
-def test_a_gunicorn_that_is_older_than_the_hosts_python_is_to_be_removed(blog: Site) -> None:
+@pytest.mark.parametrize("module", ["pkg_resources", "gunicorn.six.moves"])
+def test_a_gunicorn_that_is_older_than_the_hosts_python_is_to_be_removed(blog: Site, module: str) -> None:
     """A repository made for another host often pins one; setuptools would not make it work."""
     own = "/opt/blog/venvs/abc/lib/python3.13/site-packages/gunicorn/util.py"
-    error = "ModuleNotFoundError: No module named 'pkg_resources'"
-    found = diagnose(blog, traceback(error, "import pkg_resources").replace(APP, own))
+    error = f"ModuleNotFoundError: No module named '{module}'"
+    found = diagnose(blog, traceback(error, f"import {module}").replace(APP, own))
     assert "Remove gunicorn from them" in found.remedy
 
 
@@ -60,6 +61,12 @@ def test_a_gunicorn_that_is_older_than_the_hosts_python_is_to_be_removed(blog: S
         ("OSError: [Errno 30] Read-only file system: 'static/gen'", "flask_blog_writable_paths: [static/gen]"),
         ("sqlite3.OperationalError: unable to open database file", "flask_blog_databases"),
         ("sqlite3.OperationalError: no such table: post", "flask_blog_init_commands"),
+        ("sqlite3.OperationalError: no such column: post.slug", "The tables are older than the release"),
+        ("sqlite3.OperationalError: table post has no column named slug", "flask db upgrade, in flask_blog_release"),
+        ("psycopg.errors.UndefinedColumn: column post.slug does not exist", "flask_blog_release_commands"),
+        ("sqlite3.OperationalError: table post already exists", "flask db stamp head"),
+        ("alembic.util.exc.CommandError: Can't locate revision identified by 'abc'", "migrations/versions"),
+        ("alembic.util.exc.CommandError: Multiple head revisions are present", "flask db merge heads"),
         ("FileNotFoundError: [Errno 2] No such file or directory: 'config.json'", "The release has no 'config.json'"),
         (
             "FileNotFoundError: [Errno 2] Unable to load configuration file (No such file or directory):"

@@ -59,12 +59,12 @@ def remedy_for(site: Site, error: Error) -> str:
 def _missing_module(site: Site, error: Error, match: re.Match[str]) -> str:
     name = match[1]
     top, package = name.partition(".")[0], str(site.settings["wsgi"]).partition(":")[0].partition(".")[0]
-    if top == "gunicorn":
+    if name == "gunicorn":
         return (
             f"The release's virtual environment does not belong to the host's Python {PYTHON}, perhaps since Debian was"
             f" upgraded. Build it again: 'blogctl rebuild' on the host, or run the playbook."
         )
-    if error.place.startswith("gunicorn/") and top in REMOVED | {"pkg_resources"}:
+    if top == "gunicorn" or (error.place.startswith("gunicorn/") and top in REMOVED | {"pkg_resources"}):
         return (
             f"The version of gunicorn in the requirements is too old for Python {PYTHON}. Remove gunicorn from"
             " them, as the role installs it, or require gunicorn>=22."
@@ -143,6 +143,34 @@ REMEDIES: tuple[tuple[re.Pattern[str], Remedy], ...] = (
             " python -c with the app's db.create_all() in its app_context(), in flask_blog_release_commands, or in"
             " flask_blog_init_commands if it is for a new blog alone."
         ),
+    ),
+    (
+        re.compile(
+            r"no such column|has no column named|Unknown column '"
+            r"|column \"?[\w.]+\"?(?: of relation \"\w+\")? does not exist"
+        ),
+        _fixed(
+            "The tables are older than the release. Name the command that migrates them, such as flask db upgrade, in"
+            " flask_blog_release_commands: flask_blog_init_commands run for a new blog alone."
+        ),
+    ),
+    (
+        re.compile(r"table [\w.\"'`]+ already exists|relation \"\w+\" already exists|Table '[^']+' already exists"),
+        _fixed(
+            "The table was made without the migrations, perhaps by the app's db.create_all(). Remove that call; on a"
+            " database that has all tables of the newest migration, run 'blogctl run -- flask db stamp head' once."
+        ),
+    ),
+    (
+        re.compile(r"Can't locate revision identified by"),
+        _fixed(
+            "The database was migrated to a revision that the release does not have. Check that Git tracks all files in"
+            " migrations/versions, and that the release is not older than the data."
+        ),
+    ),
+    (
+        re.compile(r"Multiple head revisions are present"),
+        _fixed("Two migrations follow the same one. Join them with flask db merge heads, and commit the result."),
     ),
     (
         re.compile(r"no secret key was set|SECRET_KEY (?:is not set|must be set)", re.IGNORECASE),
