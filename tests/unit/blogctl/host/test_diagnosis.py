@@ -39,6 +39,18 @@ def traceback(error: str, code: str = "import it") -> str:
     return f'Traceback (most recent call last):\n  File "{APP}", line 3, in <module>\n    {code}\n{error}\n'
 
 
+@pytest.mark.parametrize("initialised", [True, False])
+def test_a_missing_table_never_leads_to_commands_that_do_not_run_any_more(
+    blog: Site, tmp_path: Path, initialised: bool
+) -> None:
+    blog.settings["state"] = str(tmp_path)
+    if initialised:
+        (tmp_path / "initialised").touch()
+    found = diagnose(blog, traceback("sqlite3.OperationalError: no such table: post"))
+    assert "flask_blog_release_commands" in found.remedy
+    assert ("this one has had its first data" in found.remedy) is initialised
+
+
 @pytest.mark.parametrize("module", ["pkg_resources", "gunicorn.six.moves"])
 def test_a_gunicorn_that_is_older_than_the_hosts_python_is_to_be_removed(blog: Site, module: str) -> None:
     """A repository made for another host often pins one; setuptools would not make it work."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Callable
 
+from ..shared import contract
 from ..site import Site
 from .traceback import Error
 
@@ -118,6 +120,19 @@ def _file(site: Site, error: Error, match: re.Match[str]) -> str:
     )
 
 
+def _tables(site: Site, error: Error, match: re.Match[str]) -> str:
+    initialised = os.path.exists(os.path.join(str(site.settings.get("state", "")), contract.INITIALISED))
+    of_new_blog = (
+        ". flask_blog_init_commands run for a new blog alone, and this one has had its first data."
+        if initialised
+        else ", or in flask_blog_init_commands if it is for a new blog alone."
+    )
+    return (
+        "The database has no such table. Name the command that creates the tables, such as flask db upgrade, or python"
+        f" -c with the app's db.create_all() in its app_context(), in flask_blog_release_commands{of_new_blog}"
+    )
+
+
 def _network(site: Site, error: Error, match: re.Match[str]) -> str:
     if site.settings["sandbox"].get("PrivateNetwork") != "yes":
         return ""
@@ -138,11 +153,7 @@ REMEDIES: tuple[tuple[re.Pattern[str], Remedy], ...] = (
     (re.compile(r"^KeyError: '([A-Z][A-Z0-9_]+)'"), _environment),
     (
         re.compile(r"no such table|relation \"[^\"]+\" does not exist|Table '[^']+' doesn't exist"),
-        _fixed(
-            "The database has no such table. Name the command that creates the tables, such as flask db upgrade, or"
-            " python -c with the app's db.create_all() in its app_context(), in flask_blog_release_commands, or in"
-            " flask_blog_init_commands if it is for a new blog alone."
-        ),
+        _tables,
     ),
     (
         re.compile(
