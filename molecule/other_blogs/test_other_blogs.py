@@ -43,7 +43,7 @@ def test_its_home_page_and_its_own_style_are_served(visit: Callable[..., Any], b
     visitor = visit(f"{blog}.example.com")
     assert f"<h1>{blog.capitalize()}</h1>" in visitor.ask("/").text
     style = visitor.ask(f"/static/{STYLES[blog]}")
-    assert (style.status, style.headers["Content-Type"]) == (200, "text/css")
+    assert (style.status, style.headers["Content-Type"]) == (200, "text/css; charset=utf-8")
     assert re.fullmatch(r'"[0-9a-f]+-[0-9a-f]+"', style.headers["ETag"]), "nginx did not serve it"
 
 
