@@ -80,7 +80,12 @@ def test_a_browser_asks_whether_a_file_without_one_has_changed(client: Visitor) 
 
 def test_an_upload_that_only_the_app_can_read_is_served_by_the_app(host: Any, client: Visitor) -> None:
     """Programs that write to a temporary file and rename it leave mode 0600."""
-    kinds = {"cat.txt": "text/plain", "page.html": "text/html", "doc.pdf": "application/pdf", "a.mjs": "text/javascript"}
+    kinds = {
+        "cat.txt": "text/plain",
+        "page.html": "text/html",
+        "doc.pdf": "application/pdf",
+        "a.mjs": "text/javascript",
+    }
     for name, kind in kinds.items():
         host.check_output(f"install -o plain -g www-data -m 0600 /etc/hostname {UPLOADS}/{name}")
         answer = client.ask(f"/static/uploads/{name}")
