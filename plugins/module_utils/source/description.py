@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.flaskblog.hosting.plugins.module_utils.printable import printable
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source import (
     portability,
     project,
@@ -110,6 +111,8 @@ def describe(
         raise refusals.ignored_requirements(file)
     tree = tree_digest([*entries, *first.entries])
     needs = read_requirements(folder, app_dir, file, tree, importable=root is not None)
+    if root is None and not needs.local:
+        warnings = [*warnings, printable(read.no_module(entries, app_dir, wanted["wsgi"])).replace("\n", " ")]
     requirements = digest(needs.identity, wanted["packages"], needs.is_project)
     links |= relative_links(moved)
     identity = digest(tree, app_dir, root, links, served, requirements, *([commit.identity] if commit else []))

@@ -24,6 +24,9 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils.source.limits im
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.refusals import special_file
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.tree import DEEPEST, Tree, check_path
 
+#: Modules that a warning names.
+MODULES = 5
+
 #: Names that are excluded from a release in every folder.
 NEVER = frozenset(
     {
@@ -197,6 +200,34 @@ def source_root(source: Path, app_dir: str, wsgi: str) -> str | None:
         if (folder / f"{package}.py").is_file() or (folder / package).is_dir():
             return root
     return None
+
+
+def no_module(entries: Sequence[Entry], app_dir: str, wsgi: str) -> str:
+    """Return a warning that the source has no module of the app's name, with what it has instead."""
+    module = wsgi.partition(":")[0].partition(".")[0]
+    folder = app_dir.strip("/")
+    inside = f"{folder}/" if folder else ""
+    names = [entry.path for entry in entries]
+    files = (f"{module}.py", f"{module}/__init__.py")
+    places = {
+        f"/{name}".removesuffix(f"/{file}") for name in names for file in files if f"/{name}".endswith(f"/{file}")
+    }
+    found = min((place.strip("/") for place in places), key=lambda place: (place.count("/"), place), default="")
+    beside = [name.removeprefix(inside) for name in names if name.startswith(inside) and name.endswith(".py")]
+    beside = [name for name in beside if "/" not in name and name != "setup.py"]
+    if found:
+        remedy = f" {found} has one: set flask_blog_app_dir: {found}"
+    elif beside:
+        remedy = (
+            f" Its folder has {', '.join(beside[:MODULES])}: if the app is in one of them, name it, such as"
+            f" flask_blog_wsgi: {beside[0].removesuffix('.py')}:app"
+        )
+    else:
+        remedy = " Name the app's module in flask_blog_wsgi, and its folder in flask_blog_app_dir"
+    where = f"its folder {folder}" if folder else "its top"
+    return (
+        f"flask_blog_wsgi is {wsgi!r}, and {where} has no module {module}, unless a requirement installs it.{remedy}."
+    )
 
 
 def sample(entries: Sequence[Entry], folders: Mapping[str, str]) -> dict[str, str] | None:

@@ -185,3 +185,30 @@ def test_a_link_through_a_package_folder_that_the_role_links_is_fine(tmp_path: P
 def test_a_folder_has_the_limits_that_were_set(blog: Path) -> None:
     with pytest.raises(SourceError, match="flask_blog_source_max_files: 1"):
         release(blog, limits={"files": 1})
+
+
+@pytest.mark.parametrize(
+    ("names", "wanted", "remedy"),
+    [
+        (["backend/app.py", "z/y/app.py"], {}, "backend has one: set flask_blog_app_dir: backend."),
+        (["web/site/app/__init__.py"], {}, "set flask_blog_app_dir: web/site."),
+        (["main.py", "setup.py", "tests/test_app.py"], {}, "flask_blog_wsgi: main:app."),
+        (["web/wsgi.py"], {"app_dir": "web"}, "its folder web has no module app"),
+        (["readme.md"], {}, "Name the app's module in flask_blog_wsgi"),
+    ],
+)
+def test_a_source_without_the_apps_module_is_warned_of_with_what_it_has(
+    tmp_path: Path, names: list[str], wanted: dict[str, str], remedy: str
+) -> None:
+    """The whole environment would be built before anybody knew."""
+    (found,) = describe(make(tmp_path, "requirements.txt", *names), {**WANTED, **wanted}, SITE).warnings
+    assert found.startswith("flask_blog_wsgi is 'app:app', and its ")
+    assert remedy in found
+
+
+@pytest.mark.parametrize("name", ["app.py", "app/__init__.py", "src/app/__init__.py"])
+def test_a_source_with_the_apps_module_is_not_warned_of(tmp_path: Path, name: str) -> None:
+    assert describe(make(tmp_path, "requirements.txt", name), WANTED, SITE).warnings == ()
+    (tmp_path / "requirements.txt").write_text("flask\n./wheels/app.whl\n")
+    make(tmp_path, "wheels/app.whl")
+    assert describe(tmp_path, {**WANTED, "wsgi": "installed:app"}, SITE).warnings == ()
