@@ -222,8 +222,9 @@ INITIALISED = "initialised"
 UNVERIFIED = "unverified"
 #: In the site's state directory, after a first release has failed: the files that it left in the data folder, by path.
 LEFT_BEHIND = "left-behind.json"
-#: Files of such a list; a data folder with more is not taken for new again.
-LEFT_BEHIND_LIMIT = 1000
+#: Files of such a list, and bytes of their paths as JSON; a data folder with more is not taken for new again.
+LEFT_BEHIND_LIMIT = 100
+LEFT_BEHIND_BYTES = 16 * 1024
 #: Starts an SQLite database (https://www.sqlite.org/fileformat.html).
 SQLITE_MAGIC = b"SQLite format 3\0"
 #: What SQLite keeps beside a database that is in use (https://www.sqlite.org/tempfiles.html).

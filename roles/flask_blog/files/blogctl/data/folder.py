@@ -55,7 +55,7 @@ class Scan:
     holds_files: bool
     databases: list[str]
     directories: list[str]
-    #: all files and links with their identity (contract.file_identity), as many as the limit and one more
+    #: all files and links with their identity (contract.file_identity); empty if there are too many
     files: dict[str, list[int]] = field(default_factory=dict)
 
 
@@ -80,7 +80,7 @@ def _identities(value: object) -> dict[str, list[int]]:
     found = value if isinstance(value, dict) else {}
     return {
         checked_path(path): [int(number) for number in identity[:3]]
-        for path, identity in list(found.items())[: LEFT_BEHIND_LIMIT + 1]
+        for path, identity in list(found.items())[:LEFT_BEHIND_LIMIT]
         if isinstance(identity, list)
     }
 

@@ -48,9 +48,9 @@ def note_left_behind(site: Site) -> None:
     An app that cannot start has often made an empty database or a log file. They must not keep the next release from
     the blog's first data; they stay until then, as a log may say why it failed.
     """
-    found = folder.scan(site).files
-    if len(found) <= contract.LEFT_BEHIND_LIMIT:
-        write_atomically(_left_behind(site), json.dumps(found))
+    found = folder.scan(site)
+    if found.files:
+        write_atomically(_left_behind(site), json.dumps(found.files))
 
 
 def _left_behind(site: Site) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import sqlite3
 import stat
@@ -11,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ...shared.contract import LEFT_BEHIND_LIMIT, SQLITE_COMPANIONS, file_identity
+from ...shared.contract import LEFT_BEHIND_BYTES, LEFT_BEHIND_LIMIT, SQLITE_COMPANIONS, file_identity
 from .. import tree
 from ..channel import Channel
 from ..tree import Directory, Skipped, require_space
@@ -25,19 +26,30 @@ TOTAL_HOLES_LIMIT = 8 << 30
 
 
 def scan(channel: Channel, request: Request, clock: Clock) -> Request:
-    """List the databases and the directories, and say whether there is any file."""
+    """List the databases, the directories and a few files, and say whether there is any file.
+
+    C(files) is empty if there are more than a message of limited size can hold.
+    """
     databases, directories, holds_files = list[str](), list[str](), False
     files: dict[str, list[int]] = {}
+    room, left = LEFT_BEHIND_LIMIT, LEFT_BEHIND_BYTES
     for directory in tree.walk(request["data"], Skipped()):
         if directory.path and len(directories) < LIST_LIMIT:
             directories.append(directory.path)
         holds_files |= bool(directory.files or directory.links)
         databases += databases_in(directory)[: LIST_LIMIT - len(databases)]
-        for name in [*directory.files, *directory.links][: LEFT_BEHIND_LIMIT + 1 - len(files)]:
+        for name in [*directory.files, *directory.links][: max(0, room)]:
             with contextlib.suppress(FileNotFoundError):
                 status = os.stat(name, dir_fd=directory.descriptor, follow_symlinks=False)
                 files[directory.path_of(name)] = file_identity(status)
-    return {"databases": databases, "directories": directories, "holds_files": holds_files, "files": files}
+                left -= len(json.dumps(directory.path_of(name)))
+        room -= len(directory.files) + len(directory.links)
+    return {
+        "databases": databases,
+        "directories": directories,
+        "holds_files": holds_files,
+        "files": files if room >= 0 and left >= 0 else {},
+    }
 
 
 def databases_in(directory: Directory) -> list[str]:
