@@ -88,8 +88,8 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils import contract,
 #: What to do about files that the home page lacks.
 REMEDY = (
     "nginx looks for a static file in the folders of flask_blog_static (now {static}) and then asks the app. Check that"
-    " the file is in the source and not ignored by Git (flask_blog_include), that its folder is one that the app serves"
-    " or that flask_blog_static names, and that the page has its right address."
+    " the file is in the source, in the same upper and lower case, and not ignored by Git (flask_blog_include), that"
+    " its folder is one that the app serves or that flask_blog_static names, and that the page has its right address."
 )
 
 

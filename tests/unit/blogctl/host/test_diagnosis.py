@@ -89,6 +89,7 @@ def test_a_gunicorn_that_is_older_than_the_hosts_python_is_to_be_removed(blog: S
         ("locale.Error: unsupported locale setting", "/etc/locale.gen"),
         ("zoneinfo._common.ZoneInfoNotFoundError: 'No time zone found with key Europe/Berlin'", "Add tzdata"),
         ("jinja2.exceptions.TemplateNotFound: home.html", "The release has no template home.html"),
+        ("jinja2.exceptions.TemplateNotFound: Home.html", "the same in upper and lower case"),
         ("RuntimeError: can't start new thread", "flask_blog_tasks_max"),
         ("OSError: [Errno 24] Too many open files: 'a'", "flask_blog_open_files"),
         ("SyntaxError: invalid syntax", "The host has Python 3."),

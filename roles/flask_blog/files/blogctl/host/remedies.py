@@ -200,7 +200,8 @@ REMEDIES: tuple[tuple[re.Pattern[str], Remedy], ...] = (
     (
         re.compile(r"TemplateNotFound: (\S+)"),
         lambda _, __, match: (
-            f"The release has no template {match[1]}: does Git track it, in the app's folder templates?"
+            f"The release has no template {match[1]}: does Git track it, in the app's folder templates, and is its name"
+            " the same in upper and lower case? Windows and macOS ignore the case, and Linux does not."
         ),
     ),
     (
