@@ -91,3 +91,13 @@ def test_folders_of_a_backup_are_closed_whatever_the_umask(site: Site, hostile: 
     finally:
         os.umask(before)
     assert (site.path("backups") / name).stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize(("count", "length"), [(100, 8), (101, 8), (3000, 200), (90, 200)])
+def test_a_folder_of_any_size_can_be_listed(site: Site, count: int, length: int) -> None:
+    """What the process sends is limited; a list that is cut off would let a file be removed that nobody has noted."""
+    for number in range(count):
+        (site.path("data") / f"{number:04}{'ü' * (length // 2 - 2)}").touch()
+    found = data_folder.scan(site)
+    assert found.holds_files
+    assert len(found.files) == (count if (count, length) == (100, 8) else 0)

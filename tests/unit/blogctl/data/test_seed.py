@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
-from blogctl.data import folder, seed
+from blogctl.data import seed
 from blogctl.errors import OperationError
 from blogctl.host import run_as_app
 from blogctl.host.releases import point_link
@@ -63,8 +63,7 @@ def content(site: Site) -> dict[str, str]:
     return {str(path.relative_to(data)): path.read_text() for path in data.rglob("*") if path.is_file()}
 
 
-def notes(site: Site) -> list[str]:
-    """Return what root has noted of a site's initialisation."""
+def notes(site: Site) -> list[str]:  # of root's, about the initialisation
     return sorted(os.listdir(site.path("state")))
 
 
@@ -332,16 +331,6 @@ def test_a_file_that_somebody_wrote_after_a_failed_release_is_never_removed(
     assert seed.initialise(site, "abc") is False
     assert (ran, content(site)) == ([], before)
     assert "flask_blog_init_commands" in logged[-1]
-
-
-@pytest.mark.parametrize(("count", "length"), [(100, 8), (101, 8), (3000, 200), (90, 200)])
-def test_a_folder_of_any_size_can_be_listed(site: Site, count: int, length: int) -> None:
-    """What the process sends is limited; a list that is cut off would let a file be removed that nobody has noted."""
-    for number in range(count):
-        (site.path("data") / f"{number:04}{'ü' * (length // 2 - 2)}").touch()
-    found = folder.scan(site)
-    assert found.holds_files
-    assert len(found.files) == (count if (count, length) == (100, 8) else 0)
 
 
 def test_another_mode_of_a_file_that_was_left_behind_is_no_change(site: Site, ran: list[str]) -> None:
