@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+import secrets
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,15 @@ import yaml
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import lookup_loader
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils.collection import ROOT
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules.problem import PREFIX
 
 #: Debian's own interpreter. Looking for one would cost a round trip on every host.
 INTERPRETER = "/usr/bin/python3"
+
+#: Includes the templates that a run renders.
+ALL_TEMPLATES = ROOT / "roles" / "flask_blog" / "templates" / "all.j2"
+NEWLINE = "\n"
 
 #: Of the folders of Python modules: root writes, everybody reads.
 DIRECTORY_MODE = "0755"
@@ -71,17 +77,14 @@ def rendered(action: ActionBase, task_vars: dict[str, Any], objects: list[dict[s
     object with C(digest_of), a folder of modules, C(@DIGEST@) becomes the digest of the folder.
     """
     role = role_path(task_vars)
-    lookup = lookup_loader.get("ansible.builtin.template", loader=action._loader, templar=action._templar)
-    # A template includes parts by their path below templates/.
-    known = {**task_vars, "ansible_search_path": [str(role), *task_vars.get("ansible_search_path", [])]}
+    texts = _texts(action, task_vars, role, {wanted["template"] for wanted in objects if "template" in wanted})
     result: list[dict[str, Any]] = []
     for wanted in objects:
         wanted = dict(wanted)
         folder = wanted.pop("digest_of", None)
         begin = len(result)
         if template := wanted.pop("template", None):
-            text = str(lookup.run([str(role / "templates" / template)], variables=known)[0])
-            wanted["content"] = text.rstrip("\n") + "\n"
+            wanted["content"] = texts[template]
         if file := wanted.pop("file", None):
             result += _files(role / "files" / file, wanted)
         else:
@@ -90,6 +93,23 @@ def rendered(action: ActionBase, task_vars: dict[str, Any], objects: list[dict[s
             digest = _digest(role / "files" / folder)
             result[begin:] = [_with_digest(item, digest) for item in result[begin:]]
     return result
+
+
+def _texts(action: ActionBase, task_vars: dict[str, Any], role: Path, templates: Collection[str]) -> dict[str, str]:
+    """Return the text of each template, by its path below the role's C(templates).
+
+    They are rendered as one: Ansible copies all variables for each template that it looks up.
+    """
+    if not templates:
+        return {}
+    lookup = lookup_loader.get("ansible.builtin.template", loader=action._loader, templar=action._templar)
+    # A template includes others by their path below templates/.
+    known = {**task_vars, "ansible_search_path": [str(role), *task_vars.get("ansible_search_path", [])]}
+    names, between = sorted(templates), secrets.token_hex(16)
+    wanted = {"__flask_blog_templates": names, "__flask_blog_between": between}
+    (text,) = lookup.run([str(ALL_TEMPLATES)], variables=known, template_vars=wanted)
+    parts = str(text).split(between)[: len(names)]
+    return {name: f"{part.rstrip(NEWLINE)}{NEWLINE}" for name, part in zip(names, parts, strict=True)}
 
 
 def _digest(folder: Path) -> str:
