@@ -22,7 +22,7 @@ from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules.problem im
 INTERPRETER = "/usr/bin/python3"
 
 #: Includes the templates that a run renders.
-ALL_TEMPLATES = ROOT / "roles" / "flask_blog" / "templates" / "all.j2"
+ALL_TEMPLATES = ROOT / "roles" / "flask_blog" / "templates" / "parts" / "all.j2"
 NEWLINE = "\n"
 
 #: Of the folders of Python modules: root writes, everybody reads.
