@@ -249,8 +249,9 @@ def compared(
         *comparison.unit_differences(params, units),
     ]
     if params["only_code"]:
-        comparison.refuse_layout(site, objects)
-        site = live.with_installed_settings(site)
+        installed = live.installed_settings(site)
+        comparison.refuse_layout(site, objects, installed)
+        site = live.with_settings_files(site, installed)
         differences = comparison.without_state(differences, notes)
     comparison.refuse_broken_nginx(objects, differences)
     data_is_new = live.is_new(site)
