@@ -3,7 +3,7 @@
 
 """How the running services load changed objects: one entry for each value of an object's C(reload).
 
-A new kind of reload is an entry in C(RELOADS); the modules need no branch for it.
+A new kind of reload is an entry in C(RELOADS), and in apply.py if something has to be done before files change.
 """
 
 from __future__ import annotations
@@ -37,8 +37,6 @@ class Reload:
     before_units: bool = False
     #: path of the note, by the site's name, that exists from before a change until it is loaded
     note: Callable[[str], str] | None = None
-    #: called before anything is changed: with the site, all objects, and the changed ones of this reload
-    prepare: Callable[[Object, Sequence[Object], Sequence[Object]], None] | None = None
     #: whether the difference between an object and the host's file matters to it; without it, every difference does
     concerns: Callable[[Object], bool] | None = None
     #: whether something must be loaded, by the properties of the site's units
@@ -51,26 +49,6 @@ class Reload:
     def is_pending(self, site: Object) -> bool:
         """Return whether an earlier run has changed something that is not loaded yet."""
         return self.note is not None and live.is_noted(self.note(site["name"]))
-
-
-def hold_addresses(site: Object, _: Sequence[Object], changed: Sequence[Object]) -> None:
-    """Keep the old and the new address of the socket, so that no other account takes one meanwhile.
-
-    :raises hold.HoldError: if another program has the new address.
-    """
-    # Not above: a module is compiled anew in each run, and most runs move no socket.
-    from ansible_collections.flaskblog.hosting.plugins.module_utils import hold
-
-    for item in changed:
-        hold.start(site["name"], item["path"], item["content"])
-
-
-def keep_settings(site: Object, wanted: Sequence[Object], _: Sequence[Object]) -> None:
-    """Copy the settings of the running process, which a failed activation restores.
-
-    Not those that something else loads, too: nginx has loaded the new key by then, and gunicorn must read the same.
-    """
-    live.keep_previous(site["name"], [item["path"] for item in wanted if "app" in of(item) and not checked_by(item)])
 
 
 def listens_differently(item: Object) -> bool:
@@ -93,10 +71,8 @@ def units_are_stale(units: Iterable[Mapping[str, str]]) -> bool:
 
 #: In the order in which they are prepared, noted and loaded.
 RELOADS: dict[str, Reload] = {
-    "socket": Reload(
-        note=lambda site: contract.pending_path(site, "socket"), prepare=hold_addresses, concerns=listens_differently
-    ),
-    "app": Reload(note=lambda site: contract.pending_path(site, "activate"), prepare=keep_settings),
+    "socket": Reload(note=lambda site: contract.pending_path(site, "socket"), concerns=listens_differently),
+    "app": Reload(note=lambda site: contract.pending_path(site, "activate")),
     "systemd": Reload(load=("systemctl", "daemon-reload"), before_units=True, is_stale=units_are_stale),
     NGINX: Reload(
         check=("nginx", "-t"),

@@ -51,6 +51,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.flaskblog.hosting.plugins.module_utils import hold, live, reloads, tool
 from ansible_collections.flaskblog.hosting.plugins.module_utils.resources import registry, unit
 from ansible_collections.flaskblog.hosting.plugins.module_utils.resources.difference import Conflict, Difference, Undo
+from ansible_collections.flaskblog.hosting.plugins.module_utils.result import without_arguments
 
 Object = dict[str, Any]
 
@@ -95,6 +96,28 @@ def changed_objects(wanted: list[Object]) -> list[tuple[Object, Difference]]:
     return [(item, difference) for item, difference in compared if difference]
 
 
+def hold_addresses(site: Object, _: list[Object], changed: list[Object]) -> None:
+    """Keep the old and the new address of the socket, so that no other account takes one meanwhile.
+
+    :raises hold.HoldError: if another program has the new address.
+    """
+    for item in changed:
+        hold.start(site["name"], item["path"], item["content"])
+
+
+def keep_settings(site: Object, wanted: list[Object], _: list[Object]) -> None:
+    """Copy the settings of the running process, which a failed activation restores.
+
+    Not those that something else loads, too: nginx has loaded the new key by then, and gunicorn must read the same.
+    """
+    loaded = [item for item in wanted if "app" in reloads.of(item) and not reloads.checked_by(item)]
+    live.keep_previous(site["name"], [item["path"] for item in loaded])
+
+
+#: What a reload needs before anything is changed: with the site, all objects, and the changed ones of this reload.
+PREPARATIONS = {"socket": hold_addresses, "app": keep_settings}
+
+
 def apply_objects(site: Object, wanted: list[Object], changed: list[Object], machine: Host) -> None:
     """Apply objects; those that have to be checked come last, and are undone together if they are refused.
 
@@ -105,7 +128,7 @@ def apply_objects(site: Object, wanted: list[Object], changed: list[Object], mac
     """
     used = reloads.used_by(changed)
     for name, items in used.items():
-        if prepare := reloads.RELOADS[name].prepare:
+        if prepare := PREPARATIONS.get(name):
             prepare(site, wanted, items)
     for name in used:
         if note := reloads.RELOADS[name].note:
@@ -225,7 +248,8 @@ def main() -> None:
         module.fail_json(msg=str(problem))
     except OSError as problem:
         module.fail_json(msg=UNWRITTEN.format(problem))
-    module.exit_json(changed=bool(applied), applied=applied, diff=[difference.as_diff() for difference in differences])
+    shown = [difference.as_diff() for difference in differences]
+    module.exit_json(changed=bool(applied), applied=applied, diff=shown, **without_arguments(module))
 
 
 if __name__ == "__main__":
