@@ -185,21 +185,22 @@ def test_connections_that_fail_behind_pages_that_work_are_logged(
 
 
 OWN_SERVER = """
-import importlib.util, os, sys
-from types import SimpleNamespace
+import importlib.util, logging, os, sys
 spec = importlib.util.spec_from_file_location("workers", sys.argv[1])
 workers = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(workers)
 sys.path.insert(0, sys.argv[2])
-log = SimpleNamespace(warning=lambda text, *parts: print(text % parts))
-if sys.argv[3] == "replaced":
-    workers.post_fork(None, SimpleNamespace(log=log, age=1))
+logging.basicConfig(stream=sys.stdout, format="%(message)s")
+if sys.argv[3] == "imported before":
+    import flask
+if sys.argv[3] != "left":
+    workers.ignore_own_server()
 import app
 print("loaded", app.app.name, "FLASK_RUN_FROM_CLI" in os.environ)
 """
 
 
-@pytest.mark.parametrize("how", ["replaced", "left"])
+@pytest.mark.parametrize("how", ["replaced", "imported before", "left"])
 def test_a_server_that_the_app_starts_when_it_is_imported_is_ignored_and_logged(
     role: Path, tmp_path: Path, how: str
 ) -> None:
@@ -218,5 +219,5 @@ def test_a_server_that_the_app_starts_when_it_is_imported_is_ignored_and_logged(
     command = [sys.executable, "-c", OWN_SERVER, str(role / "files" / "gunicorn_workers.py"), str(tmp_path), how]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env={"PATH": "/usr/bin"})
     own = load_file(role / "files" / "gunicorn_workers.py").OWN_SERVER
-    told = f"{own}; call it only below if __name__ == '__main__'" if how == "replaced" else "serves for ever"
+    told = f"{own}; call it only below if __name__ == '__main__'" if how != "left" else "serves for ever"
     assert done.stdout.splitlines() == [told, "loaded blog False"]

@@ -134,6 +134,7 @@ uploads = load_beside("gunicorn_uploads")
 # -- the order in which workers start --
 
 workers_in_turn = load_beside("gunicorn_workers")
+workers_in_turn.ignore_own_server()
 pre_fork = workers_in_turn.pre_fork
 post_fork = workers_in_turn.post_fork
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import logging
 import mmap
 import os
 import select
@@ -30,6 +31,8 @@ pipe: list[int] = []
 #: Memory that all workers share: the SHA-256 of the secret key of the first worker's app; zeros without one.
 shared: list[mmap.mmap] = []
 NO_KEY = bytes(hashlib.sha256().digest_size)
+#: The module of the class Flask.
+FLASK = "flask.app"
 #: What a worker logs; blogctl searches the journal for most of these texts.
 OTHER_KEY = "the app has another secret key in each worker"
 SOCKET_IO = "Flask-SocketIO needs one worker for all requests of a visitor"
@@ -56,33 +59,41 @@ class OwnServer(MetaPathFinder):
     take a process that serves pages for a command.
     """
 
-    def __init__(self, worker: Any) -> None:
-        self.worker = worker
+    is_done = False
 
     def find_spec(self, name: str, *_: Any) -> Any:
         """Find Flask's module for Python's import, once."""
-        if name != "flask.app":
+        if name != FLASK or self.is_done:
             return None
-        sys.meta_path.remove(self)
+        self.is_done = True
         found = importlib.util.find_spec(name)
         if found and found.loader:
             load = found.loader.exec_module
 
             def load_and_replace(module: Any) -> None:
                 load(module)
-                module.Flask.run = self.ignore
+                if module.__name__ == FLASK:  # a loader may load others, too
+                    module.Flask.run = ignore_run
 
             found.loader.exec_module = load_and_replace  # type: ignore[method-assign]
         return found
 
-    def ignore(self, *_: Any, **__: Any) -> None:
-        """Take the place of C(Flask.run)."""
-        self.worker.log.warning("%s; call it only below if __name__ == '__main__'", OWN_SERVER)
+
+def ignore_run(*_: Any, **__: Any) -> None:
+    """Take the place of C(Flask.run)."""
+    logging.getLogger("gunicorn.error").warning("%s; call it only below if __name__ == '__main__'", OWN_SERVER)
+
+
+def ignore_own_server() -> None:
+    """Ignore C(app.run()) in this process and in all workers, before the app is loaded."""
+    if FLASK in sys.modules:
+        sys.modules[FLASK].Flask.run = ignore_run  # type: ignore[attr-defined]
+    else:
+        sys.meta_path.insert(0, OwnServer())
 
 
 def post_fork(_: Any, worker: Any) -> None:
     """Wait for the first worker, in any other one."""
-    sys.meta_path.insert(0, OwnServer(worker))
     if len(pipe) != 1:
         return
     waiting = select.poll()

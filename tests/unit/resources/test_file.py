@@ -254,12 +254,12 @@ def test_a_file_is_removed_once_and_what_somebody_put_in_its_place_stays(tmp_pat
 
 def test_a_file_is_compared_by_the_digest_of_its_text(tmp_path: Path, me: Any) -> None:
     path = tmp_path / "module.py"
-    path.write_text("x = 1\r\n", newline="")
+    path.write_text("x = 1\n")
     path.chmod(0o640)
     wanted = {"kind": "file", "path": str(path), "owner": me.user, "group": me.group, "mode": "0640"}
-    wanted["sha256"] = hashlib.sha256(b"x = 1\r\n").hexdigest()
+    wanted["sha256"] = hashlib.sha256(b"x = 1\n").hexdigest()
     assert file.compare(wanted, []) is None
-    path.write_text("x = 1\n")
+    path.write_text("x = 2\n")
     found = file.compare(wanted, [])
     assert found is not None
     assert found.reasons == ["content"]
@@ -267,3 +267,14 @@ def test_a_file_is_compared_by_the_digest_of_its_text(tmp_path: Path, me: Any) -
     found = file.compare(wanted, [])
     assert found is not None
     assert found.reasons == ["missing"]
+
+
+def test_a_generated_secret_is_kept_whatever_the_line_ends(tmp_path: Path, me: Any) -> None:
+    """An editor of another system has saved the file."""
+    path = tmp_path / "environment"
+    path.write_text(f'A="1"\r\nSECRET_KEY="{"ab" * 32}"\r\n', newline="")
+    path.chmod(0o640)
+    wanted = {"kind": "file", "path": str(path), "owner": me.user, "group": me.group, "mode": "0640"}
+    wanted |= {"content": 'A="1"\n', "generated": ["SECRET_KEY"]}
+    file.apply(wanted)
+    assert path.read_text() == f'A="1"\nSECRET_KEY="{"ab" * 32}"\n'

@@ -59,8 +59,11 @@ def _run(command: Command, options: Any) -> int:
         return _fail(str(error), OperationError.status, options.json, site=site)
     except KeyboardInterrupt:
         return _fail("interrupted", INTERRUPTED, options.json)
+    text = _shown(site, command, result, as_json=options.json)
     try:
-        _print_result(site, command, result, as_json=options.json)
+        print(text, end="")
+        if sys.stdout is not None:  # closed
+            sys.stdout.flush()
     except OSError as error:
         # Python would write the rest again when it ends, and fail with a status of its own.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -70,18 +73,13 @@ def _run(command: Command, options: Any) -> int:
     return result.status
 
 
-def _print_result(site: Site, command: Command, result: Result, *, as_json: bool) -> None:
-    """Print a result without the site's secrets.
-
-    :raises OSError: if nobody reads it, or the disk of the file that it goes to is full.
-    """
+def _shown(site: Site, command: Command, result: Result, *, as_json: bool) -> str:
+    """Return the text of a result without the site's secrets."""
     if as_json:
         # The role shows the message of an operation; a report such as that of "status" would only say the same twice.
         message = {"message": result.message} if command.requires_interface and result.message else {}
-        print(json.dumps(mask_of(site).all_texts({**result.values, **message})))
-    elif result.message:
-        print(printable(mask_of(site).text(result.message)))
-    sys.stdout.flush()
+        return json.dumps(mask_of(site).all_texts({**result.values, **message})) + "\n"
+    return f"{printable(mask_of(site).text(result.message))}\n" if result.message else ""
 
 
 def _result(site: Site, command: Command, options: Any) -> Result:

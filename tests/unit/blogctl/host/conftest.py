@@ -14,6 +14,7 @@ def units(monkeypatch: pytest.MonkeyPatch) -> Units:
     monkeypatch.setattr(cage, "command", found.command)
     monkeypatch.setattr(cage, "prepare", lambda: None)
     monkeypatch.setattr(cage, "systemd_version", lambda: 252)
-    monkeypatch.setattr(run_as_app, "stop_transient", lambda *names: found.stopped.extend(names))
+    for name in ("stop_earlier", "stop_transient"):
+        monkeypatch.setattr(run_as_app, name, lambda *names: found.stopped.extend(names))
     monkeypatch.setattr(journal, "log", lambda _, text: found.logged.append(text))
     return found

@@ -236,7 +236,8 @@ def test_the_work_on_the_data_sees_the_data_and_nothing_else(
     site: Site, units: Units, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv(process.CONFINED)
-    monkeypatch.setattr(process, "stop_transient", lambda *names: units.stopped.extend(names))
+    for name in ("stop_earlier", "stop_transient"):
+        monkeypatch.setattr(process, name, lambda *names: units.stopped.extend(names))
     units.prefix = "/bin/true"
     copy = tmp_path / "copy"
     with pytest.raises(HostError, match="ended early"), process.working(site, "copy", target=copy, niced=True) as work:

@@ -108,15 +108,15 @@ def test_a_program_of_a_killed_operation_is_waited_for_and_what_it_starts_is_end
     assert stopped == ["blog-command", "blog-rehearsal", "blog-data"]
 
 
-def test_only_transient_units_that_systemd_knows_are_stopped(
+def test_an_earlier_unit_is_stopped_only_if_systemd_knows_it(
     calls: list[list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """To ask systemd about the others takes as long, several times for each release."""
     monkeypatch.setattr(systemd, "TRANSIENT", str(tmp_path))
-    systemd.stop_transient("blog-command", "blog-data")
+    systemd.stop_earlier("blog-data")
     assert calls == []
     (tmp_path / "blog-data.service").touch()
-    systemd.stop_transient("blog-command", "blog-data")
+    systemd.stop_earlier("blog-data")
     assert calls == [["systemctl", "stop", "blog-data.service"], ["systemctl", "reset-failed", "blog-data.service"]]
 
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from ..errors import HostError
 from ..host.locks import inherited
-from ..host.systemd import stop_transient
+from ..host.systemd import stop_earlier, stop_transient
 from ..host.units import data_unit
 from ..shared import cage
 from ..shared.printable import printable
@@ -156,7 +156,7 @@ def start_process(
         return subprocess.Popen([*program, json.dumps({**request, **where})], cwd="/", **pipes)
     cage.prepare()
     unit = data_unit(site)
-    stop_transient(unit)
+    stop_earlier(unit)
     writable = {str(folder): settings["data"]} | ({str(target): TARGET} if target else {})
     properties = {
         **cage.HARDENING,

@@ -22,7 +22,7 @@ from ..shared.printable import printable
 from ..site import Site
 from . import diagnosis, journal, memory
 from .locks import inherited
-from .systemd import stop_transient
+from .systemd import stop_earlier, stop_transient
 from .units import command_unit, instance_unit
 
 #: Seconds that a program has to end after its time is up.
@@ -155,7 +155,7 @@ def started(
 ) -> Iterator[tuple[subprocess.Popen[bytes], Output]]:
     """Run a program in a transient unit. At the end of the context, the unit and all its processes have ended."""
     # The unit outlives a blogctl that is killed. It has a name so that the recovery can stop it.
-    stop_transient(unit)
+    stop_earlier(unit)
     start = cage.command(description, properties, environment, ["--pipe", "--wait", f"--unit={unit}"])
     try:
         with subprocess.Popen(

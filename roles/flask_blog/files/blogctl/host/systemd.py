@@ -132,9 +132,17 @@ def stop_transient(*units: str) -> None:
 
     :param units: their names without the ending.
     """
-    # systemd keeps the file of a transient unit for as long as it knows the unit.
-    names = [f"{unit}.service" for unit in units if os.path.lexists(f"{TRANSIENT}/{unit}.service")]
-    if not names:
-        return
+    names = [f"{unit}.service" for unit in units]
     subprocess.run(["systemctl", "stop", *names], capture_output=True, check=False, pass_fds=inherited())
     reset_failed(*names)
+
+
+def stop_earlier(unit: str) -> None:
+    """Stop a transient unit that an earlier operation may have left, before one of the same name is started.
+
+    :param unit: its name without the ending.
+    """
+    # systemd keeps the file of a transient unit for as long as it knows the unit, and is asked about no other one: each
+    # release starts several.
+    if os.path.lexists(f"{TRANSIENT}/{unit}.service"):
+        stop_transient(unit)
