@@ -91,6 +91,13 @@ options:
         C(timeout) and C(interval) in seconds. It stays on the controller.
     type: dict
     default: {}
+attributes:
+  check_mode:
+    support: full
+    description: Reads only.
+  diff_mode:
+    support: none
+    description: The tasks that change something show the difference.
 """
 
     RELEASE = r"""
@@ -120,6 +127,10 @@ options:
       - The folder on the controller whose databases and writable folders the new blog starts with; empty for none. On
         the host it is the packed data's path.
     type: str
+attributes:
+  diff_mode:
+    support: full
+    description: Names the files that differ from the source.
 """
 
     ANNOUNCED = r"""

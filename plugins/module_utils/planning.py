@@ -67,11 +67,6 @@ def given_release(params: dict[str, Any], keep: bool) -> Iterator[Wanted]:
     yield params["release"], []
 
 
-def needed_first(params: dict[str, Any]) -> list[str]:
-    """Return the packages that are missing and without which a repository cannot be asked."""
-    return [] if params["release"] is not None else host.missing_packages(params["source"]["packages_first"])
-
-
 def plan(params: dict[str, Any], wanted_release: Finder, keep: bool) -> dict[str, Any]:
     """Compare everything and name the layers to run.
 
@@ -105,7 +100,8 @@ def compared(
     :raises Conflict: if that needs another blogctl, or other managed files.
     """
     site = params["site"]
-    missing = host.missing_packages([*params["packages"], *params["source"].get("packages_first", [])])
+    first = params["source"].get("packages_first", [])
+    missing = host.missing_packages([*params["packages"], *first])
     units = unit.show_units(
         {wanted["name"] for wanted in params["units"]} | {site["socket_unit"], site["service_unit"]}
     )
@@ -144,7 +140,7 @@ def compared(
         "data_is_new": data_is_new,
         "release": release,
         "probes": probes,
-        "needed_first": needed_first(params),
+        "needed_first": [name for name in missing if name in first],
     }
 
 

@@ -21,13 +21,6 @@ extends_documentation_fragment:
   - flaskblog.hosting.site
   - flaskblog.hosting.site.managed
   - flaskblog.hosting.site.planned
-attributes:
-  check_mode:
-    support: full
-    description: Reads only.
-  diff_mode:
-    support: none
-    description: The tasks that change something show the difference.
 """
 
 EXAMPLES = r"""

@@ -20,13 +20,6 @@ extends_documentation_fragment:
   - flaskblog.hosting.site
   - flaskblog.hosting.site.managed
   - flaskblog.hosting.site.planned
-attributes:
-  check_mode:
-    support: full
-    description: Reads only.
-  diff_mode:
-    support: none
-    description: The tasks that change something show the difference.
 """
 
 EXAMPLES = r"""
@@ -66,7 +59,8 @@ def wanted_release(params: dict[str, Any], keep: bool) -> Iterator[planning.Want
     :param keep: whether to keep what Git fetches, once all is well.
     :raises Conflict: for a repository that does not give what is wanted.
     """
-    if planning.needed_first(params) or not has_build_account(params, keep):
+    # Without Git, the repository cannot be asked.
+    if host.missing_packages(params["source"]["packages_first"]) or not has_build_account(params, keep):
         yield None, []
         return
     try:

@@ -21,10 +21,6 @@ extends_documentation_fragment:
   - flaskblog.hosting.site.release
   - flaskblog.hosting.site.announced
   - flaskblog.hosting.site.unpacked
-attributes:
-  diff_mode:
-    support: full
-    description: Names the files that differ from the source.
 """
 
 EXAMPLES = r"""
