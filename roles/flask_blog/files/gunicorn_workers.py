@@ -87,7 +87,7 @@ def ignore_run(*_: Any, **__: Any) -> None:
 def ignore_own_server() -> None:
     """Ignore C(app.run()) in this process and in all workers, before the app is loaded."""
     if FLASK in sys.modules:
-        sys.modules[FLASK].Flask.run = ignore_run  # type: ignore[attr-defined]
+        sys.modules[FLASK].Flask.run = ignore_run
     else:
         sys.meta_path.insert(0, OwnServer())
 
