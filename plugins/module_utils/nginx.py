@@ -185,15 +185,32 @@ def servers(folder: str, without: Iterable[str]) -> list[Server]:
 
 
 def wanted_servers(objects: Iterable[Mapping[str, Any]]) -> list[Server]:
-    """Return the servers in the managed files of nginx."""
-    texts = ((str(item["path"]), item.get("content")) for item in objects if item["kind"] == "file")
+    """Return the servers in the managed files of nginx, and in those that its managed links lead to."""
+    managed = list(objects)
+    contents = {str(item["path"]): item.get("content") for item in managed if item["kind"] == "file"}
+    links = {str(item["path"]): str(item["target"]) for item in managed if item["kind"] == "link"}
+    texts = {path: contents.get(resolved(path, links)) for path in (*contents, *links)}
+    enabled = {target for path, target in links.items() if path.startswith(f"{NGINX}/")}
     return [
         server_of(path, block or [])
-        for path, text in texts
-        if text and path.startswith(f"{NGINX}/")
+        for path, text in texts.items()
+        # Of a link to a link, the last one of nginx's own.
+        if text and path.startswith(f"{NGINX}/") and (path not in links or path in enabled)
         for words, block in parse(str(text))
         if words == ["server"]
     ]
+
+
+def resolved(path: str, links: Mapping[str, str]) -> str:
+    """Return where a path leads by links, which may stand for any folder above it."""
+    for _ in range(MAX_DEPTH):
+        for link, target in links.items():
+            if path == link or path.startswith(f"{link}/"):
+                path = f"{target}{path[len(link) :]}"
+                break
+        else:
+            break
+    return path
 
 
 def conflicts(objects: Iterable[Mapping[str, Any]], notes: list[str]) -> list[str]:
