@@ -227,6 +227,8 @@ def test_a_release_that_does_not_start_takes_the_site_back_to_http(operator: Any
 
 
 def test_https_is_turned_on_under_load(operator: Any) -> None:
+    """With nginx on port 443 before, which refuses the name there, as on a host with another site."""
+    play(operator, tls="none")
     with Visits(operator.address(), f"{NAME}/") as visits:
         assert play(operator, **FIRST) > 0
     assert (visits.failures, set(visits.answers)) == ([], {"http", "https"})
@@ -250,9 +252,7 @@ def test_behind_a_trusted_proxy_the_visitors_scheme_counts(operator: Any, browse
 def test_https_is_turned_off_and_no_key_is_left(operator: Any, host: Any, browser: Browser) -> None:
     with Visits(operator.address(), f"{NAME}/") as visits:
         assert play(operator, tls="none") > 0
-    # A visitor who was redirected in the moment of the change finds nobody.
-    assert len(visits.failures) <= 4, visits.failures
-    assert set(visits.answers) == {"http", "https"}
+    assert (visits.failures, set(visits.answers)) == ([], {"http", "https"})
     assert json.loads(browser.ask(f"http://{NAME}/").text)["scheme"] == "http"
     assert "secure" not in str(browser.ask(f"http://{NAME}/").headers["Set-Cookie"]).lower()
     assert not host.file("/etc/flask-blog/certificates").exists

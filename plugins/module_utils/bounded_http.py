@@ -18,7 +18,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.message import Message
-from typing import Any
+from typing import Any, cast
 
 #: Bytes of the body in memory at a time.
 CHUNK = 64 * 1024
@@ -89,8 +89,7 @@ def _secured(plain: _Limited, tls: Tls) -> _Secured:
     context.verify_mode = ssl.CERT_NONE
     context.sslsocket_class = _Secured
     plain.limit()
-    secured = context.wrap_socket(plain, server_hostname=tls.name)
-    assert isinstance(secured, _Secured)
+    secured = cast("_Secured", context.wrap_socket(plain, server_hostname=tls.name))
     secured.deadline = plain.deadline
     if secured.getpeercert(binary_form=True) != tls.certificate:
         secured.close()
