@@ -75,8 +75,8 @@ class Site:
     @property
     def environments(self) -> list[Path]:
         """The files with the environment of the app's programs. The last one takes precedence."""
-        link = self.settings.get("scheme_link")
-        return [*([Path(link, "environment")] if link else []), self.path("environment")]
+        of_scheme = self.settings.get("scheme_environment")  # none of an older role
+        return [*([Path(of_scheme)] if of_scheme else []), self.path("environment")]
 
     def path(self, key: str) -> Path:
         """Return one of the site's paths: C(link), C(releases), C(data), C(config), C(backups) ..."""

@@ -29,6 +29,7 @@ def linked(site: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
     (config / "scheme").symlink_to(config / "schemes" / "https")
     site.settings.update({name: str(config / name) for name in ("schemes", "certificate", "certificates")})
     site.settings.update(scheme_link=str(config / "scheme"), tls="self_signed")
+    site.settings["scheme_environment"] = str(config / "scheme" / "environment")
     site.settings["settings_files"] = [str(config / "scheme" / "environment"), *site.settings["settings_files"]]
     for path in site.settings["settings_files"]:
         Path(path).touch()
