@@ -190,12 +190,10 @@ def wanted_servers(objects: Iterable[Mapping[str, Any]]) -> list[Server]:
     contents = {str(item["path"]): item.get("content") for item in managed if item["kind"] == "file"}
     links = {str(item["path"]): str(item["target"]) for item in managed if item["kind"] == "link"}
     texts = {path: contents.get(resolved(path, links)) for path in (*contents, *links)}
-    enabled = {target for path, target in links.items() if path.startswith(f"{NGINX}/")}
     return [
         server_of(path, block or [])
         for path, text in texts.items()
-        # Of a link to a link, the last one of nginx's own.
-        if text and path.startswith(f"{NGINX}/") and (path not in links or path in enabled)
+        if text and path.startswith(f"{NGINX}/")
         for words, block in parse(str(text))
         if words == ["server"]
     ]

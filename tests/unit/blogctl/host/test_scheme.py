@@ -79,6 +79,8 @@ def test_a_change_that_fails_is_undone_for_the_app_and_for_nginx(
     before = f"{linked.settings['schemes']}/http"
     os.symlink(before, contract.settings_copy(linked.name, linked.settings["scheme_link"]))
     Path(contract.settings_copy(linked.name, f"{before}/environment")).write_text("FLASK_BLOG_SCHEME=http # before\n")
+    # A link leads to the file of either scheme, so nothing is restored by its name.
+    Path(contract.settings_copy(linked.name, linked.settings["scheme_environment"])).write_text("of another scheme\n")
     assert settings.restore_settings(linked) is True
     assert os.readlink(linked.settings["scheme_link"]) == before
     assert commands == ["reload nginx.service"]
