@@ -19,7 +19,7 @@ class ActionModule(ActionBase):
         task_vars = role.with_interpreter(task_vars or {})
         arguments = dict(self._task.args)
         arguments["objects"], arguments["secrets"] = role.without_secrets(
-            role.rendered(self, task_vars, arguments.get("objects", []))
+            role.rendered(self, task_vars, arguments.get("objects", []), arguments["site"])
         )
         result.update(
             self._execute_module(module_name="flaskblog.hosting.apply", module_args=arguments, task_vars=task_vars)

@@ -82,7 +82,7 @@ class ActionModule(ActionBase):
         initial = arguments.pop("initial_data", "")
         arguments["initial_data"] = bool(initial)
         arguments["objects"], arguments["secrets"] = role.without_secrets(
-            role.rendered(self, task_vars, arguments.get("objects", []))
+            role.rendered(self, task_vars, arguments.get("objects", []), arguments["site"], to_compare=True)
         )
         found = self._compare(arguments, task_vars)
         if self._databases and self._is_first(found):
@@ -236,7 +236,8 @@ class ActionModule(ActionBase):
             )
 
     def _compare(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        return self._execute_module(module_name="flaskblog.hosting.plan", module_args=arguments, task_vars=task_vars)
+        module = "flaskblog.hosting.plan_git" if arguments.get("release") is None else "flaskblog.hosting.plan"
+        return self._execute_module(module_name=module, module_args=arguments, task_vars=task_vars)
 
     @staticmethod
     def _python_is_missing(found: dict[str, Any]) -> bool:

@@ -29,15 +29,15 @@ class ActionModule(ActionBase):
         wanted = arguments.pop("source")
         data = arguments.pop("initial_data", None)
         arguments["limits"] = wanted.get("limits", {})
+        from_git = repository.is_git(wanted["path"])
         if not self._task.check_mode:
             with tempfile.TemporaryDirectory(prefix="flask-blog-") as folder:
-                if not repository.is_git(wanted["path"]):
+                if not from_git:
                     arguments["archive"] = self._carry(self._pack(folder, wanted, arguments["site"]))
                 if data:
                     arguments["initial_data"] = self._carry(self._pack_data(folder, data, arguments))
-        result.update(
-            self._execute_module(module_name="flaskblog.hosting.unpack", module_args=arguments, task_vars=task_vars)
-        )
+        module = "flaskblog.hosting.unpack_git" if from_git else "flaskblog.hosting.unpack"
+        result.update(self._execute_module(module_name=module, module_args=arguments, task_vars=task_vars))
         self._remove_tmp_path(self._connection._shell.tmpdir)
         return result
 

@@ -138,17 +138,19 @@ def without_state(differences: Differences, notes: list[str]) -> Differences:
     return [difference for difference in differences if difference["layer"] != "state"]
 
 
-def refuse_layout(site: dict[str, Any], objects: Objects) -> None:
+def refuse_layout(site: dict[str, Any], objects: Objects, installed: dict[str, Any]) -> None:
     """Refuse a release of code alone that the managed files do not fit.
 
     Its links would lead to folders that nobody made, and nginx would serve other folders.
 
     :param objects: the managed objects, with the settings of the site that are wanted.
+    :param installed: the settings that the host has.
     :raises Conflict: naming the variables.
     """
     texts = [item["content"] for item in objects if item["path"] == site["site_json"]]
-    wanted, found = json.loads(texts[0]) if texts else {}, live.installed_settings(site)
-    changed = [f"flask_blog_{key}" for key in LAYOUT if key in found and key in wanted and found[key] != wanted[key]]
+    wanted = json.loads(texts[0]) if texts else {}
+    known = [key for key in LAYOUT if key in installed and key in wanted]
+    changed = [f"flask_blog_{key}" for key in known if installed[key] != wanted[key]]
     if changed:
         raise Conflict(
             f"{', '.join(changed)}: changed since playbooks/site.yml ran on this host. A release is laid out by it, and"

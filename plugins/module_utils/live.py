@@ -152,9 +152,9 @@ def installed_settings(site: Mapping[str, Any]) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def with_installed_settings(site: Mapping[str, Any]) -> dict[str, Any]:
+def with_settings_files(site: Mapping[str, Any], installed: Mapping[str, Any]) -> dict[str, Any]:
     """Return a site with the list of settings that the host has: another version may have written it."""
-    return {**site, "settings_files": installed_settings(site).get("settings_files", site["settings_files"])}
+    return {**site, "settings_files": installed.get("settings_files", site["settings_files"])}
 
 
 def reasons_to_activate(site: Mapping[str, Any], release: Mapping[str, Any], units: Mapping[str, Any]) -> list[str]:

@@ -12,7 +12,7 @@ import re
 import ssl
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -270,25 +270,30 @@ def examine(site: Mapping[str, Any], timeout: float = 0.0) -> Findings:
     return findings
 
 
+def _cookies(answer: Answer) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield the name of each cookie that a response sets, to be shown, and its attributes by lower-case names."""
+    for header in answer.cookies[: redirects.MAX_COOKIES]:
+        pair, *attributes = header[: redirects.COOKIE_LIMIT].split(";")
+        split = (one.partition("=") for one in attributes)
+        yield (
+            printable(pair.partition("=")[0].strip())[:100],
+            {key.strip().lower(): value.strip() for key, _, value in split},
+        )
+
+
 def _lost_cookies(site: Mapping[str, Any], answer: Answer) -> list[str]:
     """Return the names of cookies that no browser stores, as they are for HTTPS alone and the site is not."""
-    names = []
-    for header in answer.cookies[: redirects.MAX_COOKIES] if "https" not in site["schemes"] else ():
-        pair, *attributes = header[: redirects.COOKIE_LIMIT].split(";")
-        if "secure" in (attribute.strip().lower() for attribute in attributes):
-            names.append(printable(pair.partition("=")[0].strip())[:100])
-    return list(dict.fromkeys(names))
+    if "https" in site["schemes"]:
+        return []
+    return list(dict.fromkeys(name for name, attributes in _cookies(answer) if attributes.get("secure") == ""))
 
 
 def _misplaced_cookies(answer: Answer, url: str) -> list[tuple[str, str]]:
     """Return the names of cookies that no browser sends back to the page that sets them, and why (RFC 6265, 5.1)."""
     host, path = urlsplit(url).hostname or "", urlsplit(url).path or "/"
     found = []
-    for header in answer.cookies[: redirects.MAX_COOKIES]:
-        pair, *attributes = header[: redirects.COOKIE_LIMIT].split(";")
-        name = printable(pair.partition("=")[0].strip())[:100]
-        given = {key.strip().lower(): value.strip() for key, _, value in (one.partition("=") for one in attributes)}
-        domain, below = given.get("domain", "").lower().removeprefix("."), given.get("path", "")
+    for name, attributes in _cookies(answer):
+        domain, below = attributes.get("domain", "").lower().removeprefix("."), attributes.get("path", "")
         if domain and host != domain and not host.endswith(f".{domain}"):
             found.append(
                 (

@@ -3,13 +3,12 @@
 
 """How the running services load changed objects: one entry for each value of an object's C(reload).
 
-A new kind of reload is an entry in C(RELOADS); the modules need no branch for it.
+A new kind of reload is an entry in C(RELOADS). What it needs before and after is in reload_steps.py.
 """
 
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,9 +20,6 @@ Object = Mapping[str, Any]
 
 #: The reload of nginx.
 NGINX = "nginx"
-
-#: Seconds in which nginx must serve a site by its new scheme, or with its new certificate.
-SITE_TIMEOUT = 10.0
 
 #: Why a reload is due although nothing differs.
 NOT_LOADED = "not reloaded since its files changed"
@@ -41,15 +37,11 @@ class Reload:
     before_units: bool = False
     #: path of the note, by the site's name, that exists from before a change until it is loaded
     note: Callable[[str], str] | None = None
-    #: called before anything is changed: with the site, all objects, and the changed ones of this reload
-    prepare: Callable[[Object, Sequence[Object], Sequence[Object]], None] | None = None
     #: whether the difference between an object and the host's file matters to it; without it, every difference does
     concerns: Callable[[Object], bool] | None = None
     #: whether something must be loaded, by the properties of the site's units
     is_stale: Callable[[Iterable[Mapping[str, str]]], bool] | None = None
-    #: asked once changed objects are loaded: why they do not work, or nothing; if they do not, all of them are undone
-    confirm: Callable[[Object, Sequence[Object]], str | None] | None = None
-    #: path of a note, by the site's name, that C(prepare) may make and C(settle) removes
+    #: path of a second note, by the site's name, of what has to end once the change is loaded (reload_steps.py)
     hold: Callable[[str], str] | None = None
 
     def is_needed_by(self, item: Object) -> bool:
@@ -60,34 +52,6 @@ class Reload:
         """Return whether an earlier run has changed something that is not loaded yet."""
         notes = [path(site["name"]) for path in (self.note, self.hold) if path is not None]
         return any(map(live.is_noted, notes))
-
-    def settle(self, site: Object) -> None:
-        """End what P(prepare) began, once the change is loaded and works, or is undone."""
-        if self.hold is not None and live.is_noted(self.hold(site["name"])):
-            time.sleep(contract.REDIRECT_PAUSE)
-            live.clear(self.hold(site["name"]))
-
-
-def hold_addresses(site: Object, _: Sequence[Object], changed: Sequence[Object]) -> None:
-    """Keep the old and the new address of the socket, so that no other account takes one meanwhile.
-
-    :raises hold.HoldError: if another program has the new address.
-    """
-    # Not above: a module is compiled anew in each run, and most runs move no socket.
-    from ansible_collections.flaskblog.hosting.plugins.module_utils import hold
-
-    for item in changed:
-        hold.start(site["name"], item["path"], item["content"])
-
-
-def keep_settings(site: Object, wanted: Sequence[Object], _: Sequence[Object]) -> None:
-    """Copy the settings of the running process, which a failed activation restores.
-
-    Not those that something else loads, too: nginx has loaded the new key by then, and gunicorn must read the same. The
-    link that chooses the scheme is one that blogctl restores for both.
-    """
-    items = (item for item in wanted if "app" in of(item))
-    live.keep_previous(site["name"], [item["path"] for item in items if item["kind"] == "link" or not checked_by(item)])
 
 
 def listens_differently(item: Object) -> bool:
@@ -108,48 +72,15 @@ def units_are_stale(units: Iterable[Mapping[str, str]]) -> bool:
     return any(unit.get("NeedDaemonReload") == "yes" for unit in units)
 
 
-def hold_redirects(site: Object, _: Sequence[Object], changed: Sequence[Object]) -> None:
-    """Let HTTP serve pages while a site changes between HTTP and HTTPS (P(contract.no_redirect))."""
-    if site.get("scheme_link") in {item["path"] for item in changed} and live.link_target(site) is not None:
-        live.note(contract.no_redirect(site["name"]))
-        time.sleep(contract.REDIRECT_PAUSE)
-
-
-def site_problem(site: Object, changed: Sequence[Object]) -> str | None:
-    """Return why nginx does not serve a site after its scheme or its certificate has changed; None if it does.
-
-    C(nginx -t) does not find a port that nginx cannot have, and a reload then goes on with the configuration before.
-    """
-    if not {site.get("scheme_link"), site.get("certificate")} & {item["path"] for item in changed}:
-        return None
-    if live.link_target(site) is None:  # nothing was served before; the last step of the run asks the site
-        return None
-    from ansible_collections.flaskblog.hosting.plugins.module_utils import probe
-
-    return next(iter(probe.ask(probe.wanted(site, []), timeout=SITE_TIMEOUT)), None)
-
-
-def remove_unused(site: Object, wanted: Sequence[Object]) -> None:
-    """Remove former certificates, once nginx has loaded the present one and serves the site with it."""
-    from ansible_collections.flaskblog.hosting.plugins.module_utils.resources import certificate
-
-    if any(item["path"] == site.get("certificate") for item in wanted):
-        certificate.prune(site["certificate"], site["certificates"])
-
-
 #: In the order in which they are prepared, noted and loaded.
 RELOADS: dict[str, Reload] = {
-    "socket": Reload(
-        note=lambda site: contract.pending_path(site, "socket"), prepare=hold_addresses, concerns=listens_differently
-    ),
-    "app": Reload(note=lambda site: contract.pending_path(site, "activate"), prepare=keep_settings),
+    "socket": Reload(note=lambda site: contract.pending_path(site, "socket"), concerns=listens_differently),
+    "app": Reload(note=lambda site: contract.pending_path(site, "activate")),
     "systemd": Reload(load=("systemctl", "daemon-reload"), before_units=True, is_stale=units_are_stale),
     NGINX: Reload(
         check=("nginx", "-t"),
         load=("systemctl", "reload-or-restart", "nginx.service"),
         note=lambda _: contract.NGINX_RELOAD,
-        prepare=hold_redirects,
-        confirm=site_problem,
         hold=contract.no_redirect,
     ),
 }

@@ -50,9 +50,10 @@ from types import MappingProxyType
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.flaskblog.hosting.plugins.module_utils import hold, host, live, reloads, tool
+from ansible_collections.flaskblog.hosting.plugins.module_utils import hold, host, live, reload_steps, reloads, tool
 from ansible_collections.flaskblog.hosting.plugins.module_utils.resources import registry, unit
 from ansible_collections.flaskblog.hosting.plugins.module_utils.resources.difference import Conflict, Difference, Undo
+from ansible_collections.flaskblog.hosting.plugins.module_utils.result import without_arguments
 
 Object = dict[str, Any]
 
@@ -108,8 +109,7 @@ def apply_objects(site: Object, wanted: list[Object], changed: list[Object], mac
     """
     used = reloads.used_by(changed)
     for name, items in used.items():
-        if prepare := reloads.RELOADS[name].prepare:
-            prepare(site, wanted, items)
+        reload_steps.prepare(name, site, wanted, items)
     for name in used:
         if note := reloads.RELOADS[name].note:
             live.note(note(site["name"]))
@@ -182,7 +182,7 @@ def load(
         try:
             confirm(name, site, changed, undo.get(name, []), machine)
         finally:
-            reloads.RELOADS[name].settle(site)
+            reload_steps.settle(name, site)
 
 
 def confirm(name: str, site: Object, changed: list[Object], undo: list[Undo], machine: Host) -> None:
@@ -190,8 +190,7 @@ def confirm(name: str, site: Object, changed: list[Object], undo: list[Undo], ma
 
     :raises Failure: with the reason.
     """
-    confirmed = reloads.RELOADS[name].confirm
-    if confirmed is None or not undo or not (problem := confirmed(site, changed)):
+    if not undo or not (problem := reload_steps.problem(name, site, changed)):
         return
     undo_all(undo)
     run_reload(name, site, machine)
@@ -241,7 +240,7 @@ def compare_and_apply(module: AnsibleModule) -> tuple[list[Difference], list[str
         changed = [item for item, _ in changes]
         undo = apply_objects(site, wanted, changed, machine)
         load(site, params["units"], changed, machine, undo)
-        reloads.remove_unused(site, wanted)
+        reload_steps.remove_unused(site, wanted)
     return differences, applied
 
 
@@ -263,7 +262,8 @@ def main() -> None:
         module.fail_json(msg=str(problem))
     except OSError as problem:
         module.fail_json(msg=UNWRITTEN.format(problem))
-    module.exit_json(changed=bool(applied), applied=applied, diff=[difference.as_diff() for difference in differences])
+    shown = [difference.as_diff() for difference in differences]
+    module.exit_json(changed=bool(applied), applied=applied, diff=shown, **without_arguments(module))
 
 
 if __name__ == "__main__":

@@ -5,14 +5,15 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import secrets
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from ansible.errors import AnsibleError
+from ansible.module_utils.common.yaml import yaml_load
 from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import lookup_loader
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.collection import ROOT
@@ -57,8 +58,9 @@ def known_names(role: Path) -> set[str]:
     return {name for specs in _specs(role).values() for name in specs["options"]} | {PLAYBOOK_HOSTS}
 
 
+@functools.cache
 def _specs(role: Path) -> dict[str, dict[str, Any]]:
-    specs = yaml.safe_load((role / "meta" / "argument_specs.yml").read_text(encoding="utf-8"))
+    specs = yaml_load((role / "meta" / "argument_specs.yml").read_text(encoding="utf-8"))
     return specs["argument_specs"]
 
 
@@ -70,14 +72,25 @@ def variables(action: ActionBase, task_vars: dict[str, Any], names: list[str]) -
     return {name.removeprefix(PREFIX): value for name, value in zip(defined, values, strict=True)}
 
 
-def rendered(action: ActionBase, task_vars: dict[str, Any], objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def rendered(
+    action: ActionBase,
+    task_vars: dict[str, Any],
+    objects: list[dict[str, Any]],
+    site: dict[str, Any] | None = None,
+    *,
+    to_compare: bool = False,
+) -> list[dict[str, Any]]:
     """Return the managed objects with the text of their template or file in C(content).
 
     A C(file) that is a folder stands for its Python modules, the folders below it, and nothing else beside them. In an
     object with C(digest_of), a folder of modules, C(@DIGEST@) becomes the digest of the folder.
+
+    :param site: the value of C(__flask_blog_site), if it is known: each use in a template would compute it again.
+    :param to_compare: whether modules have C(sha256) in the place of C(content), which suffices to compare them.
     """
     role = role_path(task_vars)
-    texts = _texts(action, task_vars, role, {wanted["template"] for wanted in objects if "template" in wanted})
+    known = {"__flask_blog_site": site} if site else {}
+    texts = _texts(action, {**task_vars, **known}, role, {item["template"] for item in objects if "template" in item})
     result: list[dict[str, Any]] = []
     for wanted in objects:
         wanted = dict(wanted)
@@ -86,7 +99,7 @@ def rendered(action: ActionBase, task_vars: dict[str, Any], objects: list[dict[s
         if template := wanted.pop("template", None):
             wanted["content"] = texts[template]
         if file := wanted.pop("file", None):
-            result += _files(role / "files" / file, wanted)
+            result += _files(role / "files" / file, wanted, to_compare)
         else:
             result.append(wanted)
         if folder:
@@ -133,7 +146,7 @@ def _modules(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*.py"))
 
 
-def _files(source: Path, wanted: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _files(source: Path, wanted: dict[str, Any], to_compare: bool) -> Iterator[dict[str, Any]]:
     if source.is_file():
         yield {**wanted, "content": source.read_text(encoding="utf-8")}
         return
@@ -142,7 +155,9 @@ def _files(source: Path, wanted: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for folder in sorted({str(above) for name in names for above in Path(name).parents}):
         yield {**root, "path": wanted["path"] if folder == "." else f"{wanted['path']}/{folder}"}
     for name in names:
-        yield {**wanted, "path": f"{wanted['path']}/{name}", "content": (source / name).read_text(encoding="utf-8")}
+        content = (source / name).read_bytes()
+        text = {"sha256": hashlib.sha256(content).hexdigest()} if to_compare else {"content": content.decode()}
+        yield {**wanted, "path": f"{wanted['path']}/{name}", **text}
     shared: dict[str, Any] = {key: wanted[key] for key in ("scope", "reload") if key in wanted}
     yield {**shared, "kind": "contents", "path": wanted["path"], "names": names}
 

@@ -49,6 +49,8 @@ IN_TEMPLATE = re.compile(rf"(\}}\}}|~ *['\"])(/({NAME})(?![\w.-])|({ENDING})\b)|
 #: Expressions that do not have the settings of a site, or build no path or unit of one.
 ALLOWED = {
     # What everybody may know: without root, site.json cannot be read.
+    # systemd's own directory of transient units.
+    ("systemd.py", "f'{TRANSIENT}/{unit}.service'"),
     ("complete.py", "root / 'releases'"),
     ("complete.py", "f'/var/www/{name}'"),
     # Transient units, which are passed without their ending.

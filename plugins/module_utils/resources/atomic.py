@@ -16,9 +16,9 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils.resources.differ
 
 
 def read_text(path: str) -> str | None:
-    """Return a file's text, or None if there is none; undecodable bytes survive a round trip."""
+    """Return a file's text, or None if there is none; undecodable bytes and line ends survive a round trip."""
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as handle:
+        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as handle:
             return handle.read()
     except (FileNotFoundError, NotADirectoryError):
         return None

@@ -3,6 +3,7 @@
 
 """A file with exactly this text, its owner, group and mode.
 
+To be compared alone, a file may have the C(sha256) of its text in hexadecimal in the place of C(content).
 C(generated) names settings whose values are generated once, on the host, and kept: the file is compared and written
 with the values that it holds already. C(generated_line) is the form of one, with C({name}) and C({value}). The text of
 a C(secret) file is never shown.
@@ -10,6 +11,7 @@ a C(secret) file is never shown.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import secrets
@@ -47,7 +49,7 @@ def compare(wanted: Mapping[str, Any], notes: list[str]) -> Difference | None:
     if found is not None and stat.S_ISDIR(found.st_mode):
         raise Conflict(f"{path} should be a file, but a directory stands there. Move it away and run again.")
     existing = _existing(path, found)
-    text = with_generated(wanted, existing)
+    text = _wanted_text(wanted, existing)
     if found is None:
         difference.reasons = ["missing"]
     elif not stat.S_ISREG(found.st_mode):
@@ -60,7 +62,7 @@ def compare(wanted: Mapping[str, Any], notes: list[str]) -> Difference | None:
         difference.before = "" if existing is None else HIDDEN
         difference.after = HIDDEN if "content" not in difference.reasons else HIDDEN.replace("holds", "changed; holds")
     else:
-        difference.before, difference.after = existing or "", text
+        difference.before, difference.after = existing or "", text or ""
     if difference.reasons and difference.before == difference.after:
         describe_attributes(difference)
     return difference if difference.reasons else None
@@ -103,6 +105,14 @@ def with_generated(wanted: Mapping[str, Any], existing: str | None, make: Callab
         kept = re.search(line, existing or "", re.MULTILINE)
         text += f"{before}{kept[1] if kept else make() if make else '<generated>'}{after}\n"
     return text
+
+
+def _wanted_text(wanted: Mapping[str, Any], existing: str | None) -> str | None:
+    """Return what a file should hold; None if only the digest of another text than C(existing) is known."""
+    if "sha256" not in wanted:
+        return with_generated(wanted, existing)
+    found = hashlib.sha256((existing or "").encode("utf-8", "surrogateescape")).hexdigest()
+    return existing if found == wanted["sha256"] else None
 
 
 def _existing(path: str, found: os.stat_result | None) -> str | None:

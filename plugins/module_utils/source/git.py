@@ -25,13 +25,13 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils.source.descripti
 )
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.git_account import (
     Git,
-    discard_roots,
     git_as,
     work_folder,
 )
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.git_export import export
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.git_remote import FULL_COMMIT, Access, Remote
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.git_unit import LOCAL_TIMEOUT, Reach
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source.kept_repository import COMMIT
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.limits import Limits
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.refusals import GitError, VersionError
 
@@ -41,8 +41,6 @@ NAMED = 8
 #: Bytes of the file with host keys that are read.
 LARGEST_KNOWN_HOSTS = 1 << 20
 
-#: A file beside the repository with its commit; saves a unit if another commit is wanted.
-COMMIT = "commit"
 COPY = 'cp -R "$1/." "$2"'
 
 
@@ -231,22 +229,3 @@ def take(site: Mapping[str, Any], commit: str, folder: str, left_out: Sequence[s
     with git_as(site["build_user"], limits) as git:
         if not (_is_kept(git, mirror) and export(git, mirror, commit, folder, left_out)):
             raise GitError(f"the repository that was kept in {mirror} lacks the commit. Run again")
-
-
-def forget(site: Mapping[str, Any]) -> None:
-    """Remove the kept repository, if there is one.
-
-    :raises SourceError: if something is left.
-    """
-    kept = Path(site["git"])
-    if not kept.is_dir() or kept.is_symlink():
-        return
-    names = ("repository", "repository.old", "repository.incomplete")
-    if fetched := [kept / name for name in names if not discard_roots(kept / name)]:
-        with git_as(site["build_user"], Limits()) as git:
-            for path in fetched:
-                git.discard(path)
-    for name in ("known_hosts", COMMIT):
-        for path in (kept / name, kept / f"{name}.incomplete"):
-            path.unlink(missing_ok=True)
-    kept.rmdir()

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.flaskblog.hosting.plugins.module_utils import unpacking
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source import read
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.entry import tree_digest
-from ansible_collections.flaskblog.hosting.plugins.modules import unpack as module
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source import local_source
 from releases import make_release
 from wanted_objects import keep_notes_in
@@ -32,8 +32,10 @@ def blog(tmp_path: Path) -> Path:
 def arguments(tmp_path: Path, blog: Path, me: Any, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """A module's arguments, as the action passes them. The account that runs the tests replaces root."""
     keep_notes_in(tmp_path / "pending", monkeypatch)
-    check, chown = module.check_release, os.chown
-    monkeypatch.setattr(module, "check_release", lambda path, wanted, uid, gid: check(path, wanted, uid or me.uid, gid))
+    check, chown = unpacking.check_release, os.chown
+    monkeypatch.setattr(
+        unpacking, "check_release", lambda path, wanted, uid, gid: check(path, wanted, uid or me.uid, gid)
+    )
     monkeypatch.setattr(os, "chown", lambda path, uid, gid, **more: chown(path, me.uid, gid or me.gid, **more))
     entries = read.read(blog)
     local_source.pack(blog, entries, str(tmp_path / "release.tar.gz"))

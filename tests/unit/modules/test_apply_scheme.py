@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.flaskblog.hosting.plugins.module_utils import contract, host, live, probe, reloads
+from ansible_collections.flaskblog.hosting.plugins.module_utils import (
+    contract,
+    host,
+    live,
+    probe,
+    reload_steps,
+    reloads,
+)
 from ansible_collections.flaskblog.hosting.plugins.module_utils.resources import certificate
 from ansible_collections.flaskblog.hosting.plugins.modules import apply as module
 from applied_host import Machine, make_folders
@@ -41,7 +48,7 @@ def switch(site: dict[str, Any], tmp_path: Path, machine: Machine, *more: dict[s
     changed = [item for item, _ in module.changed_objects(wanted)]
     undo = module.apply_objects(site, wanted, changed, machine)
     module.load(site, [], changed, machine, undo)
-    reloads.remove_unused(site, wanted)
+    reload_steps.remove_unused(site, wanted)
 
 
 def answers(monkeypatch: pytest.MonkeyPatch, *problems: str) -> list[str]:
@@ -54,7 +61,7 @@ def answers(monkeypatch: pytest.MonkeyPatch, *problems: str) -> list[str]:
             os.path.dirname(wanted["scheme_link"])
         )
         assert is_pending("blog.no-redirect") or not changes
-        assert timeout == reloads.SITE_TIMEOUT
+        assert timeout == reload_steps.SITE_TIMEOUT
         return list(problems)
 
     monkeypatch.setattr(probe, "wanted", lambda site, _: site)

@@ -39,6 +39,15 @@ def test_a_host_that_is_as_declared_has_nothing_to_do(arguments: dict[str, Any],
     assert outcome.said["release"]["links"]["venv"] == outcome.said["release"]["venv_path"]
 
 
+@pytest.mark.parametrize(("verbosity", "shown"), [(0, False), (2, False), (3, True)])
+def test_the_arguments_travel_back_only_where_ansible_shows_them(
+    arguments: dict[str, Any], run_module: Any, verbosity: int, shown: bool
+) -> None:
+    """They hold all managed files, and each later task would copy them."""
+    outcome = run_module(module, **arguments, _ansible_verbosity=verbosity)
+    assert ("module_args" in outcome.said["invocation"]) is shown
+
+
 def test_a_site_that_answers_wrongly_is_activated_again(
     arguments: dict[str, Any], run_module: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.flaskblog.hosting.plugins.module_utils import unpacking
 from ansible_collections.flaskblog.hosting.plugins.module_utils.contract import MANIFEST, SEEDS
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.entry import read_tree, tree_digest
 from ansible_collections.flaskblog.hosting.plugins.modules import unpack as module
@@ -57,15 +58,15 @@ def test_the_folders_above_a_release_can_be_passed_with_every_umask(
 def test_a_release_that_another_run_has_unpacked_meanwhile_is_left_as_it_is(
     arguments: dict[str, Any], run_module: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put = module.put_release
+    put = unpacking.put_release
 
     def after_another_run(*given: Any) -> None:
         put(*given)
         with monkeypatch.context() as patched:
-            patched.setattr(module, "put_release_locked", lambda *_: pytest.fail("it is there"))
+            patched.setattr(unpacking, "put_release_locked", lambda *_: pytest.fail("it is there"))
             put(*given)
 
-    monkeypatch.setattr(module, "put_release", after_another_run)
+    monkeypatch.setattr(unpacking, "put_release", after_another_run)
     assert run_module(module, **arguments).said["changed"] is True
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -40,6 +41,9 @@ def test_a_folder_stands_for_its_modules_the_folders_below_it_and_nothing_else(t
     ]
     assert found[3]["content"] == "x = 1\n"
     assert found[-1]["names"] == ["__init__.py", "data/store/one.py"]
+    found = role_files.rendered(action, {"role_path": str(tmp_path)}, [wanted], to_compare=True)
+    assert found[3]["sha256"] == hashlib.sha256(b"x = 1\n").hexdigest()
+    assert "content" not in found[3], "to compare it, its text need not travel"
 
 
 def test_blogctl_is_installed_with_the_files_that_it_shares_with_the_modules(role: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from pathlib import Path
@@ -249,3 +250,20 @@ def test_a_file_is_removed_once_and_what_somebody_put_in_its_place_stays(tmp_pat
     (tmp_path / "settings").symlink_to("elsewhere")
     assert registry.remove(wanted) is False
     assert (tmp_path / "settings").is_symlink()
+
+
+def test_a_file_is_compared_by_the_digest_of_its_text(tmp_path: Path, me: Any) -> None:
+    path = tmp_path / "module.py"
+    path.write_text("x = 1\r\n", newline="")
+    path.chmod(0o640)
+    wanted = {"kind": "file", "path": str(path), "owner": me.user, "group": me.group, "mode": "0640"}
+    wanted["sha256"] = hashlib.sha256(b"x = 1\r\n").hexdigest()
+    assert file.compare(wanted, []) is None
+    path.write_text("x = 1\n")
+    found = file.compare(wanted, [])
+    assert found is not None
+    assert found.reasons == ["content"]
+    path.unlink()
+    found = file.compare(wanted, [])
+    assert found is not None
+    assert found.reasons == ["missing"]

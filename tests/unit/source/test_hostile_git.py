@@ -7,7 +7,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from ansible_collections.flaskblog.hosting.plugins.module_utils.source import git, git_export, git_remote, git_unit
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source import (
+    git,
+    git_export,
+    git_remote,
+    git_unit,
+    kept_repository,
+)
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.limits import Limits
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.refusals import GitError, LimitError, SourceError
 from repositories import BLOG, commit, exported, get, mirror_of, run, site_of, upstream
@@ -180,9 +186,9 @@ def test_a_repository_is_forgotten_with_all_that_is_beside_it(upstream: Path) ->
     for name in ("repository.old", "repository.incomplete"):
         (upstream.parent / "git" / name / "deep").mkdir(parents=True)
     (upstream.parent / "git" / "known_hosts").touch()
-    git.forget(site_of(upstream))
+    kept_repository.forget(site_of(upstream))
     assert not (upstream.parent / "git").exists()
-    git.forget(site_of(upstream))
+    kept_repository.forget(site_of(upstream))
 
 
 # -- a repository of the host ---------------------------------------------------------------------------------------

@@ -27,6 +27,8 @@ pytestmark = pytest.mark.usefixtures("open_descriptors")
 def test_lists_and_mappings_of_other_things_are_taken_for_empty_ones(site: Site, hostile: Any) -> None:
     hostile(lambda end: end.send(b'{"done": 1, "databases": {"a": 1}, "directories": "abc", "holds_files": []}'))
     assert data_folder.scan(site) == data_folder.Scan(False, [], [])
+    hostile(lambda end: end.send(b'{"done": 1, "files": {"a": [{}], "b": [1, 2, "3"], "c": 4, "d": [1, 2, 3]}}'))
+    assert data_folder.scan(site).files == {"d": [1, 2, 3]}
     hostile(lambda end: end.send(b'{"done": 1, "skipped": ["a"], "more": "many"}'))
     assert create.back_up(site)["skipped"] == {}
     rows = b'{"done": 1, "rows": [1, {"database": 1, "written": "x"}], "changed": "yes"}'

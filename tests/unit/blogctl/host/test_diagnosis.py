@@ -21,6 +21,7 @@ def blog(tmp_path: Path) -> Site:
             "wsgi": "app:app",
             "link": "/var/www/blog",
             "root": "/opt/blog",
+            "state": str(tmp_path / "state"),
             "releases": "/opt/blog/releases",
             "user": "ada",
             "data": "/var/lib/blog",

@@ -108,10 +108,28 @@ def test_a_program_of_a_killed_operation_is_waited_for_and_what_it_starts_is_end
     assert stopped == ["blog-command", "blog-rehearsal", "blog-data"]
 
 
+def test_only_transient_units_that_systemd_knows_are_stopped(
+    calls: list[list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """To ask systemd about the others takes as long, several times for each release."""
+    monkeypatch.setattr(systemd, "TRANSIENT", str(tmp_path))
+    systemd.stop_transient("blog-command", "blog-data")
+    assert calls == []
+    (tmp_path / "blog-data.service").touch()
+    systemd.stop_transient("blog-command", "blog-data")
+    assert calls == [["systemctl", "stop", "blog-data.service"], ["systemctl", "reset-failed", "blog-data.service"]]
+
+
 def test_every_program_of_an_operation_shares_its_lock(
-    site: Site, calls: list[list[str]], monkeypatch: pytest.MonkeyPatch, add_release: Callable[[str], Path]
+    site: Site,
+    calls: list[list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    add_release: Callable[[str], Path],
+    tmp_path: Path,
 ) -> None:
     monkeypatch.delenv(process.CONFINED)
+    monkeypatch.setattr(systemd, "TRANSIENT", str(tmp_path))
+    (tmp_path / "blog-command.service").touch()
     monkeypatch.setattr(cage, "prepare", lambda: None)
     monkeypatch.setattr(cage, "systemd_version", lambda: 252)
     alone: list[Any] = []

@@ -79,9 +79,9 @@ def scan(site: Site) -> Scan:
 def _identities(value: object) -> dict[str, list[int]]:
     found = value if isinstance(value, dict) else {}
     return {
-        checked_path(path): [int(number) for number in identity[:3]]
+        checked_path(path): identity
         for path, identity in list(found.items())[:LEFT_BEHIND_LIMIT]
-        if isinstance(identity, list)
+        if isinstance(identity, list) and len(identity) == 3 and all(isinstance(number, int) for number in identity)
     }
 
 

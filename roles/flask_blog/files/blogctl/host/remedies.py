@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from collections.abc import Callable
@@ -121,7 +120,7 @@ def _file(site: Site, error: Error, match: re.Match[str]) -> str:
 
 
 def _tables(site: Site, error: Error, match: re.Match[str]) -> str:
-    initialised = os.path.exists(os.path.join(str(site.settings.get("state", "")), contract.INITIALISED))
+    initialised = (site.path("state") / contract.INITIALISED).exists()
     of_new_blog = (
         ". flask_blog_init_commands run for a new blog alone, and this one has had its first data."
         if initialised

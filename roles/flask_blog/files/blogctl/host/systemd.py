@@ -13,6 +13,9 @@ from . import journal
 from .locks import POLL_INTERVAL, inherited, lock_path, open_lock
 from .units import recovery_unit, transient_units
 
+#: Where systemd has the files of transient units (systemd.unit(5)). Only root can write there.
+TRANSIENT = "/run/systemd/transient"
+
 
 def systemctl(*arguments: str) -> None:
     """Run systemctl.
@@ -129,6 +132,9 @@ def stop_transient(*units: str) -> None:
 
     :param units: their names without the ending.
     """
-    names = [f"{unit}.service" for unit in units]
+    # systemd keeps the file of a transient unit for as long as it knows the unit.
+    names = [f"{unit}.service" for unit in units if os.path.lexists(f"{TRANSIENT}/{unit}.service")]
+    if not names:
+        return
     subprocess.run(["systemctl", "stop", *names], capture_output=True, check=False, pass_fds=inherited())
     reset_failed(*names)

@@ -16,7 +16,7 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils.source.descripti
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.git_remote import Access
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.limits import Limits
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.refusals import GitError, VersionError
-from ansible_collections.flaskblog.hosting.plugins.modules import plan as module
+from ansible_collections.flaskblog.hosting.plugins.modules import plan_git as module
 from planned_host import up_to_date
 
 
