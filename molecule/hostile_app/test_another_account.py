@@ -190,7 +190,7 @@ def test_visitors_never_meet_an_account_that_takes_an_address_which_the_app_leav
 
 @pytest.mark.usefixtures("stranger")
 @ON_13
-@pytest.mark.parametrize("named_in", ["", f"/etc/nginx/sites-available/{SITE}.conf"], ids=["first", "at its moment"])
+@pytest.mark.parametrize("named_in", ["", f"/etc/systemd/system/{SITE}.socket"], ids=["first", "at its moment"])
 def test_visitors_never_meet_an_account_that_takes_the_address_which_the_app_is_to_get(
     app: Hostile, operator: Operator, named_in: str
 ) -> None:

@@ -12,7 +12,6 @@ from ledger import NAME, Book, copy_of_the_blog
 from machines import machine
 
 PLAYBOOK = "../../playbooks/maintenance.yml"
-SITE = "/etc/nginx/sites-available/flask-blog.conf"
 #: Sends one request and prints the answer's status.
 ASK = (
     "import http.client\n"

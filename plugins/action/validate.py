@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils.source.descripti
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.entry import clean
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.limits import Limits
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.refusals import SourceError
-from ansible_collections.flaskblog.hosting.plugins.plugin_utils import role, tags
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils import certificate, role, tags
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules import certificate as certificate_rules
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules import checks, types
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules.problem import PREFIX, problem
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source import local_source, place, repository, unpacked
@@ -47,6 +49,8 @@ class ActionModule(ActionBase):
         if not problems:
             values = {name: types.converted(options[f"{PREFIX}{name}"], value) for name, value in values.items()}
             problems = checks.check(values, entry_point)
+        if not problems and values.get("tls") == "provided":
+            problems = self._certificate_problems(values)
         if not problems and "source" in values:
             problems = self._source_problems(values)
         if problems:
@@ -54,6 +58,25 @@ class ActionModule(ActionBase):
             result["msg"] = "\n".join(["Nothing was touched, as the input is not right:", *problems])
         result["changed"] = False
         return result
+
+    def _certificate_problems(self, values: dict[str, Any]) -> list[str]:
+        """Check the certificate and its key, and warn of an end that is near."""
+        problems, texts = [], []
+        for variable, secret in (("tls_certificate", False), ("tls_key", True)):
+            try:
+                texts.append(certificate.text_of(values[variable], self._loader))
+            except OSError as error:
+                shown = certificate_rules.shown(values[variable], secret=secret)
+                remedy = "Give the path of a file, or the text in PEM"
+                problems.append(problem(variable, shown, str(error), remedy))
+        if problems:
+            return problems
+        found, now = certificate.Material.of(*texts), datetime.now(UTC)
+        given = values["tls_certificate"], values["tls_key"]
+        problems = list(certificate_rules.problems(*given, found, values["server_names"], now))
+        for warning in certificate_rules.warnings(found, now) if not problems else ():
+            display.warning(warning)
+        return problems
 
     def _source_problems(self, values: dict[str, Any]) -> list[str]:
         """Look for the app's folder, its requirements and its initial data.

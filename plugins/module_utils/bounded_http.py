@@ -13,11 +13,12 @@ from __future__ import annotations
 import hashlib
 import http.client
 import socket
+import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.message import Message
-from typing import Any
+from typing import Any, cast
 
 #: Bytes of the body in memory at a time.
 CHUNK = 64 * 1024
@@ -37,12 +38,20 @@ class Answer:
     body: bytes = b""
 
 
-class _Socket(socket.socket):
+@dataclass(frozen=True)
+class Tls:
+    """How to speak TLS: the C(name) of the server, and the only C(certificate) that is accepted, as DER."""
+
+    name: str
+    certificate: bytes
+
+
+class _Limited(socket.socket):
     """A socket with one deadline for all of its operations."""
 
     deadline = 0.0
 
-    def _limit(self) -> None:
+    def limit(self) -> None:
         left = self.deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError("the answer takes too long")
@@ -50,18 +59,42 @@ class _Socket(socket.socket):
 
     def connect(self, address: Any) -> None:
         """Connect before the deadline."""
-        self._limit()
+        self.limit()
         super().connect(address)
 
     def sendall(self, *arguments: Any) -> None:
         """Send before the deadline."""
-        self._limit()
+        self.limit()
         super().sendall(*arguments)
 
     def recv_into(self, *arguments: Any) -> int:
         """Receive before the deadline; http.client reads through this method."""
-        self._limit()
+        self.limit()
         return super().recv_into(*arguments)
+
+
+class _Secured(_Limited, ssl.SSLSocket):
+    """The same over TLS."""
+
+
+def _secured(plain: _Limited, tls: Tls) -> _Secured:
+    """Speak TLS with a server that has a certain certificate, and with no other one.
+
+    No authority is asked: a self-signed certificate is as good, if it is the one that this host has.
+
+    :raises OSError: for another certificate.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.sslsocket_class = _Secured
+    plain.limit()
+    secured = cast("_Secured", context.wrap_socket(plain, server_hostname=tls.name))
+    secured.deadline = plain.deadline
+    if secured.getpeercert(binary_form=True) != tls.certificate:
+        secured.close()
+        raise OSError("the server shows another certificate than the site's; 'systemctl reload nginx' loads a new one")
+    return secured
 
 
 class _Connection(http.client.HTTPConnection):
@@ -70,9 +103,10 @@ class _Connection(http.client.HTTPConnection):
     :param address: host and port, or the path of a Unix socket.
     """
 
-    def __init__(self, address: tuple[str, int] | str, seconds: float) -> None:
+    def __init__(self, address: tuple[str, int] | str, seconds: float, tls: Tls | None = None) -> None:
         super().__init__("localhost")
         self._address = address
+        self._tls = tls
         self._deadline = time.monotonic() + seconds
 
     def connect(self) -> None:
@@ -80,10 +114,12 @@ class _Connection(http.client.HTTPConnection):
         family = socket.AF_UNIX
         if not isinstance(self._address, str):
             family = socket.AF_INET6 if ":" in self._address[0] else socket.AF_INET
-        bounded = _Socket(family, socket.SOCK_STREAM)
+        bounded = _Limited(family, socket.SOCK_STREAM)
         self.sock = bounded
         bounded.deadline = self._deadline
         bounded.connect(self._address)
+        if self._tls:
+            self.sock = _secured(bounded, self._tls)
 
 
 def get(
@@ -94,6 +130,7 @@ def get(
     seconds: float,
     limit: int,
     keep: int = 0,
+    tls: Tls | None = None,
 ) -> Answer:
     """Send a GET request and read the response. Redirects are not followed.
 
@@ -101,10 +138,11 @@ def get(
     :param seconds: total time, from the connection to the last byte.
     :param limit: maximum number of bytes of the body to read.
     :param keep: maximum number of these to return.
+    :param tls: speak TLS.
     :raises OSError: if the server cannot be reached, or the time is over.
     :raises http.client.HTTPException: if the response is not HTTP, or ends too early.
     """
-    connection = _Connection(address, seconds)
+    connection = _Connection(address, seconds, tls)
     try:
         connection.request("GET", path, headers=dict(headers))
         response = connection.getresponse()

@@ -44,6 +44,20 @@ NGINX_RELOAD = f"{RUNTIME}/nginx.reload"
 PENDING = ("activate", "socket")
 
 
+def no_redirect(site: str) -> str:
+    """Return the path of the file that exists while a site's HTTP does not redirect to HTTPS.
+
+    A reload of nginx has processes of both configurations for a moment: one that redirects to HTTPS, and one that does
+    not serve it. While a site changes between the two, its HTTP serves pages.
+    """
+    return f"{RUNTIME}/{site}.no-redirect"
+
+
+#: Seconds after which nginx's processes of before accept nothing any more (0.1 s in its source), and a visitor who was
+#: redirected has arrived.
+REDIRECT_PAUSE = 1.0
+
+
 def host_lock() -> str:
     """Return the path of the lock for what all sites of the host share: held while a run applies managed objects."""
     return f"{RUNTIME}/host.apply"
@@ -212,6 +226,45 @@ def link_aside(link: str | os.PathLike[str]) -> str:
     """Return where a link is made before it replaces the one before."""
     folder, name = os.path.split(link)
     return os.path.join(folder, f".{name}.new")
+
+
+# -- where visitors reach a site --
+
+#: In each directory of a site with what depends on HTTP or HTTPS; the site's C(scheme_link) leads to one of them.
+SCHEME = "scheme.json"
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """By what visitors reach a site, as the link on its host says."""
+
+    #: C(http) or C(https)
+    scheme: str
+    #: its name, and the port if that is not the scheme's own
+    host: str
+    port: int
+    #: by these, visitors reach it; a trusted proxy may take HTTPS from them
+    public_schemes: list[str]
+    #: the port of HTTP, if that only redirects
+    redirect_port: int | None = None
+
+    @classmethod
+    def of(cls, site: Mapping[str, Any]) -> Scheme:
+        """Read what the site's link leads to; an older role wrote no link, and the values among the settings.
+
+        :param site: its settings.
+        """
+        found: Any = None
+        with contextlib.suppress(OSError, ValueError):
+            found = json.loads(Path(site.get("scheme_link", ""), SCHEME).read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            found = site
+        # Such a site may be reached by both.
+        schemes = found.get("public_schemes", ["http", "https"])
+        port = found.get("redirect_port")
+        host = str(found.get("host") or site["names"][0])
+        scheme = str(found.get("scheme", "http"))
+        return cls(scheme, host, int(found.get("port", 80)), list(schemes), None if port is None else int(port))
 
 
 # -- the data --

@@ -84,6 +84,8 @@ def clear(path: str) -> None:
 def keep_previous(name: str, paths: Iterable[str]) -> None:
     """Copy the settings of the running process, so that C(blogctl activate) can restore them if it does not start.
 
+    Of a link, its target is kept.
+
     Copies of an interrupted run are kept: they are the settings that worked last.
     """
     folder = Path(contract.settings_copies(name))
@@ -93,7 +95,9 @@ def keep_previous(name: str, paths: Iterable[str]) -> None:
     make_run_directory(folder.parent)
     folder.mkdir(mode=0o700)
     for path in paths:
-        if os.path.isfile(path):
+        if os.path.islink(path):
+            os.symlink(os.readlink(path), contract.settings_copy(name, path))
+        elif os.path.isfile(path):
             status = os.stat(path)
             copy = contract.settings_copy(name, path)
             shutil.copy2(path, copy)

@@ -185,15 +185,30 @@ def servers(folder: str, without: Iterable[str]) -> list[Server]:
 
 
 def wanted_servers(objects: Iterable[Mapping[str, Any]]) -> list[Server]:
-    """Return the servers in the managed files of nginx."""
-    texts = ((str(item["path"]), item.get("content")) for item in objects if item["kind"] == "file")
+    """Return the servers in the managed files of nginx, and in those that its managed links lead to."""
+    managed = list(objects)
+    contents = {str(item["path"]): item.get("content") for item in managed if item["kind"] == "file"}
+    links = {str(item["path"]): str(item["target"]) for item in managed if item["kind"] == "link"}
+    texts = {path: contents.get(resolved(path, links)) for path in (*contents, *links)}
     return [
         server_of(path, block or [])
-        for path, text in texts
+        for path, text in texts.items()
         if text and path.startswith(f"{NGINX}/")
         for words, block in parse(str(text))
         if words == ["server"]
     ]
+
+
+def resolved(path: str, links: Mapping[str, str]) -> str:
+    """Return where a path leads by links, which may stand for any folder above it."""
+    for _ in range(MAX_DEPTH):
+        for link, target in links.items():
+            if path == link or path.startswith(f"{link}/"):
+                path = f"{target}{path[len(link) :]}"
+                break
+        else:
+            break
+    return path
 
 
 def conflicts(objects: Iterable[Mapping[str, Any]], notes: list[str]) -> list[str]:

@@ -219,12 +219,13 @@ def _problem_of(site: Mapping[str, Any], address: str, seconds: float) -> str:
     def ask(url: str, cookies: dict[str, str]) -> redirects.Response | None:
         nonlocal last
         own = urlsplit(url)
-        if own.scheme != "http" and url != address:
+        if own.scheme != site["scheme"] and url != address:
             return None
-        name = own.netloc.rpartition("@")[2] if own.scheme == "http" else site["host"]
+        name = own.netloc.rpartition("@")[2] if own.scheme == site["scheme"] else site["host"]
         more = {"Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())} if cookies else {}
         left = max(0.1, deadline - time.monotonic())
-        last = probe.get(name, site["port"], redirects.request_target(url), left, more, limit=FILE_LIMIT)
+        target = redirects.request_target(url)
+        last = probe.get(name, site["port"], target, left, more, FILE_LIMIT, site["certificate"])
         return redirects.Response(last.status, last.location, last.cookies)
 
     found = redirects.follow(ask, address, site["schemes"], site["names"])

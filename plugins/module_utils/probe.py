@@ -9,6 +9,7 @@ import hashlib
 import http.client
 import os
 import re
+import ssl
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -35,9 +36,9 @@ OK = 200
 #: Seconds between two attempts.
 POLL_INTERVAL = 0.2
 
-#: The most bytes of the file with the site's key that are read.
+#: The most bytes of the file with the site's key, and of that with its certificate, that are read.
 KEY_FILE_LIMIT = 4096
-
+CERTIFICATE_LIMIT = 1024 * 1024
 
 #: Bytes of a page that are kept, to find what it refers to.
 PAGE_LIMIT = 512 * 1024
@@ -76,30 +77,44 @@ class Findings:
 
 
 def wanted(site: Mapping[str, Any], probes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return what P(ask) needs to know of a site."""
-    keys = ("name", "names", "host", "port", "site_key")
-    return {**{key: site[key] for key in keys}, "schemes": site["public_schemes"], "probes": probes}
+    """Return what P(ask) needs to know of a site; what depends on HTTP or HTTPS, the link on the host says."""
+    scheme = contract.Scheme.of(site)
+    return {
+        **{key: site[key] for key in ("name", "names", "site_key")},
+        "scheme": scheme.scheme,
+        "host": scheme.host,
+        "port": scheme.port,
+        "redirect_port": scheme.redirect_port,
+        "schemes": scheme.public_schemes,
+        "certificate": f"{site['certificate']}/fullchain.pem" if scheme.scheme == "https" else "",
+        "probes": probes,
+    }
 
 
 def get(
-    host: str, port: int, path: str, timeout: float, more: Mapping[str, str] | None = None, limit: int = 0
+    host: str,
+    port: int,
+    path: str,
+    timeout: float,
+    more: Mapping[str, str] | None = None,
+    limit: int = 0,
+    certificate: str = "",
 ) -> Answer:
     """Send one GET to the proxy on this host, for a site's name. Redirects are not followed.
 
     :param timeout: seconds for the whole answer.
     :param more: headers besides C(Host).
     :param limit: bytes to read instead of C(LIMIT).
+    :param certificate: speak TLS; the proxy must have the first certificate in this file.
     """
     headers = {"Host": host, "User-Agent": "flaskblog.hosting", **(more or {})}
     try:
+        tls = bounded_http.Tls(urlsplit(f"//{host}").hostname or "", _certificate(certificate)) if certificate else None
         answer = bounded_http.get(
-            (ADDRESS, port), path, headers, seconds=timeout, limit=limit or LIMIT, keep=PAGE_LIMIT
+            (ADDRESS, port), path, headers, seconds=timeout, limit=limit or LIMIT, keep=PAGE_LIMIT, tls=tls
         )
-    except (
-        OSError,
-        http.client.HTTPException,
-        UnicodeError,
-    ) as error:  # the app may name a host that no header can hold
+    # The app may name a host that no header can hold.
+    except (OSError, http.client.HTTPException, ValueError) as error:
         return Answer(0, printable(str(error))[:200] or type(error).__name__)
     return Answer(
         answer.status,
@@ -112,21 +127,34 @@ def get(
     )
 
 
+def _certificate(path: str) -> bytes:
+    """Return the first certificate in a file of root's, as DER.
+
+    :raises OSError: if there is none.
+    """
+    with open(path, encoding="ascii", errors="replace") as handle:
+        text = handle.read(CERTIFICATE_LIMIT)
+    found = re.search("-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", text, re.DOTALL)
+    if not found:
+        raise OSError(f"{path} holds no certificate")
+    return ssl.PEM_cert_to_DER_cert(found[0])
+
+
 def visit(site: Mapping[str, Any], path: str, timeout: float) -> tuple[redirects.Followed, Answer]:
     """Request a page, and follow its redirects on the site; return how it ended, and the last answer."""
     answers: list[Answer] = []
 
     def ask_for(url: str, cookies: dict[str, str]) -> redirects.Response | None:
-        if not url.startswith("http:"):
+        if not url.startswith(f"{site['scheme']}:"):
             return None  # a trusted proxy serves it, and nginx takes no other client's word for the scheme
         more = {"Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())} if cookies else {}
-        answer = get(
-            urlsplit(url).netloc.rpartition("@")[2], site["port"], redirects.request_target(url), timeout, more
-        )
+        host = urlsplit(url).netloc.rpartition("@")[2]
+        target = redirects.request_target(url)
+        answer = get(host, site["port"], target, timeout, more, certificate=site["certificate"])
         answers.append(answer)
         return redirects.Response(answer.status, answer.location, answer.cookies)
 
-    found = redirects.follow(ask_for, f"http://{site['host']}{path}", site["schemes"], site["names"])
+    found = redirects.follow(ask_for, f"{site['scheme']}://{site['host']}{path}", site["schemes"], site["names"])
     return found, answers[-1]
 
 
@@ -162,17 +190,21 @@ def other_site(site: Mapping[str, Any], timeout: float) -> str | None:
     if not key:
         return None
     right = hashlib.sha256(site["name"].encode()).hexdigest()
+    ports = [(site["port"], site["host"][len(site["names"][0]) :], site["certificate"])]
+    if site["redirect_port"]:
+        ports.append((site["redirect_port"], f":{site['redirect_port']}", ""))
     for name in site["names"]:
-        host = f"{name}{site['host'][len(site['names'][0]) :]}"
-        answer = get(host, site["port"], "/", timeout, {contract.SITE_HEADER: key})
-        if answer.status == 0:
-            return f"{host}: no answer: {answer.reason}"
-        if answer.sha256 != right:
-            return (
-                f"{host}: another site of this host answers on port {site['port']} (status {answer.status}), not the"
-                f" blog {site['name']}. Look for the name in what 'nginx -T' prints, and remove it from the other site,"
-                " or choose other flask_blog_server_names"
-            )
+        for port, suffix, certificate in ports:
+            host = f"{name}{suffix}"
+            answer = get(host, port, "/", timeout, {contract.SITE_HEADER: key}, certificate=certificate)
+            if answer.status == 0:
+                return f"{host}: no answer: {answer.reason}"
+            if answer.sha256 != right:
+                return (
+                    f"{host}: another site of this host answers on port {port} (status {answer.status}), not the blog"
+                    f" {site['name']}. Look for the name in what 'nginx -T' prints, and remove it from the other site,"
+                    " or choose other flask_blog_server_names"
+                )
     return None
 
 

@@ -72,10 +72,13 @@ def target_of(response: Response, url: str, schemes: Iterable[str]) -> tuple[str
         return "", "redirects to an address that is none"
     served = sorted(schemes)
     if host == own.hostname and target.scheme not in served:
-        return "", (
-            f"redirects to {target.scheme}://{host}, but the site is served by {' and '.join(served)} alone. An app"
-            " that forces HTTPS needs HTTPS to be served; until then, turn this setting of the app off"
-        )
+        said = f"redirects to {target.scheme}://{host}, but the site is served by {' and '.join(served)} alone. An app"
+        if target.scheme == "http":
+            return "", (
+                f"{said} that builds whole addresses must take the scheme from the request (url_for with _external"
+                " does), or from PREFERRED_URL_SCHEME in its environment"
+            )
+        return "", f"{said} that forces HTTPS needs flask_blog_tls; until then, turn this setting of the app off"
     if host in LOOPBACK and host != own.hostname:
         return "", f"redirects to {target.scheme}://{target.netloc}, which is the visitor's own computer"
     try:

@@ -3,7 +3,7 @@
 
 """How the running services load changed objects: one entry for each value of an object's C(reload).
 
-A new kind of reload is an entry in C(RELOADS), and in apply.py if something has to be done before files change.
+A new kind of reload is an entry in C(RELOADS). What it needs before and after is in reload_steps.py.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ class Reload:
     concerns: Callable[[Object], bool] | None = None
     #: whether something must be loaded, by the properties of the site's units
     is_stale: Callable[[Iterable[Mapping[str, str]]], bool] | None = None
+    #: path of a second note, by the site's name, of what has to end once the change is loaded (reload_steps.py)
+    hold: Callable[[str], str] | None = None
 
     def is_needed_by(self, item: Object) -> bool:
         """Return whether a change of an object of its own has to be loaded."""
@@ -48,7 +50,8 @@ class Reload:
 
     def is_pending(self, site: Object) -> bool:
         """Return whether an earlier run has changed something that is not loaded yet."""
-        return self.note is not None and live.is_noted(self.note(site["name"]))
+        notes = [path(site["name"]) for path in (self.note, self.hold) if path is not None]
+        return any(map(live.is_noted, notes))
 
 
 def listens_differently(item: Object) -> bool:
@@ -78,6 +81,7 @@ RELOADS: dict[str, Reload] = {
         check=("nginx", "-t"),
         load=("systemctl", "reload-or-restart", "nginx.service"),
         note=lambda _: contract.NGINX_RELOAD,
+        hold=contract.no_redirect,
     ),
 }
 

@@ -45,10 +45,12 @@ applied:
 """
 
 import contextlib
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.flaskblog.hosting.plugins.module_utils import hold, live, reloads, tool
+from ansible_collections.flaskblog.hosting.plugins.module_utils import hold, host, live, reload_steps, reloads, tool
 from ansible_collections.flaskblog.hosting.plugins.module_utils.resources import registry, unit
 from ansible_collections.flaskblog.hosting.plugins.module_utils.resources.difference import Conflict, Difference, Undo
 from ansible_collections.flaskblog.hosting.plugins.module_utils.result import without_arguments
@@ -96,54 +98,32 @@ def changed_objects(wanted: list[Object]) -> list[tuple[Object, Difference]]:
     return [(item, difference) for item, difference in compared if difference]
 
 
-def hold_addresses(site: Object, _: list[Object], changed: list[Object]) -> None:
-    """Keep the old and the new address of the socket, so that no other account takes one meanwhile.
-
-    :raises hold.HoldError: if another program has the new address.
-    """
-    for item in changed:
-        hold.start(site["name"], item["path"], item["content"])
-
-
-def keep_settings(site: Object, wanted: list[Object], _: list[Object]) -> None:
-    """Copy the settings of the running process, which a failed activation restores.
-
-    Not those that something else loads, too: nginx has loaded the new key by then, and gunicorn must read the same.
-    """
-    loaded = [item for item in wanted if "app" in reloads.of(item) and not reloads.checked_by(item)]
-    live.keep_previous(site["name"], [item["path"] for item in loaded])
-
-
-#: What a reload needs before anything is changed: with the site, all objects, and the changed ones of this reload.
-PREPARATIONS = {"socket": hold_addresses, "app": keep_settings}
-
-
-def apply_objects(site: Object, wanted: list[Object], changed: list[Object], machine: Host) -> None:
+def apply_objects(site: Object, wanted: list[Object], changed: list[Object], machine: Host) -> dict[str, list[Undo]]:
     """Apply objects; those that have to be checked come last, and are undone together if they are refused.
 
     :param wanted: all managed objects.
     :param changed: those that differ.
+    :returns: by the name of a reload with a check, what undoes its objects.
     :raises Failure: if a check refuses the new configuration.
     :raises hold.HoldError: before anything is changed, if another program has the app's new address.
     """
     used = reloads.used_by(changed)
     for name, items in used.items():
-        if prepare := PREPARATIONS.get(name):
-            prepare(site, wanted, items)
+        reload_steps.prepare(name, site, wanted, items)
     for name in used:
         if note := reloads.RELOADS[name].note:
             live.note(note(site["name"]))
     for item in changed:
         if reloads.checked_by(item) is None:
             registry.apply(item)
-    for name in used:
-        if items := [item for item in changed if reloads.checked_by(item) == name]:
-            apply_checked(name, items, machine)
+    checked = {name: [item for item in changed if reloads.checked_by(item) == name] for name in used}
+    return {name: apply_checked(name, items, machine) for name, items in checked.items() if items}
 
 
-def apply_checked(name: str, items: list[Object], machine: Host) -> None:
+def apply_checked(name: str, items: list[Object], machine: Host) -> list[Undo]:
     """Apply the objects of a reload with a check in one step: all of them, or none.
 
+    :returns: what undoes them, in the order in which they were applied.
     :raises Failure: with the output of the check.
     """
     undo: list[Undo] = []
@@ -156,14 +136,14 @@ def apply_checked(name: str, items: list[Object], machine: Host) -> None:
                 f"{name} refuses the new configuration, so the old one was put back and still serves:\n{output}"
             )
     except BaseException as problem:
-        for step in reversed(undo):
-            step()
+        undo_all(undo)
         if isinstance(problem, Failure) and (output := refusal(name, machine)):
             raise Failure(
                 f"{name} refuses its configuration without the changes of this run as well, so they were undone. What"
                 f" it has loaded still serves. Correct the file that it names, and run again:\n{output}"
             ) from problem
         raise
+    return undo
 
 
 def refusal(name: str, machine: Host) -> str:
@@ -172,9 +152,22 @@ def refusal(name: str, machine: Host) -> str:
     return (output or f"it ended with status {status}") if status else ""
 
 
-def load(site: Object, units: list[Object], changed: list[Object], machine: Host) -> None:
+def undo_all(undo: list[Undo]) -> None:
+    """Undo what was applied, the last first."""
+    for step in reversed(undo):
+        step()
+
+
+def load(
+    site: Object,
+    units: list[Object],
+    changed: list[Object],
+    machine: Host,
+    undo: Mapping[str, list[Undo]] = MappingProxyType({}),
+) -> None:
     """Make services load what is on disk now, and enable and start units as wanted.
 
+    :param undo: as P(apply_objects) returns it.
     :raises Failure: if one of them does not.
     """
     found = unit.show_units([wanted["name"] for wanted in units])
@@ -186,6 +179,25 @@ def load(site: Object, units: list[Object], changed: list[Object], machine: Host
         unit.apply(wanted, found.get(wanted["name"], {}), wanted["name"] in rewritten, machine.must)
     for name in reloads.to_load(site, changed, found.values(), before_units=False):
         run_reload(name, site, machine)
+        try:
+            confirm(name, site, changed, undo.get(name, []), machine)
+        finally:
+            reload_steps.settle(name, site)
+
+
+def confirm(name: str, site: Object, changed: list[Object], undo: list[Undo], machine: Host) -> None:
+    """Undo the objects of a reload if the site does not work with them, although they passed the check.
+
+    :raises Failure: with the reason.
+    """
+    if not undo or not (problem := reload_steps.problem(name, site, changed)):
+        return
+    undo_all(undo)
+    run_reload(name, site, machine)
+    raise Failure(
+        f"{name} has loaded the new configuration, and the site does not answer with it, so the old one was put back"
+        f" and serves again:\n{problem}\nLook at what 'journalctl -u {name}' and {site['error_log']} say."
+    )
 
 
 def run_reload(name: str, site: Object, machine: Host) -> None:
@@ -217,7 +229,8 @@ def compare_and_apply(module: AnsibleModule) -> tuple[list[Difference], list[str
     """
     params = module.params
     site = params["site"]
-    wanted = tool.select(registry.with_secrets(params["objects"], params["secrets"]), [])
+    objects = registry.for_platform(params["objects"], host.platform())
+    wanted = tool.select(registry.with_secrets(objects, params["secrets"]), [])
     changes = changed_objects(wanted)
     differences = [*(difference for _, difference in changes), *changed_units(params["units"])]
     applied = [f"{difference.path}: {', '.join(difference.reasons)}" for difference in differences]
@@ -225,8 +238,9 @@ def compare_and_apply(module: AnsibleModule) -> tuple[list[Difference], list[str
     if applied and not module.check_mode:
         machine = Host(module)
         changed = [item for item, _ in changes]
-        apply_objects(site, wanted, changed, machine)
-        load(site, params["units"], changed, machine)
+        undo = apply_objects(site, wanted, changed, machine)
+        load(site, params["units"], changed, machine, undo)
+        reload_steps.remove_unused(site, wanted)
     return differences, applied
 
 

@@ -59,6 +59,8 @@ ALLOWED = {
     # It has the site's name alone.
     ("hold.py", "f'{name}.socket'"),
     ("hold.py", "f'{name}.service'"),
+    # What differs between HTTP and HTTPS has the same name in the directory of each.
+    ("scheme.py", "Path(site.settings['schemes'], name, 'environment')"),
     # Below a directory of Git's own.
     ("git_account.py", "self.private / 'environment'"),
 }

@@ -53,6 +53,8 @@ EXAMPLES: dict[str, Any] = {
 #: Not text of the site's own: they choose an operation, or a source that the controller or Git reads (test_checks.py).
 ELSEWHERE = {"source", "source_checksum", "include", "version", "deploy_key", "known_hosts", "git_timeout"}
 ELSEWHERE |= {"initial_data", "requirements", "hide_secrets", "tls"}
+#: Read as certificates and a key, of which only the blocks of PEM are rendered (rules/test_certificate.py).
+ELSEWHERE |= {"tls_certificate", "tls_key"}
 
 NASTY = [
     "\n",
@@ -157,7 +159,7 @@ def render(values: dict[str, Any], changed: str = "") -> dict[str, str]:
 TEMPLATES = {
     str(path.relative_to(ROLE / "templates")): names_in(template_text(path))
     for path in sorted((ROLE / "templates").rglob("*.j2"))
-    if path.parent.name != "parts"
+    if path.parent.name not in ("parts", "certificates")
 }
 
 
@@ -166,7 +168,7 @@ TEMPLATES = {
 
 def structure(path: str, text: str) -> Any:
     """What a program reads in a file, without the values."""
-    if "nginx/" in path:
+    if "nginx/" in path or path.endswith("/site.conf.j2"):
         return nginx_structure(text)
     if "systemd/" in path:
         return unit_structure(text)

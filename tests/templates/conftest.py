@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
+from ansible_collections.flaskblog.hosting.plugins.module_utils import nginx
+from ansible_collections.flaskblog.hosting.plugins.module_utils.resources import registry
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils import role as role_files
 from nginx_config import SITE, VARIANTS, Config, parse
 from role_variables import role_variables
@@ -24,8 +26,10 @@ class Rendered:
     variables: dict[str, Any]
 
     def text(self, path: str) -> str:
-        """The text of the managed file with this path."""
-        (found,) = [item["content"] for item in self.objects if item["path"] == path and item["kind"] == "file"]
+        """The text of the managed file with this path, or that its links lead to."""
+        links = {item["path"]: item["target"] for item in self.objects if item["kind"] == "link"}
+        real = nginx.resolved(path, links)
+        (found,) = [item["content"] for item in self.objects if item["path"] == real and item["kind"] == "file"]
         return str(found)
 
     def has(self, path: str) -> bool:
@@ -42,13 +46,13 @@ def render() -> Render:
     role = Path(__file__).parents[2] / "roles" / "flask_blog"
     done: dict[str, Rendered] = {}
 
-    def render_with(**chosen: Any) -> Rendered:
-        key = repr(chosen)
+    def render_with(platform: str = "Debian_13", **chosen: Any) -> Rendered:
+        key = repr((platform, chosen))
         if key not in done:
-            done[key] = render_anew(**chosen)
+            done[key] = render_anew(platform, **chosen)
         return done[key]
 
-    def render_anew(**chosen: Any) -> Rendered:
+    def render_anew(platform: str, **chosen: Any) -> Rendered:
         loader = DataLoader()
         variables: dict[str, Any] = {"inventory_hostname": "blog.test", "role_path": str(role)}
         variables |= role_variables(loader, role)
@@ -59,7 +63,8 @@ def render() -> Render:
         objects = templar.template(variables["__flask_blog_objects"])
         asked_for = ("__flask_blog_site", "__flask_blog_units", "__flask_blog_ports")
         resolved = {name: templar.template(variables[name]) for name in asked_for}
-        return Rendered(role_files.rendered(action, variables, objects), {**variables, **resolved})
+        objects = registry.for_platform(role_files.rendered(action, variables, objects), platform)
+        return Rendered(objects, {**variables, **resolved})
 
     return render_with
 

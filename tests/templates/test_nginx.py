@@ -6,7 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from nginx_config import SITE, VARIANTS, WITH_STATIC, Config, chosen, locations, map_of, parse, site_server
+from nginx_config import (
+    SITE,
+    VARIANTS,
+    WITH_STATIC,
+    Config,
+    Directive,
+    answer,
+    chosen,
+    locations,
+    map_of,
+    parse,
+    site_server,
+)
 
 #: By which a request can say who it is from, over what it came, or which server it wants.
 FORWARDED = {
@@ -61,8 +73,9 @@ def test_no_location_adds_headers_of_the_app_elsewhere(config: Config, variant: 
     assert asking.keys() >= ({"/", "@static", "@written"} if variant in WITH_STATIC else {"/"})
     assert (variant in WITH_STATIC) == (len(asking) > 1)
     own = ("internal", "rewrite", "proxy_hide_header", "add_header")
+    plain = [one for one in asking["/"].block if one.name not in own]
     for name in asking.keys() - {"/"}:
-        assert asking["/"].block == [one for one in asking[name].block if one.name not in own]
+        assert plain == [one for one in asking[name].block if one.name not in own]
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -115,7 +128,22 @@ def test_only_named_proxies_say_who_the_client_is_and_how_it_came(config: Config
     ]
     choices = map_of(found, "$flask_blog_scheme")
     assert choices == {"default": "$scheme", "1:http": "http", "1:https": "https"}
-    assert found.all("server")[0].one("return")[1].startswith("$flask_blog_scheme://")
+    assert answer(found.all("server")[0])[1].startswith("$flask_blog_scheme://")
+
+
+def unknown_hosts(render: Any, variant: str) -> list[Directive]:
+    """The servers of unknown hosts for a variant, one for each of its ports."""
+    variables = VARIANTS[variant]
+    ports = [variables.get("http_port", 80)]
+    if "tls" in variables:
+        ports.append(variables.get("https_port", 443))
+    rendered = render(**variables)
+    return [parse(rendered.text(f"/etc/nginx/conf.d/unknown-hosts-{port}.conf")).all("server")[0] for port in ports]
+
+
+def addresses(servers: list[Directive]) -> set[str]:
+    """What some servers listen on."""
+    return {listen.arguments[0] for server in servers for listen in server.all("listen")}
 
 
 TIMEOUTS = ("client_header_timeout", "client_body_timeout", "send_timeout", "keepalive_timeout")
@@ -126,11 +154,10 @@ def test_a_connection_that_has_named_no_host_has_the_timeouts_of_the_sites(
     config: Config, render: Any, variant: str
 ) -> None:
     """Until then it belongs to the default server, with nginx's 60 s for its headers."""
-    port = VARIANTS[variant].get("http_port", 80)
-    (unknown,) = parse(render(**VARIANTS[variant]).text(f"/etc/nginx/conf.d/unknown-hosts-{port}.conf")).all("server")
-    for server in [unknown, *config(variant).all("server")]:
+    unknown = unknown_hosts(render, variant)
+    for server in [*unknown, *config(variant).all("server")]:
         assert server.one("client_header_timeout") == ["15s"]
-        assert [server.one(name) for name in TIMEOUTS] == [unknown.one(name) for name in TIMEOUTS]
+        assert [server.one(name) for name in TIMEOUTS] == [unknown[0].one(name) for name in TIMEOUTS]
 
 
 def test_one_client_has_as_many_requests_under_way_as_it_may(config: Config, render: Any) -> None:
@@ -153,14 +180,12 @@ def test_the_site_answers_to_its_own_names_alone(config: Config, render: Any, va
         assert server.one("server_name") != ["_"]
         for listen in server.all("listen"):
             assert "default_server" not in listen.arguments
-    port = VARIANTS[variant].get("http_port", 80)
-    (unknown,) = parse(render(**VARIANTS[variant]).text(f"/etc/nginx/conf.d/unknown-hosts-{port}.conf")).all("server")
-    assert unknown.one("return") == ["444"]
-    for listen in unknown.all("listen"):
-        assert listen.arguments == [listen.arguments[0], "default_server"]
-    assert {listen.arguments[0] for listen in unknown.all("listen")} == {
-        listen.arguments[0] for listen in site_server(config(variant)).all("listen")
-    }
+    unknown = unknown_hosts(render, variant)
+    for server in unknown:
+        assert answer(server) == ["421" if server.all("ssl_reject_handshake") else "444"]
+        for listen in server.all("listen"):
+            assert [word for word in listen.arguments[1:] if word != "ssl"] == ["default_server"]
+    assert addresses(unknown) == addresses(config(variant).all("server"))
 
 
 def test_another_sites_default_server_is_left_alone_where_wanted(render: Any) -> None:
@@ -170,7 +195,7 @@ def test_another_sites_default_server_is_left_alone_where_wanted(render: Any) ->
 def test_other_names_lead_to_the_canonical_one(config: Config) -> None:
     other, canonical = config("two names").all("server")
     assert other.one("server_name") == ["www.example.com"]
-    assert other.one("return") == ["301", "$scheme://blog.example.com$request_uri"]
+    assert answer(other) == ["301", "$scheme://blog.example.com$request_uri"]
     assert canonical.one("server_name") == ["blog.example.com"]
     assert len(config("defaults").all("server")) == 1
 

@@ -26,8 +26,11 @@ def test_gixy_finds_nothing_to_object_to(render: Any, tmp_path: Path) -> None:
         name = f"blog-{number}"
         rendered = render(name=name, **variables)
         sites[name] = rendered.text(f"/etc/nginx/sites-available/{name}.conf")
-        port = variables.get("http_port", 80)
-        sites[f"unknown-{port}"] = render(http_port=port).text(f"/etc/nginx/conf.d/unknown-hosts-{port}.conf")
+        for port in (
+            variables.get("http_port", 80),
+            *([variables.get("https_port", 443)] if "tls" in variables else []),
+        ):
+            sites[f"unknown-{port}"] = rendered.text(f"/etc/nginx/conf.d/unknown-hosts-{port}.conf")
     found = run_gixy(tmp_path, sites)
     assert found.returncode == 0, found.stdout
 

@@ -50,7 +50,7 @@ def test_what_the_app_writes_is_never_a_page_with_scripts_of_this_site(config: C
     assert written == 1
     # The app serves what nginx may not read, and the policy stays.
     answered = locations(config(variant))["@written"].all("add_header")
-    assert [header.arguments for header in answered] == [
+    assert [header.arguments for header in answered if header.arguments[0] != "Strict-Transport-Security"] == [
         ["Content-Security-Policy", "$flask_blog_upload_policy", "always"],
         ["X-Content-Type-Options", "nosniff", "always"],
     ]

@@ -16,8 +16,15 @@ from unit_files import VARIANTS, settings
 # -- the settings of the app ----------------------------------------------------------------------------------------
 
 
+#: What the link of the site leads to.
+SCHEME_ENVIRONMENT = "/etc/flask-blog/scheme/environment"
+
+
 def environment(render: Any, **variables: Any) -> dict[str, str]:
-    text = render(**variables).text("/etc/flask-blog/environment")
+    return parse_environment(render(**variables).text("/etc/flask-blog/environment"))
+
+
+def parse_environment(text: str) -> dict[str, str]:
     lines = (line.partition("=") for line in text.splitlines() if line and not line.startswith("#"))
     return {name: value.strip('"') for name, _, value in lines}
 
@@ -28,8 +35,13 @@ def test_the_app_is_told_of_exactly_one_proxy(render: Any) -> None:
     assert {found[f"PROXY_FIX_X_{what}"] for what in ("FOR", "PROTO", "HOST")} == {"1"}
 
 
-def test_without_tls_the_session_cookie_is_not_secure_as_nobody_could_log_in(render: Any) -> None:
-    assert environment(render)["SESSION_COOKIE_SECURE"] == "false"
+@pytest.mark.parametrize(("tls", "secure", "scheme"), [("none", "false", "http"), ("self_signed", "true", "https")])
+def test_the_session_cookie_is_secure_with_tls_alone_as_nobody_could_log_in_else(
+    render: Any, tls: str, secure: str, scheme: str
+) -> None:
+    found = parse_environment(render(tls=tls).text(SCHEME_ENVIRONMENT))
+    assert (found["SESSION_COOKIE_SECURE"], found["PREFERRED_URL_SCHEME"]) == (secure, scheme)
+    assert not {"SESSION_COOKIE_SECURE", "PREFERRED_URL_SCHEME"} & {*environment(render, tls=tls)}
 
 
 def test_a_users_settings_win_over_what_the_role_derives(render: Any) -> None:
@@ -91,7 +103,9 @@ def test_what_a_process_reads_when_it_starts_is_what_the_role_watches(render: An
     files = told.partition("=")[2].split(":")
     assert files == rendered.variables["__flask_blog_site"]["settings_files"]
     for file in files:
-        assert rendered.has(file)
+        assert rendered.text(file)
+    read = [value for key, values in found.items() if key == "Service.EnvironmentFile" for value in values]
+    assert read == [SCHEME_ENVIRONMENT, "/etc/flask-blog/environment"], "a user's own setting wins"
 
 
 def test_nothing_that_is_managed_is_writable_for_others_or_holds_secrets_openly(render: Any) -> None:
@@ -154,10 +168,16 @@ def test_each_object_says_whose_it_is_and_what_loads_it(render: Any) -> None:
             assert "layer" not in item, item
 
 
-def test_what_the_activation_loads_is_what_it_restores(render: Any) -> None:
-    rendered = render()
-    told = [item["path"] for item in rendered.objects if "app" in reloads.of(item)]
-    assert sorted(told) == sorted(rendered.variables["__flask_blog_site"]["settings_files"])
+@pytest.mark.parametrize("tls", ["none", "self_signed"])
+def test_what_the_activation_loads_is_what_it_restores(render: Any, tls: str) -> None:
+    """Of what depends on HTTP or HTTPS, the link, and both environments (blogctl: release/settings.py)."""
+    rendered = render(tls=tls)
+    told = {item["path"] for item in rendered.objects if "app" in reloads.of(item)}
+    folders = ["http", "https"][: 1 if tls == "none" else 2]
+    of_scheme = {"/etc/flask-blog/scheme", *(f"/etc/flask-blog/schemes/{name}/environment" for name in folders)}
+    watched = {*rendered.variables["__flask_blog_site"]["settings_files"]}
+    assert told - of_scheme == watched - {SCHEME_ENVIRONMENT}
+    assert of_scheme <= told
 
 
 def test_what_the_blogs_of_a_host_share_is_the_same_for_each(render: Any) -> None:
@@ -174,7 +194,7 @@ def test_the_version_of_the_tool_is_written_beside_it(render: Any, root: Path) -
     assert found["version"] == yaml.safe_load((root / "galaxy.yml").read_text())["version"]
     assert rendered.text(contract.TOOL_VERSION).endswith("}\n")
     site = json.loads(rendered.text("/etc/flask-blog/site.json"))
-    assert (site["interface"], site["scheme"]) == (found["interface"], "http") == (contract.INTERFACE, "http")
+    assert site["interface"] == found["interface"] == contract.INTERFACE
 
 
 def test_the_paths_of_a_site_are_those_that_blogctl_computes(render: Any) -> None:
@@ -212,10 +232,28 @@ def test_every_file_that_gunicorn_loads_is_managed_and_restarts_the_app(render: 
 
 @pytest.mark.parametrize(("proxies", "schemes"), [([], "http"), (["192.0.2.0/24"], "http,https")])
 def test_gunicorn_is_told_the_schemes_of_the_site(render: Any, proxies: list[str], schemes: str) -> None:
-    for unit in ("flask-blog.service", "flask-blog-next.service"):
-        text = render(trusted_proxies=proxies).text(f"/etc/systemd/system/{unit}")
-        assert '\nEnvironment="FLASK_BLOG_SCHEME=http"\n' in text
-        assert f'\nEnvironment="FLASK_BLOG_PUBLIC_SCHEMES={schemes}"\n' in text
+    found = parse_environment(render(trusted_proxies=proxies, http_port=8080).text(SCHEME_ENVIRONMENT))
+    assert (found["FLASK_BLOG_SCHEME"], found["FLASK_BLOG_PUBLIC_SCHEMES"]) == ("http", schemes)
+    assert found["FLASK_BLOG_HOST"] == "blog.test:8080"
+    found = parse_environment(render(trusted_proxies=proxies, tls="self_signed").text(SCHEME_ENVIRONMENT))
+    assert (found["FLASK_BLOG_SCHEME"], found["FLASK_BLOG_PUBLIC_SCHEMES"]) == ("https", "https")
+    assert found["FLASK_BLOG_HOST"] == "blog.test"
+
+
+@pytest.mark.parametrize("tls", ["none", "self_signed"])
+def test_one_link_says_where_visitors_reach_the_site(
+    render: Any, tls: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    rendered = render(tls=tls, https_port=8443)
+    (tmp_path / "scheme.json").write_text(rendered.text("/etc/flask-blog/scheme/scheme.json"))
+    site = {**rendered.variables["__flask_blog_site"], "scheme_link": str(tmp_path)}
+    found = contract.Scheme.of(site)
+    expected = {
+        "none": contract.Scheme("http", "blog.test", 80, ["http"]),
+        "self_signed": contract.Scheme("https", "blog.test:8443", 8443, ["https"], 80),
+    }
+    assert found == expected[tls]
+    assert not {"host", "port", "scheme", "public_schemes"} & {*site}, "there is no second source"
 
 
 def test_the_key_has_the_form_that_nginx_and_gunicorn_read(render: Any) -> None:

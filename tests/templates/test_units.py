@@ -222,7 +222,6 @@ def test_no_unit_takes_the_socket_with_it_when_it_stops(render: Any, variant: st
 def test_gunicorn_is_told_where_the_key_is_and_not_what_it_is(render: Any, name: str) -> None:
     told = [one.strip('"') for one in settings(unit(render, name, http_port=8080))["Service.Environment"]]
     assert "FLASK_BLOG_PROXY_KEY=/etc/flask-blog/proxy-key.conf" in told
-    assert "FLASK_BLOG_HOST=blog.test:8080" in told
 
 
 def test_a_stop_leaves_a_request_as_long_as_nginx_waits_for_it(render: Any) -> None:

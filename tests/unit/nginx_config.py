@@ -26,6 +26,13 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "an app below the top": {"app_dir": "web", "bind": "[::1]:9000"},
     "a Unix socket": {"bind": "unix"},
     "no limit of connections": {"client_connections": 0},
+    "HTTPS": {"tls": "self_signed", "server_names": ["blog.example.com", "www.example.com"]},
+    "HTTPS behind a trusted proxy": {
+        "tls": "self_signed",
+        "server_names": ["blog.example.com", "www.example.com"],
+        "trusted_proxies": ["192.0.2.0/24"],
+        "https_port": 8443,
+    },
 }
 
 WITH_STATIC = [name for name in VARIANTS if name != "nothing served from disk"]
@@ -82,6 +89,13 @@ Config = Callable[[str], Directive]
 
 def site_server(top: Directive) -> Directive:
     return top.all("server")[-1]
+
+
+def answer(server: Directive) -> list[str]:
+    """What a server without an app returns for any path."""
+    (location,) = server.all("location")
+    assert location.arguments == ["/"]
+    return location.one("return")
 
 
 def locations(top: Directive) -> dict[str, Directive]:

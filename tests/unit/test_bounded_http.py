@@ -130,7 +130,15 @@ def test_what_a_visitor_is_answered_has_an_end_as_well(
 def test_a_file_that_is_too_long_to_compare_counts_by_its_status(hostile: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe, "LIMIT", 1000)
     question = {"what": "a static file", "path": "/big", "sha256": "0" * 64}
-    site: dict[str, Any] = {"host": "blog.test", "names": ["blog.test"], "site_key": "/no/key", "schemes": ["http"]}
+    site: dict[str, Any] = {
+        "host": "blog.test",
+        "names": ["blog.test"],
+        "site_key": "/no/key",
+        "scheme": "http",
+        "schemes": ["http"],
+        "certificate": "",
+        "redirect_port": None,
+    }
     site |= {"name": "blog", "port": hostile(endless_body), "probes": [question]}
     assert probe.ask(site) == []
 

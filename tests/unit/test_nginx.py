@@ -65,6 +65,38 @@ def test_the_sites_own_files_are_no_conflict(folder: Path) -> None:
     assert conflicts(folder, reject=False) == []
 
 
+SECURED = "server { listen 443 ssl; server_name blog.test; }"
+
+
+@pytest.mark.parametrize(("before", "after"), [("http", "https"), ("https", "http"), ("http", "http")])
+def test_a_site_that_links_lead_to_is_no_conflict_with_itself_and_one_with_others(
+    folder: Path, before: str, after: str
+) -> None:
+    """Of two schemes, the host may have one, and the run want the other."""
+    etc = folder.parent / "etc" / "blog"
+    texts = {"http": SITE, "https": SECURED}
+    for name, text in texts.items():
+        (etc / "schemes" / name).mkdir(parents=True)
+        (etc / "schemes" / name / "site.conf").write_text(text)
+    available = folder / "sites-available" / "blog.conf"
+    (etc / "scheme").symlink_to(etc / "schemes" / before)
+    available.symlink_to(etc / "scheme" / "site.conf")
+    (folder / "sites-enabled" / "blog.conf").symlink_to(available)
+    objects = [
+        *({"kind": "file", "path": f"{etc}/schemes/{name}/site.conf", "content": text} for name, text in texts.items()),
+        {"kind": "link", "path": f"{etc}/scheme", "target": f"{etc}/schemes/{after}"},
+        {"kind": "link", "path": str(available), "target": f"{etc}/scheme/site.conf"},
+        {"kind": "link", "path": f"{folder}/sites-enabled/blog.conf", "target": str(available)},
+    ]
+    assert nginx.conflicts(objects, []) == []
+    port = 80 if after == "http" else 443
+    put(folder, f"server {{ listen {port}; server_name blog.test; }}")
+    (problem,) = nginx.conflicts(objects, [])
+    assert f"serves this name on port {port}" in problem
+    put(folder, f"server {{ listen {523 - port}; server_name blog.test; }}")
+    assert nginx.conflicts(objects, []) == []
+
+
 @pytest.mark.parametrize(
     "server",
     [

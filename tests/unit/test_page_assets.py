@@ -91,7 +91,16 @@ def test_a_page_that_takes_a_parser_hours_takes_seconds(html: str, monkeypatch: 
 
 
 def problems(server: Any, html: str, kind: str = "text/html", **more: Any) -> list[str]:
-    site = {"host": "blog.test", "names": ["blog.test"], "port": server.port, "schemes": ["http"], **more}
+    site = {
+        "host": "blog.test",
+        "names": ["blog.test"],
+        "port": server.port,
+        "scheme": "http",
+        "schemes": ["http"],
+        "certificate": "",
+        "redirect_port": None,
+        **more,
+    }
     home = probe.Answer(200, kind=kind, body=html.encode())
     return page_assets.problems(site, home, "http://blog.test/")
 
@@ -188,7 +197,15 @@ def test_a_page_with_endless_addresses_takes_seconds(html: str) -> None:
 def test_a_host_that_no_header_can_hold_is_a_missing_file() -> None:
     url = "http://book.test/"
     html = "<img src='http://boo\u212a.test/a.png'>"
-    site = {"host": "book.test", "port": 1, "schemes": ["http"], "names": ["book.test"]}
+    site = {
+        "host": "book.test",
+        "port": 1,
+        "scheme": "http",
+        "schemes": ["http"],
+        "certificate": "",
+        "redirect_port": None,
+        "names": ["book.test"],
+    }
     home = probe.Answer(200, kind="text/html", body=html.encode())
     (problem,) = page_assets.problems(site, home, url)
     assert problem.startswith("/a.png, an image of the home page: no answer: ")

@@ -18,7 +18,15 @@ HEALTH = {"what": "the health path", "path": "/healthz"}
 
 def site(server: Any, *probes: dict[str, Any], **more: Any) -> dict[str, Any]:
     found = {"name": "blog", "names": ["blog.test"], "host": "blog.test", "port": server.port, "site_key": "/no/key"}
-    return {**found, "schemes": ["http"], "probes": list(probes), **more}
+    return {
+        **found,
+        "scheme": "http",
+        "schemes": ["http"],
+        "certificate": "",
+        "redirect_port": None,
+        "probes": list(probes),
+        **more,
+    }
 
 
 def test_a_site_that_answers_has_no_problems_and_was_asked_by_its_name(server: Any) -> None:

@@ -1,7 +1,10 @@
 # Copyright (c) the flaskblog.hosting maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""A symbolic link with exactly this target."""
+"""A symbolic link with exactly this target.
+
+With C(replaces_file), a regular file in its place is replaced: an earlier version of the role wrote one there.
+"""
 
 from __future__ import annotations
 
@@ -33,6 +36,9 @@ def compare(wanted: Mapping[str, Any], notes: list[str]) -> Difference | None:
     elif not stat.S_ISLNK(found.st_mode):
         if stat.S_ISDIR(found.st_mode) and not os.listdir(path):
             difference.reasons = ["an empty directory stands there"]
+        elif wanted.get("replaces_file") and stat.S_ISREG(found.st_mode):
+            difference.reasons = ["a file stands there"]
+            difference.before = atomic.read_text(path) or ""
         else:
             raise Conflict(
                 f"{path} should be a link to {target}, but a real"

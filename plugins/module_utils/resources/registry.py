@@ -5,19 +5,20 @@
 
 An object is a mapping with a C(kind), as the role declares it in C(vars/main/resources/):
 
-========== ========================================== ==============================================
-kind       keys                                       meaning
-========== ========================================== ==============================================
-directory  path, owner, group, mode[, beneath]        the directory exists with these attributes
-tree       path, owner, group[, served, served_group] everything in it belongs to the app's account
-attributes path, owner, group, mode, create           the file has these attributes, and any content
-file       path, owner, group, mode, content[, ...]   the file holds exactly this text
-setting    path, changes                              lines of another program's file
-link       path, target                               a symbolic link with exactly this target
-absent     path                                       neither a file nor a link is there
-contents   path, names                                the directory holds these files and no others
-versions   path, names, program                       the directory holds these entries and no other versions
-========== ========================================== ==============================================
+=========== ========================================== ==============================================
+kind        keys                                       meaning
+=========== ========================================== ==============================================
+directory   path, owner, group, mode[, beneath]        the directory exists with these attributes
+tree        path, owner, group[, served, served_group] everything in it belongs to the app's account
+attributes  path, owner, group, mode, create           the file has these attributes, and any content
+file        path, owner, group, mode, content[, ...]   the file holds exactly this text
+setting     path, changes                              lines of another program's file
+certificate path, folder, names                        a self-signed certificate for these names
+link        path, target[, replaces_file]              a symbolic link with exactly this target
+absent      path                                       neither a file nor a link is there
+contents    path, names                                the directory holds these files and no others
+versions    path, names, program                       the directory holds these entries and no other versions
+=========== ========================================== ==============================================
 
 Each has a C(scope), C(site) or C(host), and may have a C(reload) (reloads.py). A kind is a module with P(compare),
 P(apply) and P(remove); a new one is an entry in C(KINDS). Units are compared and applied together (unit.py).
@@ -31,6 +32,7 @@ from typing import Any, Protocol
 from ansible_collections.flaskblog.hosting.plugins.module_utils.resources import (
     absent,
     attributes,
+    certificate,
     contents,
     directory,
     file,
@@ -69,6 +71,7 @@ KINDS: dict[str, Kind] = {
     "attributes": attributes,
     "file": file,
     "setting": setting,
+    "certificate": certificate,
     "link": link,
     "absent": absent,
     "contents": contents,
@@ -100,6 +103,16 @@ def ordered(objects: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def removal_order(objects: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return objects in the order in which they are removed: what lies in a directory before the directory."""
     return ordered(objects)[::-1]
+
+
+def for_platform(objects: Iterable[Mapping[str, Any]], platform: str) -> list[dict[str, Any]]:
+    """Return files as a platform needs them: C(platforms) has the texts that replace certain words, by platform."""
+    found = []
+    for item in map(dict, objects):
+        for word, text in item.pop("platforms", {}).get(platform, {}).items():
+            item["content"] = str(item["content"]).replace(word, text)
+        found.append(item)
+    return found
 
 
 def with_secrets(objects: Iterable[Mapping[str, Any]], texts: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -27,6 +27,7 @@ URL_PATH = re.compile(r"/[!-~]*")
 #: nginx computes with 64 bits: nine digits of gigabytes still fit.
 SIZE = re.compile(r"[0-9]{1,9}[kKmMgG]?")
 PORT = re.compile(r"[1-9][0-9]{0,4}")
+ADDRESS = re.compile(r"[0-9.]+")
 NETWORK = re.compile(r"[0-9A-Fa-f.:]+(/(0|[1-9][0-9]{0,2}))?")
 
 #: The Unix socket of the site instead of an address.
@@ -97,11 +98,43 @@ def _port(variable: str, value: Any, port: Any) -> Iterator[str]:
 
 
 def _ports(values: Mapping[str, Any]) -> Iterator[str]:
-    yield from _port("http_port", values["http_port"], values["http_port"])
-    if split_bind(values["bind"])[1] == str(values["http_port"]):
+    for variable in ("http_port", "https_port"):
+        port = values[variable]
+        yield from _port(variable, port, port)
+        if split_bind(values["bind"])[1] == str(port):
+            yield problem(variable, port, "gunicorn has this port (flask_blog_bind)", "Give nginx another port")
+    if values["tls"] != "none" and values["https_port"] == values["http_port"]:
         yield problem(
-            "http_port", values["http_port"], "gunicorn has this port (flask_blog_bind)", "Give nginx another port"
+            "https_port", values["https_port"], "it is the port of HTTP (flask_blog_http_port)", "Choose another one"
         )
+
+
+def _tls(values: Mapping[str, Any]) -> Iterator[str]:
+    missing = [f"flask_blog_{name}" for name in ("tls_certificate", "tls_key") if not values[name].strip()]
+    if values["tls"] == "provided" and missing:
+        remedy = "Give the text in PEM, or the path of a file on the controller"
+        yield problem("tls", values["tls"], f"it needs {' and '.join(missing)}", remedy)
+    if values["tls"] != "none" and values["reject_unknown_hosts"]:
+        for name in values["server_names"]:
+            if ADDRESS.fullmatch(str(name)):
+                yield problem(
+                    "server_names",
+                    name,
+                    "a client that connects to an address names no host, and flask_blog_reject_unknown_hosts refuses"
+                    " such a connection over HTTPS",
+                    "Set flask_blog_reject_unknown_hosts: false, or leave the address out",
+                )
+
+
+def _hsts(values: Mapping[str, Any]) -> Iterator[str]:
+    if not values["hsts_preload"]:
+        return
+    if not values["hsts_include_subdomains"]:
+        rule = "browsers take a name into their lists only with all names below it"
+        yield problem("hsts_preload", True, rule, "Set flask_blog_hsts_include_subdomains: true, or leave it out")
+    if values["hsts_max_age"] < YEAR:
+        rule = f"preload needs at least a year, {YEAR}"
+        yield problem("hsts_max_age", values["hsts_max_age"], rule, "Choose 63072000, or leave preload out")
 
 
 def _static(values: Mapping[str, Any]) -> Iterator[str]:
@@ -188,8 +221,9 @@ def _networks(values: Mapping[str, Any]) -> Iterator[str]:
                     yield problem(variable, network, everybody, remedy)
 
 
-#: Seconds of ten years.
-TEN_YEARS = 10 * 365 * 24 * 3600
+#: Seconds of a year, and of ten.
+YEAR = 365 * 24 * 3600
+TEN_YEARS = 10 * YEAR
 
 RULES: tuple[Rule, ...] = (
     _server_names,
@@ -198,6 +232,9 @@ RULES: tuple[Rule, ...] = (
     between("proxy_read_timeout", 1, DAY, "seconds"),
     between("static_max_age", 0, TEN_YEARS, "seconds"),
     between("client_connections", 0, 65535, "requests"),
+    between("hsts_max_age", 0, TEN_YEARS, "seconds"),
+    _tls,
+    _hsts,
     _static,
     _health_path,
     _home_path,

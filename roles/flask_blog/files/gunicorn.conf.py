@@ -323,8 +323,9 @@ def post_worker_init(worker: Any) -> None:
     worker.wsgi = Probe(worker.wsgi, f"{os.environ.get('FLASK_BLOG_INSTANCE', 'main')} {release}")
     worker.wsgi = ProxyAuthentication(worker.wsgi, proxy_key, os.environ.get("FLASK_BLOG_HOST", ""))
     databases.keep_open(worker)
-    if host := os.environ.get("FLASK_BLOG_TRY_AS", ""):
-        try_pages(worker, host)
+    if name := os.environ.get("FLASK_BLOG_TRY_AS", ""):
+        # The name with the port of the site's scheme.
+        try_pages(worker, os.environ.get("FLASK_BLOG_HOST", "") or name)
     workers_in_turn.loaded()
 
 

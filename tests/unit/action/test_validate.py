@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from action_host import Host, Run
 from ansible_collections.flaskblog.hosting.plugins.action import validate
+from certificates import chain, intermediate, site
 
 
 def test_good_input_is_accepted_without_a_message(run: Run) -> None:
@@ -95,3 +96,51 @@ def test_a_project_that_pip_cannot_install_is_refused_with_the_command_that_help
     (blog / "pyproject.toml").write_text('[tool.poetry]\nname = "blog"\npackage-mode = false\n')
     assert "'poetry export -f requirements.txt" in run(validate, {})["msg"]
     assert (host.modules, host.commands) == ([], []), "the host is not touched"
+
+
+# -- certificates --
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, str]:
+    """The variables of a certificate in files of the controller."""
+    issued = site("blog.test", days=20.5)
+    (tmp_path / "fullchain.pem").write_text(chain(issued, intermediate()))
+    (tmp_path / "privkey.pem").write_text(issued.key_pem())
+    return {
+        "tls": "provided",
+        "tls_certificate": str(tmp_path / "fullchain.pem"),
+        "tls_key": str(tmp_path / "privkey.pem"),
+    }
+
+
+def test_a_certificate_is_read_from_files_of_the_controller_and_its_near_end_is_a_warning(
+    run: Run, files: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(validate.display, "warning", said.append)
+    assert run(validate, {}, **files, server_names=["blog.test"]) == {"changed": False}
+    assert said == [
+        "flask_blog_tls_certificate: the certificate ends in 20 days. Renew it, and run the playbook again."
+    ]
+
+
+def test_a_certificate_as_text_is_checked_as_well_and_not_shown(run: Run, files: dict[str, str]) -> None:
+    texts = {name: Path(files[name]).read_text() for name in ("tls_certificate", "tls_key")}
+    assert run(validate, {}, tls="provided", **texts, server_names=["blog.test"]) == {"changed": False}
+    message = run(validate, {}, tls="provided", **texts, server_names=["other.test"])["msg"]
+    assert message.endswith(
+        "flask_blog_tls_certificate: '(text)': it covers blog.test, and not other.test of flask_blog_server_names."
+        " Request one for all names of the site, or leave the name out of flask_blog_server_names."
+    )
+
+
+def test_files_that_are_missing_or_too_large_are_named(run: Run, files: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "large").write_text("x" * (1024 * 1024 + 1))
+    message = run(validate, {}, **{**files, "tls_certificate": "none.pem", "tls_key": str(tmp_path / "large")})["msg"]
+    assert "flask_blog_tls_certificate: 'none.pem': there is no such file on the controller." in message
+    assert f"flask_blog_tls_key: '{tmp_path}/large': the file is too large" in message
+
+
+def test_without_provided_a_certificate_is_not_read(run: Run, files: dict[str, str]) -> None:
+    assert run(validate, {}, **{**files, "tls": "none", "tls_key": "none.pem"}) == {"changed": False}

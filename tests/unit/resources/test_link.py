@@ -89,3 +89,21 @@ def test_a_link_is_removed_while_it_leads_to_its_target(tmp_path: Path) -> None:
     assert registry.remove(wanted) is False
     (tmp_path / "link").write_text("somebody's")
     assert registry.remove(wanted) is False
+
+
+def test_a_file_of_an_earlier_version_is_replaced_in_one_step_and_can_be_put_back(tmp_path: Path) -> None:
+    (tmp_path / "blog.conf").write_text("server {}\n")
+    wanted = {**link_at(tmp_path / "blog.conf", "/etc/blog/site.conf"), "replaces_file": True}
+    difference = registry.compare(wanted)
+    assert (difference.reasons, difference.before) == (["a file stands there"], "server {}\n")
+    undo = registry.apply(wanted)
+    assert os.readlink(tmp_path / "blog.conf") == "/etc/blog/site.conf"
+    undo()
+    assert (tmp_path / "blog.conf").read_text() == "server {}\n"
+    assert not (tmp_path / "blog.conf").is_symlink()
+
+
+def test_a_directory_is_never_replaced(tmp_path: Path) -> None:
+    (tmp_path / "blog.conf" / "mine").mkdir(parents=True)
+    with pytest.raises(Conflict, match="a real directory stands there"):
+        registry.compare({**link_at(tmp_path / "blog.conf", "/etc/blog/site.conf"), "replaces_file": True})

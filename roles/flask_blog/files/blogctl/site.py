@@ -62,17 +62,21 @@ class Site:
         return str(self.settings["name"])
 
     @property
-    def scheme(self) -> str:
-        """The scheme of the URLs that visitors use: C(http) or C(https)."""
-        return str(self.settings.get("scheme", "http"))
+    def scheme(self) -> contract.Scheme:
+        """By what visitors reach the site, HTTP or HTTPS, and where."""
+        return contract.Scheme.of(self.settings)
 
     @property
-    def public_schemes(self) -> list[str]:
-        """The schemes by which visitors reach the site; a trusted proxy may take HTTPS from them.
+    def address(self) -> str:
+        """The URL of the site without a path."""
+        found = self.scheme
+        return f"{found.scheme}://{found.host}"
 
-        An older role wrote none, so such a site may be reached by both.
-        """
-        return list(self.settings.get("public_schemes", ["http", "https"]))
+    @property
+    def environments(self) -> list[Path]:
+        """The files with the environment of the app's programs. The last one takes precedence."""
+        of_scheme = self.settings.get("scheme_environment")  # none of an older role
+        return [*([Path(of_scheme)] if of_scheme else []), self.path("environment")]
 
     def path(self, key: str) -> Path:
         """Return one of the site's paths: C(link), C(releases), C(data), C(config), C(backups) ..."""

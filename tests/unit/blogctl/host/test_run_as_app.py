@@ -36,7 +36,7 @@ def test_a_command_runs_as_the_app_with_its_limits_on_the_live_data(site: Site, 
     assert unit.properties["User"] == site.settings["user"]
     assert unit.properties["RuntimeMaxSec"] == "5"
     assert unit.properties["TimeoutStopSec"] == "10", "one that does not heed SIGTERM would have 90 s"
-    assert unit.properties["EnvironmentFile"] == f"{site.settings['config']}/environment"
+    assert unit.properties["EnvironmentFile"] == [f"{site.settings['config']}/environment"]
     assert site.settings["sandbox"].items() <= unit.properties.items()
     assert unit.environment["PYTHONPATH"] == f"{folder}/src"
     assert unit.environment["FLASK_BLOG_RELEASE"] == "abc"
@@ -198,7 +198,7 @@ def test_what_runs_on_the_live_data_has_what_the_service_has(site: Site, units: 
         "User": site.settings["user"],
         "Group": site.settings["group"],
         "WorkingDirectory": str(tmp_path / "release"),
-        "EnvironmentFile": f"{site.settings['config']}/environment",
+        "EnvironmentFile": [f"{site.settings['config']}/environment"],
         "SyslogIdentifier": "blog",
     }
 

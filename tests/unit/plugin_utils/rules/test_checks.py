@@ -208,6 +208,11 @@ BAD = [
     ("bind", "127.0.0.1:0", "127.0.0.1:0", "from 1 to 65535"),
     ("bind", "127.0.0.1:65536", "127.0.0.1:65536", "from 1 to 65535"),
     ("bind", "127.0.0.1:http", "127.0.0.1:http", "from 1 to 65535"),
+    ("https_port", 0, 0, "from 1 to 65535"),
+    ("https_port", 8000, 8000, "gunicorn has this port"),
+    ("tls", "provided", "provided", "it needs flask_blog_tls_certificate and flask_blog_tls_key"),
+    ("hsts_max_age", -1, -1, "at least 0"),
+    ("hsts_preload", True, True, "with all names below it"),
     ("http_port", 0, 0, "from 1 to 65535"),
     ("http_port", 70000, 70000, "from 1 to 65535"),
     ("http_port", 8000, 8000, "gunicorn has this port"),
@@ -323,6 +328,26 @@ def test_every_rule_has_refused_something_here() -> None:
 def test_slowing_down_begins_below_the_limit_if_the_two_can_be_compared(most: str, high: str, refused: bool) -> None:
     problems = checks.check({**GOOD, "memory_max": most, "memory_high": high})
     assert bool(problems) == refused, problems
+
+
+@pytest.mark.parametrize(
+    ("chosen", "words"),
+    [
+        ({"tls": "self_signed", "https_port": 80}, "flask_blog_https_port: 80: it is the port of HTTP"),
+        ({"tls": "provided", "tls_certificate": "a.pem"}, "flask_blog_tls: 'provided': it needs flask_blog_tls_key."),
+        ({"tls": "self_signed", "server_names": ["192.0.2.7"]}, "flask_blog_server_names: '192.0.2.7': a client that"),
+        ({"tls": "self_signed", "server_names": ["192.0.2.7"], "reject_unknown_hosts": False}, ""),
+        ({"server_names": ["192.0.2.7"], "https_port": 80}, ""),
+        (
+            {"hsts_preload": True, "hsts_include_subdomains": True, "hsts_max_age": 31535999},
+            "flask_blog_hsts_max_age: 31535999: preload needs at least a year",
+        ),
+        ({"hsts_preload": True, "hsts_include_subdomains": True, "hsts_max_age": 31536000}, ""),
+    ],
+)
+def test_what_https_needs_is_checked_together(chosen: dict[str, Any], words: str) -> None:
+    problems = checks.check({**GOOD, **chosen})
+    assert [problem.startswith(words) for problem in problems] == ([True] if words else []), problems
 
 
 def test_a_schedule_of_never_needs_no_retention() -> None:

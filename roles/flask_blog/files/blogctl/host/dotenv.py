@@ -27,7 +27,7 @@ def unused_settings(site: Site, folder: Path) -> list[str]:
     set_here = _names(folder / FILE)
     if not set_here:
         return []
-    known = set(_names(site.path("environment")))
+    known = {name for path in site.environments for name in _names(path)}
     return [name for name in set_here if name not in known and not OF_FLASK.fullmatch(name)][:NAMES_LIMIT]
 
 

@@ -79,7 +79,8 @@ def proxy_key(site: Site) -> str:
 
 def _ask(site: Site, address: tuple[str, int] | str, path: str, seconds: float) -> Answer:
     """Request a page, and follow its redirects as long as the same instance answers."""
-    host = site.settings["host"]
+    scheme = site.scheme
+    host = scheme.host
     deadline = time.monotonic() + seconds
     instances: list[str] = []
 
@@ -104,7 +105,7 @@ def _ask(site: Site, address: tuple[str, int] | str, path: str, seconds: float) 
         return redirects.Response(answer.status, str(location), tuple(map(str, told)))
 
     try:
-        found = redirects.follow(request, f"{site.scheme}://{host}{path}", site.public_schemes)
+        found = redirects.follow(request, f"{scheme.scheme}://{host}{path}", scheme.public_schemes)
     except (OSError, http.client.HTTPException) as error:
         return Answer(0, f"no answer: {printable(str(error))[:200] or type(error).__name__}")
     if found.problem:

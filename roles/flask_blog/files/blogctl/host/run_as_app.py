@@ -57,7 +57,7 @@ def properties_as_app(site: Site, folder: Path, data: Path) -> Properties:
         "User": settings["user"],
         "Group": settings["group"],
         "WorkingDirectory": str(folder),
-        "EnvironmentFile": str(site.path("environment")),
+        "EnvironmentFile": [str(path) for path in site.environments],
         "SyslogIdentifier": settings["name"],
     }
     if is_copy(site, data):
@@ -68,7 +68,7 @@ def properties_as_app(site: Site, folder: Path, data: Path) -> Properties:
         properties |= cage.file_system(readable=readable, writable={str(data): settings["data"]})
         if temporary:  # the service's limits of /dev/shm
             properties["TemporaryFileSystem"] = f"/ {temporary}"
-        properties["EnvironmentFile"] = [str(site.path("environment")), f"-{site.path('rehearsal_environment')}"]
+        properties["EnvironmentFile"] = [*map(str, site.environments), f"-{site.path('rehearsal_environment')}"]
         # Nobody waits for a rehearsal, so it must not slow down visitors.
         properties |= {"Nice": "10", "IOSchedulingClass": "idle"}
     return properties
@@ -266,16 +266,17 @@ def instance(site: Site, folder: Path, source_root: str, data: Path) -> Any:
     if is_copy(site, data):
         # Its data is thrown away, so it need not end cleanly.
         properties["KillSignal"] = "SIGKILL"
+    scheme = site.scheme
     environment = [
         *environment_as_app(site, folder, source_root, "rehearsal"),
         "FLASK_BLOG_INSTANCE=rehearsal",
-        f"FLASK_BLOG_TRY_AS={site.settings['host']}",
-        # In process_environment as well, unless an older role deployed the site.
+        f"FLASK_BLOG_TRY_AS={scheme.host}",
+        # In the environment as well, unless an older role deployed the site.
         f"FLASK_BLOG_DATA={site.settings['data']}",
         f"FLASK_BLOG_PROXY_KEY={site.settings['proxy_key']}",
-        f"FLASK_BLOG_HOST={site.settings['host']}",
-        f"FLASK_BLOG_SCHEME={site.scheme}",
-        f"FLASK_BLOG_PUBLIC_SCHEMES={','.join(site.public_schemes)}",
+        f"FLASK_BLOG_HOST={scheme.host}",
+        f"FLASK_BLOG_SCHEME={scheme.scheme}",
+        f"FLASK_BLOG_PUBLIC_SCHEMES={','.join(scheme.public_schemes)}",
         f"FLASK_BLOG_HEALTH_PATH={site.settings['health_path']}",
     ]
     options = {**site.settings.get("gunicorn_options", OLDER_OPTIONS), "workers": 1}

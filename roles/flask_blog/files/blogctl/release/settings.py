@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import OperationError
-from ..host import systemd
+from ..host import scheme, systemd
 from ..host.units import hold_unit
 from ..shared import contract
 from ..site import Site
@@ -16,7 +17,15 @@ from ..site import Site
 
 def previous_settings(site: Site) -> dict[Path, Path]:
     """Return each settings file with the copy that the running process was started with."""
-    return {Path(path): Path(contract.settings_copy(site.name, path)) for path in site.settings["settings_files"]}
+    return {path: Path(contract.settings_copy(site.name, str(path))) for path in _files(site)}
+
+
+def _files(site: Site) -> Iterator[Path]:
+    """Yield the settings files by their own names: what a link leads to belongs to either scheme."""
+    link = scheme.link_of(site)
+    paths = map(Path, site.settings["settings_files"])
+    yield from (path for path in paths if link is None or link not in path.parents)
+    yield from scheme.environment_files(site)
 
 
 def _aside(path: Path) -> Path:
@@ -37,7 +46,17 @@ def restore_settings(site: Site) -> bool:
             os.chown(aside, status.st_uid, status.st_gid)
             aside.replace(path)
             restored = True
-    return restored
+    return _restore_scheme(site) or restored
+
+
+def _restore_scheme(site: Site) -> bool:
+    """Choose HTTP or HTTPS as before the change that failed; say whether that is known."""
+    link = scheme.link_of(site)
+    copy = contract.settings_copy(site.name, str(link))
+    if link is None or not os.path.islink(copy):
+        return False
+    scheme.choose(site, os.readlink(copy))
+    return True
 
 
 def restore_under_running(site: Site) -> str:
@@ -70,3 +89,4 @@ def settings_loaded(site: Site) -> None:
     remove_pending(site)
     if moved:
         systemd.stop_transient(hold_unit(site))
+    scheme.remove_unused(site)

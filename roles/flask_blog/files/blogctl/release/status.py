@@ -34,6 +34,7 @@ def status(site: Site) -> dict[str, Any]:
     serves = answer.is_healthy and served is not None and served == linked
     return {
         "site": site.name,
+        "address": site.address,
         "linked": linked,
         "served": served,
         **origin(site, served),
@@ -91,7 +92,7 @@ def describe_status(found: dict[str, Any]) -> str:
     """Return a status for people."""
     came_from = f" ({text})" if (text := describe_origin(found)) else ""
     lines = [
-        f"site         {found['site']}",
+        f"site         {found['site']}, {found['address']}",
         f"release      {found['served'] or 'none is served'}{came_from}"
         + ("" if found["served"] == found["linked"] else f" (the link says {found['linked']})"),
         f"service      {found['service']}, socket {found['socket']}",
