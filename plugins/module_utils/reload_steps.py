@@ -8,13 +8,14 @@ Only the module apply imports this: Ansible packs all imports of a module in eac
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ansible_collections.flaskblog.hosting.plugins.module_utils import contract, hold, live, probe, reloads
+from ansible_collections.flaskblog.hosting.plugins.module_utils import contract, hold, issued, live, probe, reloads
 from ansible_collections.flaskblog.hosting.plugins.module_utils.reloads import Object
-from ansible_collections.flaskblog.hosting.plugins.module_utils.resources import certificate
+from ansible_collections.flaskblog.hosting.plugins.module_utils.resources import atomic, certificate
 
 #: Seconds in which nginx must serve a site by its new scheme, or with its new certificate.
 SITE_TIMEOUT = 10.0
@@ -106,3 +107,7 @@ def remove_unused(site: Object, wanted: Sequence[Object]) -> None:
     """Remove former certificates, once nginx has loaded the present one and serves the site with it."""
     if any(item["path"] == site.get("certificate") for item in wanted):
         certificate.prune(site["certificate"], site["certificates"])
+    if site.get("tls") != issued.ACME:
+        for path in (site.get("acme"), os.path.join(site["state"], issued.STATE)):
+            if path and os.path.lexists(path):
+                atomic.remove(path)
