@@ -107,7 +107,7 @@ def remove_unused(site: Object, wanted: Sequence[Object]) -> None:
     """Remove former certificates, once nginx has loaded the present one and serves the site with it."""
     if any(item["path"] == site.get("certificate") for item in wanted):
         certificate.prune(site["certificate"], site["certificates"])
-    if site.get("tls") != issued.ACME:
-        for path in (site.get("acme"), os.path.join(site["state"], issued.STATE)):
-            if path and os.path.lexists(path):
+    if "acme" in site and site.get("tls") != issued.ACME:
+        for path in (site["acme"], os.path.join(site["state"], issued.STATE)):
+            if os.path.lexists(path):
                 atomic.remove(path)

@@ -200,13 +200,15 @@ def summary(params: Mapping[str, Any], details: Mapping[str, Any]) -> str:
         would = "would be" if details["dry_run"] and details["changed"] else "is"
         already = "" if details["changed"] else " already"
         return f"the maintenance page {would} {'on' if details['maintenance'] else 'off'}{already}"
+    if params["operation"] == "certificate":
+        return "nothing is due"
     found = f"{details['name']}: {details['files']} files, {details['bytes']} bytes, verified"
     return f"{found}; it lacks {skipped(details)}" if details.get("skipped") else found
 
 
 def has_changed(params: Mapping[str, Any], details: Mapping[str, Any]) -> bool:
-    """Say whether an operation that is done has changed the host. Only maintenance may find nothing to do."""
-    return bool(details.get("changed", params["operation"] != "maintenance"))
+    """Say whether an operation that is done has changed the host. Maintenance and a certificate may need nothing."""
+    return bool(details.get("changed", params["operation"] not in ("maintenance", "certificate")))
 
 
 def skipped(details: Mapping[str, Any]) -> str:
