@@ -91,8 +91,8 @@ def plan(params: dict[str, Any], wanted_release: Finder, keep: bool) -> dict[str
     platform = host.platform()
     comparison.refuse_host(platform, params["platforms"])
     notes: list[str] = []
-    objects = registry.for_platform(params["objects"], platform)
-    objects = tool.select(registry.with_secrets(objects, params["secrets"]), notes)
+    objects = registry.for_platform(registry.with_secrets(params["objects"], params["secrets"]), platform)
+    objects = tool.select(objects, notes)
     differences = comparison.managed(params, objects, notes)
     with wanted_release(params, keep) as (release, probes):
         found = compared(params, objects, differences, release, [*params["probes"], *probes], notes)
