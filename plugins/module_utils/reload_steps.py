@@ -107,7 +107,12 @@ def remove_unused(site: Object, wanted: Sequence[Object]) -> None:
     """Remove former certificates, once nginx has loaded the present one and serves the site with it."""
     if any(item["path"] == site.get("certificate") for item in wanted):
         certificate.prune(site["certificate"], site["certificates"])
-    if "acme" in site and site.get("tls") != issued.ACME:
-        for path in (site["acme"], os.path.join(site["state"], issued.STATE)):
-            if os.path.lexists(path):
-                atomic.remove(path)
+    if "acme" not in site or site["tls"] == issued.ACME:
+        return
+    unused = [site["acme"], os.path.join(site["state"], issued.STATE)]
+    if site["tls"] == "none" and not live.is_noted(contract.pending_path(site["name"], "activate")):
+        # The site never changed to HTTPS; otherwise blogctl removes them, once it has changed back.
+        unused += [site["certificate"], site["certificates"], f"{site['schemes']}/https"]
+    for path in unused:
+        if os.path.lexists(path):
+            atomic.remove(path)

@@ -104,17 +104,26 @@ def test_a_refusal_is_told_apart_from_an_authority_that_is_down(
     assert (said or "certbot wrote nothing and ended with status 1") in answer.problem
 
 
-def test_an_account_that_the_authority_has_forgotten_is_made_again_once(acme: Site, started: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "said",
+    [
+        "urn:ietf:params:acme:error:accountDoesNotExist",
+        "An unexpected error occurred: Account https://localhost:14000/my-account/794b not found.",
+    ],
+)
+def test_an_account_that_the_authority_has_forgotten_is_made_again_once(
+    acme: Site, started: dict[str, Any], said: str
+) -> None:
     account = acme.path("acme") / "config" / "accounts" / "ca.test"
     account.mkdir()
     folder = authority.exchange(acme)
     started["install"](
-        f"[ -e {account} ] && {{ echo urn:ietf:params:acme:error:accountDoesNotExist; exit 1; }}\n"
+        f"[ -e {account} ] && {{ echo {said}; exit 1; }}\n"
         f"echo chain > {folder}/fullchain.pem"
     )
     assert authority.ask(acme) == authority.Answer()
     assert started["runs"] == 2
-    started["install"]("echo accountDoesNotExist; exit 1")
+    started["install"](f"echo {said}; exit 1")
     assert authority.ask(acme).problem
     assert started["runs"] == 4, "no more than a second time"
 

@@ -28,7 +28,7 @@ FAILED_NAME = re.compile(
 )
 REFUSAL = re.compile("urn:ietf:params:acme:error:|Error finalizing order|too many|rateLimited")
 #: The authority does not know the account any more.
-NO_ACCOUNT = "accountDoesNotExist"
+NO_ACCOUNT = re.compile(r"accountDoesNotExist|Account \S+ not found")
 #: Lines of certbot that help nobody here.
 NOISE = re.compile(
     r"^(Saving debug log|Ask for help|See the logfile|Some challenges have failed|- - -|\s*$|Account registered"
@@ -61,7 +61,7 @@ def ask(site: Site) -> Answer:
     The site's lock is not held: an authority that hangs must not keep a deployment waiting.
     """
     answer, output = _certbot(site)
-    if NO_ACCOUNT in output:
+    if NO_ACCOUNT.search(output):
         # Such as an authority for tests that was made anew.
         shutil.rmtree(site.path("acme") / ACCOUNTS / "accounts", ignore_errors=True)
         answer, _ = _certbot(site)

@@ -9,7 +9,7 @@ import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from ..host import journal
+from ..host import journal, systemd
 from ..host.files import write_atomically
 from ..host.units import retry_unit
 from ..shared import issued
@@ -82,8 +82,10 @@ def schedule(site: Site, *, is_complete: bool) -> None:
     A reboot drops the transient timer, and the recovery at boot schedules again.
     """
     unit = retry_unit(site)
-    subprocess.run(["systemctl", "stop", f"{unit}.timer"], capture_output=True, check=False)
     if is_complete:
+        subprocess.run(["systemctl", "stop", f"{unit}.timer"], capture_output=True, check=False)
+        return
+    if systemd.is_active(f"{unit}.timer"):
         return
     result = subprocess.run(
         [
