@@ -318,7 +318,7 @@ print(json.dumps(process.wait()))
     with Visits(operator.address(), f"{NAME}/", visitors=2) as visits:
         operator.python(code, seconds)
         eventually(lambda: not host.file("/run/flask-blog-hosting/flask-blog.no-redirect").exists, 60)
-        eventually(lambda: "begun" not in {result for _, result in operations(host)}, 60)
+        eventually(lambda: operations(host)[-1][1] != "begun", 60)
         time.sleep(2)
     assert visits.failures == []
     assert not host.file("/run/flask-blog-hosting/flask-blog.previous").exists

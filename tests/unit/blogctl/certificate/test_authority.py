@@ -117,10 +117,7 @@ def test_an_account_that_the_authority_has_forgotten_is_made_again_once(
     account = acme.path("acme") / "config" / "accounts" / "ca.test"
     account.mkdir()
     folder = authority.exchange(acme)
-    started["install"](
-        f"[ -e {account} ] && {{ echo {said}; exit 1; }}\n"
-        f"echo chain > {folder}/fullchain.pem"
-    )
+    started["install"](f"[ -e {account} ] && {{ echo {said}; exit 1; }}\necho chain > {folder}/fullchain.pem")
     assert authority.ask(acme) == authority.Answer()
     assert started["runs"] == 2
     started["install"](f"echo {said}; exit 1")

@@ -85,7 +85,7 @@ def test_one_wrong_address_of_two_is_wrong(acme: Site, host: Any, monkeypatch: p
     def answer(address: Any, path: str, headers: Any, **more: Any) -> Any:
         asked.append(address[0])
         if address[0] == FOREIGN:
-            return preflight.bounded_http.Answer(200, {}, "", True, b"parked")  # type: ignore[arg-type]
+            return preflight.bounded_http.Answer(200, {}, "", True, b"parked")
         return get(address, path, headers, **more)
 
     monkeypatch.setattr(preflight.bounded_http, "get", answer)
@@ -113,7 +113,7 @@ def test_a_redirect_of_another_host_is_for_the_authority_to_follow(
     acme: Site, host: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A content delivery network may redirect everything to HTTPS."""
-    moved = preflight.bounded_http.Answer(301, {}, "", True)  # type: ignore[arg-type]
+    moved = preflight.bounded_http.Answer(301, {}, "", True)
     monkeypatch.setattr(preflight.bounded_http, "get", lambda *_, **__: moved)
     assert found(acme, [FOREIGN]) == preflight.Finding(UNPROVEN, f"it resolves to {FOREIGN}, which redirects")
     assert found(acme, ["127.0.0.1"]).state == WRONG

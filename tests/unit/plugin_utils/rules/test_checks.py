@@ -317,7 +317,10 @@ def test_a_bad_value_is_refused_with_variable_value_rule_and_remedy(
 
 
 def test_every_rule_has_refused_something_here() -> None:
-    chosen = [*({variable: value} for variable, value, *_ in BAD), {"tls": "acme", "server_names": ["blog"]}]
+    chosen: list[dict[str, Any]] = [
+        *({variable: value} for variable, value, *_ in BAD),
+        {"tls": "acme", "server_names": ["blog"]},
+    ]
     refusing = {
         position
         for values in chosen
