@@ -204,7 +204,7 @@ def test_an_authority_that_is_down_changes_nothing_and_is_no_failure_yet(operato
 
 def test_a_key_that_was_replaced_by_hand_is_replaced_with_its_certificate(operator: Any, host: Any) -> None:
     before = served(operator).serial_number
-    host.check_output(f"openssl genpkey -algorithm RSA -out {FOLDER}/privkey.pem")
+    host.check_output(f"openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out {FOLDER}/privkey.pem")
     assert host.run("nginx -t").rc != 0
     host.check_output(f"systemctl start {UNIT}")
     assert host.run("nginx -t").rc == 0
