@@ -18,6 +18,7 @@ sub hold {
 
 hold(18, '/var/lib/apt/lists/lock');
 hold(15, '/var/lib/dpkg/lock-frontend', '/var/cache/apt/archives/lock');
-# Queues behind the installation of Python, and has the locks before the next one can take them.
+# Queues behind the installation of Python, and has the locks before the next one can take them. The run gets there
+# late on a busy computer.
 sleep 1 until -e '/usr/bin/python3';
-hold(12, '/var/lib/dpkg/lock-frontend', '/var/lib/apt/lists/lock');
+hold(30, '/var/lib/dpkg/lock-frontend', '/var/lib/apt/lists/lock');

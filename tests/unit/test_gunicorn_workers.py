@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -24,7 +25,9 @@ Loads = Callable[[Any], None]
 def module(role: Path, descriptors: None) -> Iterator[Any]:
     found = load_file(role / "files" / "gunicorn_workers.py")
     found.on_starting(None)
+    finders = [*sys.meta_path]
     yield found
+    sys.meta_path[:] = finders
     while found.pipe:
         os.close(found.pipe.pop())
 
@@ -179,3 +182,41 @@ def test_connections_that_fail_behind_pages_that_work_are_logged(
     log = SimpleNamespace(warning=lambda form, *parts: said.append(form % parts))
     module.warn_of_lasting_connections(SimpleNamespace(log=log, cfg=SimpleNamespace(workers=workers)))
     assert [one.startswith(text) for one in said] == ([True] if text else [])
+
+
+OWN_SERVER = """
+import importlib.util, os, sys
+from types import SimpleNamespace
+spec = importlib.util.spec_from_file_location("workers", sys.argv[1])
+workers = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(workers)
+sys.path.insert(0, sys.argv[2])
+log = SimpleNamespace(warning=lambda text, *parts: print(text % parts))
+if sys.argv[3] == "replaced":
+    workers.post_fork(None, SimpleNamespace(log=log, age=1))
+import app
+print("loaded", app.app.name, "FLASK_RUN_FROM_CLI" in os.environ)
+"""
+
+
+@pytest.mark.parametrize("how", ["replaced", "left"])
+def test_a_server_that_the_app_starts_when_it_is_imported_is_ignored_and_logged(
+    role: Path, tmp_path: Path, how: str
+) -> None:
+    """Without the variable that makes Flask ignore it: an app can read that one, and does less in a command."""
+    (tmp_path / "flask").mkdir()
+    (tmp_path / "flask" / "__init__.py").write_text("from .app import Flask\n")
+    (tmp_path / "flask" / "app.py").write_text(
+        "class Flask:\n"
+        "    name = 'blog'\n"
+        "    def run(self, host, debug):\n"
+        "        print('serves for ever')\n"
+        "class Other(Flask):\n"
+        "    pass\n"
+    )
+    (tmp_path / "app.py").write_text("from flask.app import Other\napp = Other()\napp.run('0.0.0.0', debug=True)\n")
+    command = [sys.executable, "-c", OWN_SERVER, str(role / "files" / "gunicorn_workers.py"), str(tmp_path), how]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env={"PATH": "/usr/bin"})
+    own = load_file(role / "files" / "gunicorn_workers.py").OWN_SERVER
+    told = f"{own}; call it only below if __name__ == '__main__'" if how == "replaced" else "serves for ever"
+    assert done.stdout.splitlines() == [told, "loaded blog False"]

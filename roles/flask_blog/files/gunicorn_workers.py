@@ -7,16 +7,20 @@ one has, or has ended.
 
 Apps that make a secret key when they are imported have another one in each worker, so a visitor who has logged in with
 one worker is unknown to the next. A worker whose app has another key than the first one's logs this.
+
+Some apps call C(app.run()) when they are imported, and would never be loaded. A worker ignores it, and logs this.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import mmap
 import os
 import select
 import sys
 import time
+from importlib.abc import MetaPathFinder
 from typing import Any
 
 #: Seconds that a worker waits for the first one at most, and between two signs of life to the master.
@@ -26,9 +30,10 @@ pipe: list[int] = []
 #: Memory that all workers share: the SHA-256 of the secret key of the first worker's app; zeros without one.
 shared: list[mmap.mmap] = []
 NO_KEY = bytes(hashlib.sha256().digest_size)
-#: blogctl searches the journal for these texts.
+#: What a worker logs; blogctl searches the journal for most of these texts.
 OTHER_KEY = "the app has another secret key in each worker"
 SOCKET_IO = "Flask-SocketIO needs one worker for all requests of a visitor"
+OWN_SERVER = "the app calls app.run() when it is imported, which is ignored"
 WEBSOCKETS = "Flask-Sock needs WebSocket connections, which do not reach the app"
 
 
@@ -44,8 +49,40 @@ def pre_fork(_: Any, worker: Any) -> None:
         os.close(pipe.pop())
 
 
+class OwnServer(MetaPathFinder):
+    """Replaces Flask's method C(run), which starts a server and does not end, as soon as the app imports Flask.
+
+    Flask itself ignores a call of it with C(FLASK_RUN_FROM_CLI) in the environment. But an app can read that, too, and
+    take a process that serves pages for a command.
+    """
+
+    def __init__(self, worker: Any) -> None:
+        self.worker = worker
+
+    def find_spec(self, name: str, *_: Any) -> Any:
+        """Find Flask's module for Python's import, once."""
+        if name != "flask.app":
+            return None
+        sys.meta_path.remove(self)
+        found = importlib.util.find_spec(name)
+        if found and found.loader:
+            load = found.loader.exec_module
+
+            def load_and_replace(module: Any) -> None:
+                load(module)
+                module.Flask.run = self.ignore
+
+            found.loader.exec_module = load_and_replace  # type: ignore[method-assign]
+        return found
+
+    def ignore(self, *_: Any, **__: Any) -> None:
+        """Take the place of C(Flask.run)."""
+        self.worker.log.warning("%s; call it only below if __name__ == '__main__'", OWN_SERVER)
+
+
 def post_fork(_: Any, worker: Any) -> None:
     """Wait for the first worker, in any other one."""
+    sys.meta_path.insert(0, OwnServer(worker))
     if len(pipe) != 1:
         return
     waiting = select.poll()

@@ -163,6 +163,35 @@ def test_the_program_itself_runs_from_where_the_role_puts_it(role: Path, tmp_pat
         assert command in result.stdout
 
 
+@pytest.mark.parametrize(("output", "status"), [("/dev/full", 1), ("pipe", 0)])
+def test_a_result_that_nobody_gets_ends_with_a_status_of_blogctls_own(
+    role: Path, tmp_path: Path, output: str, status: int
+) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import sys\n"
+        f"sys.path.insert(0, {str(role / 'files')!r})\n"
+        "from blogctl import cli\n"
+        "from blogctl.commands.command import Command, Result\n"
+        "cli.load = lambda name: None\n"
+        "cli.mask_of = lambda site: type('', (), {'text': staticmethod(str)})\n"
+        "command = Command('x', summary='x', description='x', example='x', run=lambda *_: Result({}, 'done'))\n"
+        "sys.exit(cli._run(command, type('', (), {'site': 'x', 'json': False})))\n"
+    )
+    if output == "pipe":
+        reading, writing = os.pipe()
+        os.close(reading)
+    else:
+        writing = os.open(output, os.O_WRONLY)
+    done = subprocess.run(
+        [sys.executable, str(program)], stdout=writing, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(writing)
+    assert done.returncode == status
+    assert done.stderr.startswith("blogctl: it is done, and the result cannot be written: " if status else "")
+    assert "Exception ignored" not in done.stderr
+
+
 def test_the_tool_needs_nothing_but_the_standard_library(role: Path) -> None:
     """The server gets Debian's packages and the app's own environment, nothing else."""
     import ast

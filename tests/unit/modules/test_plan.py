@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.release import __version__
 from ansible_collections.flaskblog.hosting.plugins.module_utils import contract, host, live, names, nginx, probe
 from ansible_collections.flaskblog.hosting.plugins.module_utils.resources import unit
 from ansible_collections.flaskblog.hosting.plugins.module_utils.venv import check
@@ -39,13 +40,15 @@ def test_a_host_that_is_as_declared_has_nothing_to_do(arguments: dict[str, Any],
     assert outcome.said["release"]["links"]["venv"] == outcome.said["release"]["venv_path"]
 
 
-@pytest.mark.parametrize(("verbosity", "shown"), [(0, False), (2, False), (3, True)])
+@pytest.mark.parametrize("verbosity", [0, 2, 3])
 def test_the_arguments_travel_back_only_where_ansible_shows_them(
-    arguments: dict[str, Any], run_module: Any, verbosity: int, shown: bool
+    arguments: dict[str, Any], run_module: Any, verbosity: int
 ) -> None:
     """They hold all managed files, and each later task would copy them."""
     outcome = run_module(module, **arguments, _ansible_verbosity=verbosity)
-    assert ("module_args" in outcome.said["invocation"]) is shown
+    # From 2.21 on, Ansible lets a module add them only if its configuration says so.
+    expected = verbosity == 3 and tuple(map(int, __version__.split(".")[:2])) < (2, 21)
+    assert ("module_args" in outcome.said.get("invocation", {})) is expected
 
 
 def test_a_site_that_answers_wrongly_is_activated_again(

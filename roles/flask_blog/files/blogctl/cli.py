@@ -59,13 +59,29 @@ def _run(command: Command, options: Any) -> int:
         return _fail(str(error), OperationError.status, options.json, site=site)
     except KeyboardInterrupt:
         return _fail("interrupted", INTERRUPTED, options.json)
-    if options.json:
+    try:
+        _print_result(site, command, result, as_json=options.json)
+    except OSError as error:
+        # Python would write the rest again when it ends, and fail with a status of its own.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):  # such as of "head", which has read enough
+            print(f"blogctl: it is done, and the result cannot be written: {error}", file=sys.stderr)
+            return OperationError.status
+    return result.status
+
+
+def _print_result(site: Site, command: Command, result: Result, *, as_json: bool) -> None:
+    """Print a result without the site's secrets.
+
+    :raises OSError: if nobody reads it, or the disk of the file that it goes to is full.
+    """
+    if as_json:
         # The role shows the message of an operation; a report such as that of "status" would only say the same twice.
         message = {"message": result.message} if command.requires_interface and result.message else {}
         print(json.dumps(mask_of(site).all_texts({**result.values, **message})))
     elif result.message:
         print(printable(mask_of(site).text(result.message)))
-    return result.status
+    sys.stdout.flush()
 
 
 def _result(site: Site, command: Command, options: Any) -> Result:

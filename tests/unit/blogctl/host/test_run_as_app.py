@@ -41,6 +41,7 @@ def test_a_command_runs_as_the_app_with_its_limits_on_the_live_data(site: Site, 
     assert unit.environment["PYTHONPATH"] == f"{folder}/src"
     assert unit.environment["FLASK_BLOG_RELEASE"] == "abc"
     assert unit.environment["FLASK_BLOG_ROLE"] == "command"
+    assert unit.environment["FLASK_RUN_FROM_CLI"] == "true", "Flask ignores app.run() then"
 
 
 def test_a_command_has_the_environment_of_the_service(site: Site, units: Units, add_release: Add) -> None:

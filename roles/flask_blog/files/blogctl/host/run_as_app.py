@@ -37,6 +37,9 @@ LOGGED_LINES = 5000
 
 #: What a site has for all programs that an older role deployed, which wrote no C(process_environment).
 OLDER_ENVIRONMENT = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1", "MALLOC_ARENA_MAX": "2"}
+#: For commands. A call of app.run() outside of a guard would never end, and Flask ignores it with this; an instance
+#: does so itself (gunicorn_workers.py).
+OF_COMMANDS = ["FLASK_RUN_FROM_CLI=true"]
 #: Gunicorn's options for such a site.
 OLDER_OPTIONS = {"threads": "2", "timeout": "0"}
 
@@ -192,7 +195,7 @@ def run(site: Site, folder: Path, source_root: str, command: str, data: Path) ->
     # A command that ignores SIGTERM is killed.
     properties |= {"RuntimeMaxSec": str(seconds), "TimeoutStopSec": str(STOP_TIMEOUT)}
     role = "rehearsal" if is_copy(site, data) else "command"
-    environment = environment_as_app(site, folder, source_root, role)
+    environment = [*environment_as_app(site, folder, source_root, role), *OF_COMMANDS]
     journal.log(site, f"runs the command: {command}")
     began, counted = time.monotonic(), memory.of_services()
     shell = ["/bin/sh", "-c", command]
@@ -245,7 +248,7 @@ def attach(site: Site, folder: Path, source_root: str, words: list[str], lock: i
     start = cage.command(
         f"A command of {site.name} run by hand",
         properties,
-        environment_as_app(site, folder, source_root, "command"),
+        [*environment_as_app(site, folder, source_root, "command"), *OF_COMMANDS],
         [terminal, "--wait", f"--unit={unit}"],
     )
     try:
