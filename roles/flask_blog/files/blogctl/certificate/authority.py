@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..host.run_as_app import Properties, started
@@ -27,8 +27,8 @@ FAILED_NAME = re.compile(
     r"^ *(?:Domain|Identifier): *(\S+) *(?:\n *Type: *(\S+) *)?(?:\n *Detail: *(.*))?$", re.MULTILINE
 )
 REFUSAL = re.compile("urn:ietf:params:acme:error:|Error finalizing order|too many|rateLimited")
-#: The authority does not know the account any more.
-NO_ACCOUNT = re.compile(r"accountDoesNotExist|Account \S+ not found")
+#: The authority does not know the account any more. The last one is certbot 2.1's, which fails over that message.
+NO_ACCOUNT = re.compile(r"accountDoesNotExist|Account \S+ not found|AttributeError: can't set attribute")
 #: Lines of certbot that help nobody here.
 NOISE = re.compile(
     r"^(Saving debug log|Ask for help|See the logfile|Some challenges have failed|- - -|\s*$|Account registered"
@@ -65,6 +65,8 @@ def ask(site: Site) -> Answer:
         # Such as an authority for tests that was made anew.
         shutil.rmtree(site.path("acme") / ACCOUNTS / "accounts", ignore_errors=True)
         answer, _ = _certbot(site)
+        if answer.problem:  # an authority has limits on new accounts, too
+            answer = replace(answer, refused=True)
     return answer
 
 
