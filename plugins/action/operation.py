@@ -24,6 +24,9 @@ class ActionModule(ActionBase):
             )
         )
         # Ansible shows the result without -v then, as it does for the module debug. An activation is one step of many.
-        if self._task.check_mode or self._task.args.get("operation") != "activate":
+        # What a certificate lacks is shown at the end of the run (verify.py).
+        operation = self._task.args.get("operation")
+        is_quiet = operation == "activate" or (operation == "certificate" and result.get("status"))
+        if self._task.check_mode or not is_quiet:
             result["_ansible_verbose_always"] = True
         return result

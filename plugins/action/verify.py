@@ -42,7 +42,8 @@ class ActionModule(ActionBase):
 def lines(report: dict[str, Any]) -> list[str]:
     """Return the end of a run for people: what serves where and, of a new blog, what to do next.
 
-    :param report: C(name), C(release), C(address), C(new), C(backups) a folder, and C(schedule) of the backups.
+    :param report: C(name), C(release), C(address), C(new), C(backups) a folder, C(schedule) of the backups, and what is
+        C(incomplete) about the certificate.
     """
     found = [f"{report['name']}: release {report['release']} serves at {report['address']}"]
     if report["new"]:
@@ -53,4 +54,4 @@ def lines(report: dict[str, Any]) -> list[str]:
             f"Next: on the host, 'sudo blogctl --site {report['name']} status' shows its state and 'logs' its log."
             f" {backups} To release new code, run the playbook again; 'blogctl rollback' returns to the release before."
         )
-    return found
+    return [*found, *str(report.get("incomplete", "")).splitlines()]

@@ -22,7 +22,10 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils.resources import
 from ansible_collections.flaskblog.hosting.plugins.module_utils.resources.difference import group_id
 
 #: Suffixes of a site's name in the names of its units, accounts and directories (blogctl's host/units.py).
-SUFFIXES = ("-next", "-recovery", "-backup", "-command", "-rehearsal", "-run", "-build", "-data", "-hold")
+SUFFIXES = (
+    *("-next", "-recovery", "-backup", "-command", "-rehearsal", "-run", "-build", "-data", "-hold"),
+    *("-certificate", "-certificate-retry", "-certbot"),
+)
 
 #: Each site has /etc/NAME/site.json.
 CONFIGURATION = "/etc"

@@ -12,12 +12,21 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.flaskblog.hosting.plugins.module_utils import comparison, contract, host, live, reloads, tool
+from ansible_collections.flaskblog.hosting.plugins.module_utils import (
+    comparison,
+    contract,
+    host,
+    issued,
+    live,
+    reloads,
+    tool,
+)
 from ansible_collections.flaskblog.hosting.plugins.module_utils.printable import printable
 from ansible_collections.flaskblog.hosting.plugins.module_utils.resources import registry, unit
 from ansible_collections.flaskblog.hosting.plugins.module_utils.resources.difference import Conflict, group_id
@@ -77,8 +86,8 @@ def plan(params: dict[str, Any], wanted_release: Finder, keep: bool) -> dict[str
     platform = host.platform()
     comparison.refuse_host(platform, params["platforms"])
     notes: list[str] = []
-    objects = registry.for_platform(params["objects"], platform)
-    objects = tool.select(registry.with_secrets(objects, params["secrets"]), notes)
+    objects = registry.for_platform(registry.with_secrets(params["objects"], params["secrets"]), platform)
+    objects = tool.select(objects, notes)
     differences = comparison.managed(params, objects, notes)
     with wanted_release(params, keep) as (release, probes):
         found = compared(params, objects, differences, release, [*params["probes"], *probes], notes)
@@ -129,6 +138,8 @@ def compared(
         loaded = {item["path"] for item in objects if reloads.is_loaded_by_activation(item)}
         differences += comparison.activation(site, release, units, probes, differences, loaded)
 
+    if site.get("tls") == issued.ACME and not params["only_code"] and (reasons := certificate_reasons(site)):
+        differences.append({"layer": "certificate", "name": site["name"], "reasons": reasons})
     if os.path.lexists(os.path.join(site["state"], contract.UNVERIFIED)):
         differences.append(
             {"layer": "verify", "name": site["name"], "reasons": ["not verified since its first release"]}
@@ -142,7 +153,20 @@ def compared(
         "release": release,
         "probes": probes,
         "needed_first": [name for name in missing if name in first],
+        "address": address(site),
     }
+
+
+def certificate_reasons(site: dict[str, Any]) -> list[str]:
+    """Return why blogctl has to see to the certificate that an authority issues, or to the change to HTTPS."""
+    found = issued.reasons(site, time.time())
+    return found or (["the site is served by HTTP"] if contract.Scheme.of(site).scheme == "http" else [])
+
+
+def address(site: dict[str, Any]) -> str:
+    """Return the URL of a site without a path, as the link on its host says."""
+    scheme = contract.Scheme.of(site)
+    return f"{scheme.scheme}://{scheme.host}"
 
 
 def release_differences(site: dict[str, Any], release: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:

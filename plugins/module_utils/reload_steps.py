@@ -8,13 +8,14 @@ Only the module apply imports this: Ansible packs all imports of a module in eac
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ansible_collections.flaskblog.hosting.plugins.module_utils import contract, hold, live, probe, reloads
+from ansible_collections.flaskblog.hosting.plugins.module_utils import contract, hold, issued, live, probe, reloads
 from ansible_collections.flaskblog.hosting.plugins.module_utils.reloads import Object
-from ansible_collections.flaskblog.hosting.plugins.module_utils.resources import certificate
+from ansible_collections.flaskblog.hosting.plugins.module_utils.resources import atomic, certificate
 
 #: Seconds in which nginx must serve a site by its new scheme, or with its new certificate.
 SITE_TIMEOUT = 10.0
@@ -106,3 +107,12 @@ def remove_unused(site: Object, wanted: Sequence[Object]) -> None:
     """Remove former certificates, once nginx has loaded the present one and serves the site with it."""
     if any(item["path"] == site.get("certificate") for item in wanted):
         certificate.prune(site["certificate"], site["certificates"])
+    if "acme" not in site or site["tls"] == issued.ACME:
+        return
+    unused = [site["acme"], os.path.join(site["state"], issued.STATE)]
+    if site["tls"] == "none" and not live.is_noted(contract.pending_path(site["name"], "activate")):
+        # The site never changed to HTTPS; otherwise blogctl removes them, once it has changed back.
+        unused += [site["certificate"], site["certificates"], f"{site['schemes']}/https"]
+    for path in unused:
+        if os.path.lexists(path):
+            atomic.remove(path)

@@ -229,8 +229,8 @@ def compare_and_apply(module: AnsibleModule) -> tuple[list[Difference], list[str
     """
     params = module.params
     site = params["site"]
-    objects = registry.for_platform(params["objects"], host.platform())
-    wanted = tool.select(registry.with_secrets(objects, params["secrets"]), [])
+    objects = registry.for_platform(registry.with_secrets(params["objects"], params["secrets"]), host.platform())
+    wanted = tool.select(objects, [])
     changes = changed_objects(wanted)
     differences = [*(difference for _, difference in changes), *changed_units(params["units"])]
     applied = [f"{difference.path}: {', '.join(difference.reasons)}" for difference in differences]

@@ -15,6 +15,8 @@ description:
   - Runs C(blogctl --json) on the host and returns its result. Only one operation at a time changes a site. A second
     one waits a minute and then fails.
   - A failed operation has been undone, or the message says otherwise.
+  - C(certificate) does not fail if a name does not lead to the host yet, or if the authority refuses. The host tries
+    again by itself.
 options:
   site:
     description: The name of the site.
@@ -29,6 +31,7 @@ options:
       - rollback
       - maintenance
       - backup
+      - certificate
   release:
     description:
       - The id of the release, as C(blogctl releases) lists it.
@@ -63,8 +66,8 @@ attributes:
   check_mode:
     support: full
     description:
-      - C(rollback) and C(maintenance) run with C(--dry-run). The other operations do not run; the message names what
-        would be done.
+      - C(rollback), C(maintenance) and C(certificate) run with C(--dry-run). The other operations do not run; the
+        message names what would be done.
 """
 
 EXAMPLES = r"""
@@ -109,8 +112,9 @@ status:
   description:
     - The exit status of blogctl. C(0) done, C(1) refused or failed, C(2) wrong command line, C(3) another operation is
       running, C(4) O(data) must be chosen, C(5) the release is served, but a command that follows a release failed,
-      C(7) the backup was made and lacks what could not be copied, C(130) interrupted and undone.
-    - Each but C(0) is a failure.
+      C(7) the backup was made and lacks what could not be copied, C(8) the certificate is missing or lacks a name,
+      C(130) interrupted and undone.
+    - Each but C(0) is a failure, and but C(3) and C(8) of C(certificate).
   returned: if blogctl ran
   type: int
   sample: 0
@@ -133,12 +137,14 @@ BLOGCTL = "/usr/local/sbin/blogctl"
 
 #: Exit statuses of blogctl with a meaning for this module (C(blogctl --help)).
 DONE = 0
+BUSY = 3
 UNDECIDED = 4
 FOLLOW_UP_FAILED = 5
 INCOMPLETE = 7
+NO_CERTIFICATE = 8
 
 #: The operations that have C(--dry-run).
-WITH_DRY_RUN = frozenset({"rollback", "maintenance"})
+WITH_DRY_RUN = frozenset({"rollback", "maintenance", "certificate"})
 
 #: blogctl's option for each value of C(data).
 DATA_OPTIONS = {"ask": [], "restore": ["--restore-data"], "keep": ["--keep-data"]}
@@ -194,13 +200,15 @@ def summary(params: Mapping[str, Any], details: Mapping[str, Any]) -> str:
         would = "would be" if details["dry_run"] and details["changed"] else "is"
         already = "" if details["changed"] else " already"
         return f"the maintenance page {would} {'on' if details['maintenance'] else 'off'}{already}"
+    if params["operation"] == "certificate":
+        return "nothing is due"
     found = f"{details['name']}: {details['files']} files, {details['bytes']} bytes, verified"
     return f"{found}; it lacks {skipped(details)}" if details.get("skipped") else found
 
 
 def has_changed(params: Mapping[str, Any], details: Mapping[str, Any]) -> bool:
-    """Say whether an operation that is done has changed the host. Only maintenance may find nothing to do."""
-    return bool(details.get("changed", params["operation"] != "maintenance"))
+    """Say whether an operation that is done has changed the host. Maintenance and a certificate may need nothing."""
+    return bool(details.get("changed", params["operation"] not in ("maintenance", "certificate")))
 
 
 def skipped(details: Mapping[str, Any]) -> str:
@@ -211,11 +219,11 @@ def skipped(details: Mapping[str, Any]) -> str:
 
 def outcome(params: Mapping[str, Any], status: int, stdout: str, stderr: str) -> dict[str, Any]:
     """Translate how blogctl ended into the module's result, with C(failed)."""
-    if status in (DONE, INCOMPLETE) and (details := last_object(stdout)) is not None:
+    if status in (DONE, INCOMPLETE, NO_CERTIFICATE) and (details := last_object(stdout)) is not None:
         # A blogctl of an older role sends none.
         message = str(details.pop("message", "")) or summary(params, details)
         return {
-            "failed": status != DONE,
+            "failed": status not in (DONE, NO_CERTIFICATE),
             "changed": has_changed(params, details),
             "status": status,
             "msg": printable(message),
@@ -229,7 +237,7 @@ def outcome(params: Mapping[str, Any], status: int, stdout: str, stderr: str) ->
     if status == UNDECIDED:
         message += "\nThe role's variable for this is flask_blog_rollback_data: restore or keep."
     return {
-        "failed": True,
+        "failed": params["operation"] != "certificate" or status != BUSY,
         "changed": status == FOLLOW_UP_FAILED,
         "status": status,
         "msg": printable(message),
@@ -239,6 +247,8 @@ def outcome(params: Mapping[str, Any], status: int, stdout: str, stderr: str) ->
 
 def announcement(params: Mapping[str, Any]) -> str:
     """Return the message of check mode about an operation without a dry run."""
+    if params["operation"] == "certificate":
+        return f"would request a certificate for {params['site']}, and change it to HTTPS"
     return (
         f"would back up {params['site']}" if params["operation"] == "backup" else f"would activate {params['release']}"
     )
@@ -251,7 +261,7 @@ def main() -> None:
             "operation": {
                 "type": "str",
                 "required": True,
-                "choices": ["activate", "rollback", "maintenance", "backup"],
+                "choices": ["activate", "rollback", "maintenance", "backup", "certificate"],
             },
             "release": {"type": "str"},
             "retry": {"type": "bool", "default": False},
@@ -268,7 +278,11 @@ def main() -> None:
         module.exit_json(changed=True, msg=printable(announcement(params)), **reasons)
     try:
         status, stdout, stderr = module.run_command(command(params, module.check_mode), handle_exceptions=False)
+        if module.check_mode and params["operation"] == "certificate" and status not in (DONE, NO_CERTIFICATE):
+            raise FileNotFoundError  # what the run installs first
     except OSError as error:
+        if module.check_mode and params["operation"] == "certificate":
+            module.exit_json(changed=True, msg=printable(announcement(params)), **reasons)
         module.fail_json(msg=f"blogctl cannot run: {error}. Run playbooks/site.yml first; it installs blogctl.")
     found = outcome(params, status, stdout, stderr)
     for text in found["details"].get("warnings", []):

@@ -49,6 +49,10 @@ missing_packages:
   description: Packages that have to be installed.
   returned: always
   type: list
+address:
+  description: URL of the site without a path, as its host serves it now.
+  returned: always
+  type: str
 data_is_new:
   description: Whether the blog has yet to get its first data.
   returned: always

@@ -26,6 +26,7 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
     "venv": ("packages", "account", "unpack"),
     "state": ("packages", "account"),
     "activate": ("packages", "account", "unpack", "venv", "state"),
+    "certificate": ("packages", "account", "unpack", "venv", "state", "activate"),
     # It requests what is live, whatever that is.
     "verify": (),
 }

@@ -21,6 +21,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("host",),
     ("data",),
     ("release", "backup"),
+    ("certificate",),
     ("commands",),
     ("cli",),
 )

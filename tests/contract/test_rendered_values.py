@@ -49,6 +49,12 @@ EXAMPLES: dict[str, Any] = {
     "maintenance_allow": ["198.51.100.0/24", "2001:db8:1::/48"],
     "health_path": "/healthz",
     "home_path": "/posts",
+    "acme_directory": "https://ca.example.com/acme/directory",
+    "acme_email": "ada@example.com",
+    "acme_profile": "shortlived",
+    "acme_eab_key_id": "kid-1",
+    "acme_eab_hmac_key": "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W",
+    "acme_ca_bundle": "/etc/ssl/certs/ca.pem",
 }
 #: Not text of the site's own: they choose an operation, or a source that the controller or Git reads (test_checks.py).
 ELSEWHERE = {"source", "source_checksum", "include", "version", "deploy_key", "known_hosts", "git_timeout"}

@@ -185,7 +185,10 @@ def test_the_site_answers_to_its_own_names_alone(config: Config, render: Any, va
         assert answer(server) == ["421" if server.all("ssl_reject_handshake") else "444"]
         for listen in server.all("listen"):
             assert [word for word in listen.arguments[1:] if word != "ssl"] == ["default_server"]
-    assert addresses(unknown) == addresses(config(variant).all("server"))
+    found = addresses(config(variant).all("server"))
+    if VARIANTS[variant].get("tls") == "acme":  # before there is a certificate, the port is there, and no site on it
+        found |= {"443", "[::]:443"}
+    assert addresses(unknown) == found
 
 
 def test_another_sites_default_server_is_left_alone_where_wanted(render: Any) -> None:

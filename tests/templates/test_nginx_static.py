@@ -6,7 +6,19 @@ import re
 from typing import Any
 
 import pytest
-from nginx_config import SITE, WITH_STATIC, Config, Directive, chosen, locations, map_of, parse, site_server
+from nginx_config import (
+    CHALLENGE,
+    SITE,
+    WITH_STATIC,
+    Config,
+    Directive,
+    chosen,
+    locations,
+    map_of,
+    parse,
+    site_server,
+    static_locations,
+)
 
 
 @pytest.mark.parametrize("variant", WITH_STATIC)
@@ -114,9 +126,7 @@ def test_every_file_is_kept_as_long_as_in_the_article_where_wanted(render: Any, 
 @pytest.mark.parametrize("variant", WITH_STATIC)
 def test_a_file_that_nginx_does_not_find_is_the_apps_to_serve(config: Config, variant: str) -> None:
     found = locations(config(variant))
-    for location in found.values():
-        if not location.all("disable_symlinks"):
-            continue
+    for location in static_locations(config(variant)).values():
         last = [page.arguments for page in location.all("error_page")]
         if last[0] == ["404", "=", found_name(found, location)]:
             last = last[1:] + [page.arguments for page in found[last[0][-1]].all("error_page")]
@@ -204,8 +214,8 @@ def test_a_module_script_is_announced_as_a_script(config: Config, variant: str) 
 @pytest.mark.parametrize("variant", WITH_STATIC)
 def test_text_in_a_static_folder_is_utf_8(config: Config, variant: str) -> None:
     found = config(variant)
-    for location in locations(found).values():
-        if location.all("alias") or location.all("root"):
+    for name, location in locations(found).items():
+        if name != CHALLENGE and (location.all("alias") or location.all("root")):
             assert location.one("charset") == ["utf-8"]
         elif location.all("proxy_pass"):
             assert not location.all("charset")

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 SITE = "/etc/nginx/sites-available/flask-blog.conf"
+#: Where an authority looks for a file.
+CHALLENGE = "/.well-known/acme-challenge/"
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "defaults": {},
@@ -27,6 +29,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "a Unix socket": {"bind": "unix"},
     "no limit of connections": {"client_connections": 0},
     "HTTPS": {"tls": "self_signed", "server_names": ["blog.example.com", "www.example.com"]},
+    "HTTPS once there is a certificate": {"tls": "acme", "server_names": ["blog.example.com", "www.example.com"]},
     "HTTPS behind a trusted proxy": {
         "tls": "self_signed",
         "server_names": ["blog.example.com", "www.example.com"],
@@ -100,6 +103,11 @@ def answer(server: Directive) -> list[str]:
 
 def locations(top: Directive) -> dict[str, Directive]:
     return {location.arguments[-1]: location for location in site_server(top).all("location")}
+
+
+def static_locations(top: Directive) -> dict[str, Directive]:
+    """The locations with files of the release or of the app."""
+    return {name: one for name, one in locations(top).items() if name != CHALLENGE and one.all("disable_symlinks")}
 
 
 def map_of(top: Directive, name: str) -> dict[str, str]:

@@ -3,7 +3,8 @@
 
 """A symbolic link with exactly this target.
 
-With C(replaces_file), a regular file in its place is replaced: an earlier version of the role wrote one there.
+With C(replaces_file), a regular file in its place is replaced: an earlier version of the role wrote one there. With
+C(others), the host may lead it somewhere else: to one of these targets, as long as the path that stands for it exists.
 """
 
 from __future__ import annotations
@@ -48,10 +49,15 @@ def compare(wanted: Mapping[str, Any], notes: list[str]) -> Difference | None:
             )
     else:
         actual = os.readlink(path)
-        if actual != target:
+        if actual != target and not _is_other(wanted, actual):
             difference.reasons = [f"target {actual} -> {target}"]
             difference.before = f"-> {actual}\n"
     return difference if difference.reasons else None
+
+
+def _is_other(wanted: Mapping[str, Any], actual: str) -> bool:
+    needed = wanted.get("others", {}).get(actual)
+    return bool(needed) and os.path.exists(needed)
 
 
 def apply(wanted: Mapping[str, Any]) -> Undo:

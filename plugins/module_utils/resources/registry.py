@@ -14,7 +14,7 @@ attributes  path, owner, group, mode, create           the file has these attrib
 file        path, owner, group, mode, content[, ...]   the file holds exactly this text
 setting     path, changes                              lines of another program's file
 certificate path, folder, names                        a self-signed certificate for these names
-link        path, target[, replaces_file]              a symbolic link with exactly this target
+link        path, target[, replaces_file, others]      a symbolic link with exactly this target, or one of others
 absent      path                                       neither a file nor a link is there
 contents    path, names                                the directory holds these files and no others
 versions    path, names, program                       the directory holds these entries and no other versions

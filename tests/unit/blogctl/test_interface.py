@@ -19,6 +19,7 @@ REFUSED = (
     ["activate", "abc"],
     ["rollback"],
     ["backup"],
+    ["certificate"],
     ["maintenance", "on"],
     ["maintenance"],
     ["rebuild"],
@@ -68,7 +69,7 @@ def test_what_keeps_a_site_up_and_what_only_reads_goes_on(
 
 def test_the_commands_that_need_an_interface_are_those_that_change_something() -> None:
     found = {name for name in (*commands.NAMES, *commands.HIDDEN) if commands.load(name).requires_interface}
-    expected = {"activate", "rollback", "rebuild", "backup", "maintenance", "run"}
+    expected = {"activate", "rollback", "rebuild", "backup", "certificate", "maintenance", "run"}
     assert found == expected == {words[0] for words in REFUSED}
 
 

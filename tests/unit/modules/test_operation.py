@@ -236,3 +236,55 @@ def test_a_warning_of_blogctl_becomes_one_of_the_run(
     blogctl(stdout={**ACTIVATED, "warnings": ["a database in \x1b/tmp"]})
     assert not run_module(module, site="blog", operation="activate", release="new").failed
     assert said == ["a database in \\x1b/tmp"]
+
+
+CERTIFIED = {
+    "changed": True,
+    "issued": True,
+    "promoted": True,
+    "message": "The site changed to HTTPS",
+    "dry_run": False,
+}
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "failed", "changed"),
+    [
+        (0, CERTIFIED, False, True),
+        (0, {**CERTIFIED, "changed": False}, False, False),
+        # Names that do not lead to the host yet; a name that does not, and the others have their certificate.
+        (8, {**CERTIFIED, "changed": False}, False, False),
+        (8, CERTIFIED, False, True),
+    ],
+)
+def test_a_certificate_that_is_not_there_yet_fails_no_run(
+    blogctl: Blogctl, run_module: Any, status: int, said: dict[str, Any], failed: bool, changed: bool
+) -> None:
+    blogctl(said, status=status)
+    outcome = run_module(module, site="blog", operation="certificate")
+    assert (outcome.failed, outcome.said["changed"], outcome.said["status"]) == (failed, changed, status)
+    assert outcome.said["msg"] == "The site changed to HTTPS"
+
+
+@pytest.mark.parametrize(("status", "failed"), [(1, True), (2, True), (3, False)])
+def test_a_site_that_does_not_work_with_its_certificate_fails_the_run(
+    blogctl: Blogctl, run_module: Any, status: int, failed: bool
+) -> None:
+    blogctl(stderr={"error": "no", "status": status}, status=status)
+    outcome = run_module(module, site="blog", operation="certificate")
+    assert (outcome.failed, outcome.said["msg"], outcome.said["changed"]) == (failed, "no", False)
+
+
+def test_check_mode_asks_what_would_be_done(blogctl: Blogctl, run_module: Any) -> None:
+    called = blogctl({**CERTIFIED, "dry_run": True})
+    assert run_module(module, check_mode=True, site="blog", operation="certificate").said["changed"] is True
+    assert called.read_text().split()[-2:] == ["certificate", "--dry-run"]
+
+
+@pytest.mark.parametrize("status", [1, 2])
+def test_check_mode_announces_what_a_first_run_does(blogctl: Blogctl, run_module: Any, status: int) -> None:
+    """blogctl is missing, or an older one does not know the command."""
+    blogctl(stderr={"error": "invalid choice", "status": status}, status=status)
+    outcome = run_module(module, check_mode=True, site="blog", operation="certificate")
+    assert (outcome.failed, outcome.said["changed"]) == (False, True)
+    assert outcome.said["msg"] == "would request a certificate for blog, and change it to HTTPS"

@@ -353,3 +353,19 @@ def test_a_project_for_another_python_is_refused_before_anything_is_built(
     version = ".".join(map(str, sys.version_info[:3]))
     assert f"the project is for Python >=4 (requires-python), and the host has {version}." in outcome.said["msg"]
     assert "Deploy to a Debian with such a Python" in outcome.said["msg"]
+
+
+@pytest.mark.parametrize("tls", ["acme", "none"])
+def test_a_certificate_that_is_missing_is_a_layer_of_its_own(
+    arguments: dict[str, Any], run_module: Any, tmp_path: Path, tls: str
+) -> None:
+    arguments["site"] |= {
+        "tls": tls,
+        "certificate": str(tmp_path / "certificate"),
+        "acme_directory": "https://ca.test/",
+    }
+    said = run_module(module, **arguments).said
+    assert said["layers"] == (["certificate", "verify"] if tls == "acme" else [])
+    assert said["address"] == "http://blog.test"
+    arguments["only_code"] = True
+    assert run_module(module, **arguments).said["layers"] == []

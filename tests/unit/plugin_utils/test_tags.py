@@ -81,7 +81,7 @@ def test_a_tag_of_another_role_is_no_matter_of_this_one(playbooks: Any) -> None:
 def test_a_tag_that_nothing_in_the_play_has_is_warned_of(playbooks: Any) -> None:
     assert choice(["database"]).warning() == (
         "--tags database: no task of this play has the tag database, and nothing of the role flask_blog runs. Its tags"
-        " are packages, account, unpack, venv, state, activate, verify."
+        " are packages, account, unpack, venv, state, activate, certificate, verify."
     )
     assert choice(["state", "database"]).warning() == ""
     assert choice(["all"], ["packages"]).warning() == ""

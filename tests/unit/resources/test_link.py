@@ -107,3 +107,17 @@ def test_a_directory_is_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "blog.conf" / "mine").mkdir(parents=True)
     with pytest.raises(Conflict, match="a real directory stands there"):
         registry.compare({**link_at(tmp_path / "blog.conf", "/etc/blog/site.conf"), "replaces_file": True})
+
+
+def test_a_link_may_lead_to_another_target_as_long_as_what_that_needs_is_there(tmp_path: Path) -> None:
+    other, needed = str(tmp_path / "https"), tmp_path / "certificate"
+    wanted = {**link_at(tmp_path / "link", "/http"), "others": {other: str(needed)}}
+    assert registry.compare(wanted).reasons == ["missing"]
+    registry.apply(wanted)
+    assert os.readlink(tmp_path / "link") == "/http", "the first target is the one that is made"
+    registry.apply({**wanted, "target": other})
+    assert registry.compare(wanted).reasons == [f"target {other} -> /http"]
+    needed.touch()
+    assert registry.compare(wanted) is None
+    registry.apply({**wanted, "target": "/elsewhere"})
+    assert registry.compare(wanted).reasons == ["target /elsewhere -> /http"]

@@ -211,6 +211,11 @@ BAD = [
     ("https_port", 0, 0, "from 1 to 65535"),
     ("https_port", 8000, 8000, "gunicorn has this port"),
     ("tls", "provided", "provided", "it needs flask_blog_tls_certificate and flask_blog_tls_key"),
+    ("acme_directory", "http://ca.example.com/directory", "http://ca.example.com/directory", "https:// URL"),
+    ("acme_directory", "https://ca.example.com/a b", "https://ca.example.com/a b", "https:// URL"),
+    ("acme_ca_bundle", "ca.pem", "ca.pem", "absolute path"),
+    ("acme_email", "ada", "ada", "no mail address"),
+    ("acme_profile", "a profile", "a profile", "a word of letters"),
     ("hsts_max_age", -1, -1, "at least 0"),
     ("hsts_preload", True, True, "with all names below it"),
     ("http_port", 0, 0, "from 1 to 65535"),
@@ -312,11 +317,15 @@ def test_a_bad_value_is_refused_with_variable_value_rule_and_remedy(
 
 
 def test_every_rule_has_refused_something_here() -> None:
+    chosen: list[dict[str, Any]] = [
+        *({variable: value} for variable, value, *_ in BAD),
+        {"tls": "acme", "server_names": ["blog"]},
+    ]
     refusing = {
         position
-        for variable, value, *_ in BAD
+        for values in chosen
         for position, rule in enumerate(checks.DEPLOYMENT)
-        if list(rule({**GOOD, variable: value}))
+        if list(rule({**GOOD, **values}))
     }
     assert refusing == set(range(len(checks.DEPLOYMENT)))
 
@@ -343,6 +352,32 @@ def test_slowing_down_begins_below_the_limit_if_the_two_can_be_compared(most: st
             "flask_blog_hsts_max_age: 31535999: preload needs at least a year",
         ),
         ({"hsts_preload": True, "hsts_include_subdomains": True, "hsts_max_age": 31536000}, ""),
+        ({"tls": "acme"}, ""),
+        (
+            {"tls": "acme", "server_names": ["192.0.2.7"], "reject_unknown_hosts": False},
+            "flask_blog_server_names: '192.0.2.7': no certificate is requested for an IP address",
+        ),
+        (
+            {"tls": "acme", "server_names": ["blog"]},
+            "flask_blog_server_names: 'blog': an authority issues certificates",
+        ),
+        ({"tls": "acme", "server_names": ["*.example.com"]}, "flask_blog_server_names: '*.example.com': it is no host"),
+        ({"tls": "acme", "server_names": ["xn--bcher-kva.example"]}, ""),
+        (
+            {"tls": "acme", "server_names": ["bücher.example"]},
+            "flask_blog_server_names: 'bücher.example': it is no host name",
+        ),
+        (
+            {"acme_directory": "https://ca.test/dir", "acme_staging": True},
+            "flask_blog_acme_directory: 'https://ca.test",
+        ),
+        ({"acme_eab_key_id": "kid-1"}, "flask_blog_acme_eab_hmac_key: '': flask_blog_acme_eab_key_id needs it"),
+        ({"acme_eab_hmac_key": "c2VjcmV0LXNlY3JldA"}, "flask_blog_acme_eab_key_id: '': flask_blog_acme_eab_hmac_key"),
+        ({"acme_eab_key_id": "a b", "acme_eab_hmac_key": "c2VjcmV0LXNlY3JldA"}, "flask_blog_acme_eab_key_id: 'a b'"),
+        (
+            {"acme_eab_key_id": "a", "acme_eab_hmac_key": "secret!"},
+            "flask_blog_acme_eab_hmac_key: '(hidden)': it is no",
+        ),
     ],
 )
 def test_what_https_needs_is_checked_together(chosen: dict[str, Any], words: str) -> None:

@@ -9,7 +9,10 @@ if TYPE_CHECKING:
     from .command import Command
 
 #: The commands, in the order of the help.
-NAMES = ("status", "releases", "activate", "rollback", "rebuild", "backup", "maintenance", "logs", "run", "help")
+NAMES = (
+    *("status", "releases", "activate", "rollback", "rebuild", "backup", "certificate", "maintenance", "logs", "run"),
+    "help",
+)
 
 #: Called by systemd, not by people: the help does not list them.
 HIDDEN = ("prepare-start", "recover")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
+from ..certificate import describe, state
 from ..release import recovery
 from ..site import Site
 from .command import Command, Result
@@ -12,7 +14,14 @@ from .command import Command, Result
 def run(site: Site, _: argparse.Namespace) -> Result:
     """Wait until no operation is under way, and recover one that was killed."""
     done = recovery.recover(site)
+    if (certificate := describe.status(site)) and _is_incomplete(site, certificate):
+        # A reboot has dropped the transient timer.
+        state.schedule(site, is_complete=False)
     return Result({"done": done}, f"an operation was killed: {done}" if done else "")
+
+
+def _is_incomplete(site: Site, certificate: dict[str, Any]) -> bool:
+    return bool(certificate["problem"] or certificate["missing"]) or site.scheme.scheme == "http"
 
 
 COMMAND = Command(

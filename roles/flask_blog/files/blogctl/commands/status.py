@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from ..certificate import describe
 from ..release import status
 from ..site import Site
 from .command import Command, Result
@@ -15,7 +16,11 @@ NOT_SERVING = 6
 def run(site: Site, _: argparse.Namespace) -> Result:
     """Show what is served, and whether it answers."""
     found = status.status(site)
-    return Result(found, status.describe_status(found), 0 if found["serves"] else NOT_SERVING)
+    shown = status.describe_status(found)
+    if certificate := describe.status(site):
+        found["certificate"] = certificate
+        shown = "\n".join([shown, *(f"certificate  {line}" for line in describe.lines(certificate))])
+    return Result(found, shown, 0 if found["serves"] else NOT_SERVING)
 
 
 COMMAND = Command(

@@ -23,6 +23,8 @@ OPERATION_TIMEOUT = 60.0
 DATA_TIMEOUT = 60.0
 #: Seconds that C(blogctl rebuild) waits for a build of the controller's.
 BUILD_TIMEOUT = 60.0
+#: Seconds to wait for another process that sees to the certificate.
+CERTIFICATE_TIMEOUT = 60.0
 #: Seconds between two attempts to take a lock.
 POLL_INTERVAL = 0.05
 
@@ -110,6 +112,21 @@ def building(site: Site) -> Iterator[None]:
             raise Busy(
                 f"a run of a playbook is building a release of {site.name}; nothing was changed. Try again when that is"
                 " done."
+            )
+        yield
+
+
+@contextlib.contextmanager
+def certificate_alone(site: Site) -> Iterator[None]:
+    """See to the site's certificate, one process at a time. Operations go on meanwhile.
+
+    :raises Busy: if another process does so for longer than C(CERTIFICATE_TIMEOUT).
+    """
+    with _flock(lock_path(site, "certificate"), CERTIFICATE_TIMEOUT) as (_, held):
+        if not held:
+            raise Busy(
+                f"another process sees to the certificate of {site.name}, and the authority takes its time; nothing was"
+                " done. Try again when that is done."
             )
         yield
 

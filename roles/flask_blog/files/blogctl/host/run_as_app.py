@@ -12,12 +12,13 @@ import select
 import subprocess
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..errors import HostError, OperationError
 from ..shared import cage
+from ..shared.mask import MASKED
 from ..shared.printable import printable
 from ..site import Site
 from . import diagnosis, journal, memory
@@ -101,6 +102,8 @@ class Output:
     def __init__(self, site: Site, stream: int) -> None:
         self._site = site
         self._stream = stream
+        #: texts that are masked
+        self.hidden: Sequence[str] = ()
         self._rest = b""
         self._logged = 0
         self._kept: deque[str] = deque(maxlen=KEPT_LINES)
@@ -126,6 +129,8 @@ class Output:
 
     def _take(self, line: bytes) -> str:
         text = printable(line.decode("utf-8", "replace"))
+        for secret in self.hidden:
+            text = text.replace(secret, MASKED)
         self._kept.append(text)
         self._logged += 1
         if self._logged < LOGGED_LINES:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import OperationError
@@ -16,6 +18,8 @@ from . import journal, systemd
 SCHEMES = ("http", "https")
 #: The value of flask_blog_tls of a site that has no certificate.
 WITHOUT = "none"
+#: The operation in the journal that lets nginx load another certificate.
+CERTIFICATE = "certificate"
 
 
 def link_of(site: Site) -> Path | None:
@@ -34,24 +38,51 @@ def choose(site: Site, target: str) -> None:
     link = link_of(site)
     if link is None or (os.path.islink(link) and os.readlink(link) == target):
         return
-    # HTTP serves pages meanwhile (contract.no_redirect).
-    hold = Path(contract.no_redirect(site.name))
-    hold.touch()
-    try:
+    with redirects_held(site):
         time.sleep(contract.REDIRECT_PAUSE)
         contract.replace_link(link, target)
-        _reload_nginx(site)
+        try_to_load(site)
         time.sleep(contract.REDIRECT_PAUSE)
-    finally:
-        hold.unlink(missing_ok=True)
 
 
-def _reload_nginx(site: Site) -> None:
+@contextlib.contextmanager
+def redirects_held(site: Site) -> Iterator[None]:
+    """Let HTTP serve pages meanwhile (contract.no_redirect)."""
+    hold = Path(contract.no_redirect(site.name))
+    hold.parent.mkdir(exist_ok=True)
+    hold.touch()
     try:
-        # nginx tests its configuration itself, and keeps the one before if that fails (nginx(8)).
-        systemd.systemctl("reload", "nginx.service")
+        yield
+    finally:
+        release_redirects(site)
+
+
+def release_redirects(site: Site) -> None:
+    """End what P(redirects_held) began."""
+    Path(contract.no_redirect(site.name)).unlink(missing_ok=True)
+
+
+def target_of(site: Site, name: str) -> str:
+    """Return to where the link leads for one of C(SCHEMES)."""
+    return str(site.path("schemes") / name)
+
+
+def load() -> None:
+    """Let nginx load its configuration.
+
+    nginx tests the configuration itself, certificates included, and keeps the one before if that fails (nginx(8)).
+
+    :raises OperationError: if it does not load it.
+    """
+    systemd.systemctl("reload", "nginx.service")
+
+
+def try_to_load(site: Site) -> None:
+    """Do the same; a failure is logged."""
+    try:
+        load()
     except OperationError as error:
-        journal.log(site, f"nginx has not loaded whether the site is served by HTTP or HTTPS: {error}")
+        journal.log(site, f"nginx has not loaded its changed configuration: {error}")
 
 
 def remove_unused(site: Site) -> None:

@@ -12,7 +12,8 @@ def units_of(site: Site) -> list[str]:
     """Return all units of a site that write to the journal. A pattern would match those of a site NAME-two, too."""
     return [
         *(site.unit(key) for key in INSTALLED),
-        *(f"{unit}.service" for unit in (*transient_units(site), hold_unit(site))),
+        *([site.settings["certificate_unit"]] if "certificate_unit" in site.settings else []),
+        *(f"{unit}.service" for unit in (*transient_units(site), hold_unit(site), certbot_unit(site))),
     ]
 
 
@@ -44,6 +45,16 @@ def data_unit(site: Site) -> str:
 def hold_unit(site: Site) -> str:
     """Return the transient unit that keeps the address to which the socket moves."""
     return f"{site.name}-hold"
+
+
+def certbot_unit(site: Site) -> str:
+    """Return the transient unit of the program that asks an authority for a certificate."""
+    return f"{site.name}-certbot"
+
+
+def retry_unit(site: Site) -> str:
+    """Return the transient timer, and its service, of the next attempt to get a certificate."""
+    return f"{site.name}-certificate-retry"
 
 
 def transient_units(site: Site) -> tuple[str, ...]:

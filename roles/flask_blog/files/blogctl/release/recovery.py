@@ -8,14 +8,14 @@ import time
 
 from ..data import seed, transaction
 from ..errors import FAILURES, OperationError
-from ..host import health, systemd
+from ..host import health, scheme, systemd
 from ..host.locks import locked, starts_held
 from ..host.releases import app_folder, live_release, live_target, next_link, release_manifest, release_of
 from ..host.units import next_unit
 from ..shared import contract
 from ..shared.venv import environment
 from ..site import Site
-from . import history, rehearsal
+from . import history, promotion, rehearsal
 from .data_change import DRAIN_TIMEOUT
 from .switch import restore_previous, start
 
@@ -59,6 +59,11 @@ def recover_locked(site: Site) -> str:
     changing = [entry for entry in killed if entry.operation in ("activate", "rollback")]
     if changing:
         report += settle(site, changing[-1])
+    if any(entry.operation == promotion.PROMOTE for entry in killed):
+        report += promotion.settle(site)
+    elif any(entry.operation == scheme.CERTIFICATE for entry in killed):
+        scheme.try_to_load(site)
+        report += "nginx was asked to load the certificate"
     if systemd.is_active(next_unit(site)) and systemd.is_active(service):
         systemd.systemctl("stop", next_unit(site))
     serves = live_release(site)

@@ -32,6 +32,32 @@ def _aside(path: Path) -> Path:
     return path.with_name(f".{path.name}.restored")
 
 
+def keep_settings(site: Site) -> None:
+    """Copy the settings of the running process before its scheme changes, and note that a change is not loaded yet.
+
+    Copies that are there stay: a deployment that was interrupted made them, of the settings that worked last.
+    """
+    folder = Path(contract.settings_copies(site.name))
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    link = scheme.link_of(site)
+    for path in [*map(Path, site.settings["settings_files"]), *([link] if link else [])]:
+        copy = Path(contract.settings_copy(site.name, str(path)))
+        if os.path.lexists(copy):
+            continue
+        if path.is_symlink():
+            copy.symlink_to(os.readlink(path))
+        elif path == link or link is None or link not in path.parents:
+            _copy(path, copy)
+    site.pending("activate").touch()
+
+
+def _copy(path: Path, copy: Path) -> None:
+    """Copy a file with its owner and mode."""
+    status = path.stat()
+    shutil.copy2(path, copy)
+    os.chown(copy, status.st_uid, status.st_gid)
+
+
 def restore_settings(site: Site) -> bool:
     """Restore the settings from before the change that failed.
 
@@ -40,10 +66,8 @@ def restore_settings(site: Site) -> bool:
     restored = False
     for path, copy in previous_settings(site).items():
         if copy.is_file():
-            status = copy.stat()
             aside = _aside(path)
-            shutil.copy2(copy, aside)
-            os.chown(aside, status.st_uid, status.st_gid)
+            _copy(copy, aside)
             aside.replace(path)
             restored = True
     return _restore_scheme(site) or restored

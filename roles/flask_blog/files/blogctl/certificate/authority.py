@@ -1,0 +1,151 @@
+"""Ask an authority for a certificate: Debian's certbot, in a unit of its own, which never sees the site's key."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from ..host.run_as_app import Properties, started
+from ..host.systemd import stop_transient
+from ..host.units import certbot_unit
+from ..shared import cage
+from ..site import Site
+
+CERTBOT = "/usr/bin/certbot"
+#: In the site's directory for its authority: certbot's settings, its accounts, and what the two exchange.
+SETTINGS, ACCOUNTS, EXCHANGE = "cli.ini", "config", "exchange"
+#: In the last one.
+REQUEST, ISSUED = "request.pem", "fullchain.pem"
+#: Seconds that certbot may take, and that it has to end after that.
+TIMEOUT, STOP_TIMEOUT = 300, 10
+
+#: What certbot prints for each name that the authority could not reach, and for a refusal of the authority.
+FAILED_NAME = re.compile(
+    r"^ *(?:Domain|Identifier): *(\S+) *(?:\n *Type: *(\S+) *)?(?:\n *Detail: *(.*))?$", re.MULTILINE
+)
+REFUSAL = re.compile("urn:ietf:params:acme:error:|Error finalizing order|too many|rateLimited")
+#: The authority does not know the account any more. The last one is certbot 2.1's, which fails over that message.
+NO_ACCOUNT = re.compile(r"accountDoesNotExist|Account \S+ not found|AttributeError: can't set attribute")
+#: Lines of certbot that help nobody here.
+NOISE = re.compile(
+    r"^(Saving debug log|Ask for help|See the logfile|Some challenges have failed|- - -|\s*$|Account registered"
+    r"|Requesting a certificate|Hint:)"
+)
+SECRET = re.compile(r"^eab-hmac-key = (\S+)", re.MULTILINE)
+#: Characters of a message.
+MESSAGE_LIMIT = 2000
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How an authority answered: C(problem) is empty if it has issued the certificate."""
+
+    problem: str = ""
+    #: names that it could not validate, each with the reason
+    names: dict[str, str] = field(default_factory=dict)
+    #: whether the authority itself has refused the request, which counts against its limits
+    refused: bool = False
+
+
+def exchange(site: Site) -> Path:
+    """Return the directory that certbot shares with this program: the request in it, and the certificate out of it."""
+    return site.path("acme") / EXCHANGE
+
+
+def ask(site: Site) -> Answer:
+    """Let certbot send the request in P(exchange), and leave the certificate there.
+
+    The site's lock is not held: an authority that hangs must not keep a deployment waiting.
+    """
+    answer, output = _certbot(site)
+    if NO_ACCOUNT.search(output):
+        # Such as an authority for tests that was made anew.
+        shutil.rmtree(site.path("acme") / ACCOUNTS / "accounts", ignore_errors=True)
+        answer, _ = _certbot(site)
+        if answer.problem:  # an authority has limits on new accounts, too
+            answer = replace(answer, refused=True)
+    return answer
+
+
+def _certbot(site: Site) -> tuple[Answer, str]:
+    folder, unit = exchange(site), certbot_unit(site)
+    for name in (ISSUED, "cert.pem", "chain.pem"):
+        (folder / name).unlink(missing_ok=True)
+    cage.prepare()
+    command = [
+        *(CERTBOT, "certonly", "--config", str(site.path("acme") / SETTINGS)),
+        *("--csr", str(folder / REQUEST), "--webroot", "--webroot-path", str(site.settings["challenges"])),
+        *("--fullchain-path", str(folder / ISSUED)),
+        *("--cert-path", str(folder / "cert.pem"), "--chain-path", str(folder / "chain.pem")),
+        *("--config-dir", str(site.path("acme") / ACCOUNTS), "--work-dir", "/tmp/work", "--logs-dir", "/tmp/logs"),
+    ]
+    began = time.monotonic()
+    description = f"Certificate of {site.name}"
+    with started(site, unit, description, _properties(site), _environment(site), command) as (process, output):
+        output.hidden = _secrets(site)
+        for _ in output.lines(TIMEOUT + 2 * STOP_TIMEOUT):
+            pass
+        if process.poll() is None and time.monotonic() - began > TIMEOUT:
+            stop_transient(unit)
+        status = process.wait()
+    text = output.text()
+    if status == 0 and (folder / ISSUED).is_file():
+        return Answer(), text
+    if time.monotonic() - began > TIMEOUT:
+        return Answer(f"the authority did not answer within {TIMEOUT} s"), text
+    return _failure(text, status), text
+
+
+def _failure(text: str, status: int) -> Answer:
+    names = {
+        name.rstrip(".").lower(): " ".join(part for part in (kind, detail.strip()) if part)[:500]
+        for name, kind, detail in FAILED_NAME.findall(text)
+    }
+    lines = [line.strip() for line in text.splitlines() if not NOISE.match(line)]
+    said = " ".join(lines)[-MESSAGE_LIMIT:] or f"certbot wrote nothing and ended with status {status}"
+    return Answer(said, names, bool(names or REFUSAL.search(text)))
+
+
+def _properties(site: Site) -> Properties:
+    secret = ("certificates", "environment", "rehearsal_environment", "proxy_key", "site_key", "site_json")
+    writable = [site.path("acme") / ACCOUNTS, exchange(site), Path(site.settings["challenges"])]
+    bundle = site.settings["acme_ca_bundle"]
+    return {
+        **cage.HARDENING,
+        **cage.file_system(
+            readable=[f"-{bundle}"] if bundle else [],
+            writable={str(path): str(path) for path in writable},
+            hidden=[*(f"-{site.settings[key]}" for key in secret), "-/etc/shadow", "-/etc/ssh"],
+            network=True,
+        ),
+        "SystemCallFilter": "@system-service",
+        "SystemCallErrorNumber": "EPERM",
+        "RestrictAddressFamilies": "AF_INET AF_INET6 AF_UNIX AF_NETLINK",
+        "RuntimeMaxSec": str(TIMEOUT),
+        "TimeoutStopSec": str(STOP_TIMEOUT),
+        "MemoryMax": "512M",
+        "TasksMax": "64",
+        "Nice": "10",
+        "UMask": "0022",
+    }
+
+
+def _environment(site: Site) -> list[str]:
+    bundle = site.settings["acme_ca_bundle"]
+    return ["LC_ALL=C.UTF-8", "HOME=/tmp", *([f"REQUESTS_CA_BUNDLE={bundle}"] if bundle else [])]
+
+
+def _secrets(site: Site) -> list[str]:
+    """Return what no output may show."""
+    return SECRET.findall(settings_of(site))
+
+
+def settings_of(site: Site) -> str:
+    """Return the settings that the role has written for certbot; an empty text if they cannot be read."""
+    try:
+        return (site.path("acme") / SETTINGS).read_text(encoding="utf-8")
+    except OSError:
+        return ""
