@@ -155,6 +155,7 @@ def test_the_direct_way_is_closed_in_every_server_if_that_is_chosen(render: Any,
         ("0", "::1", "0"),
         ("0", "::11", "1"),
         ("0", "1.127.0.1", "1"),
+        ("0", "127a:db8::1", "1"),
         ("0", "2001:db8::1", "1"),
     ],
 )
