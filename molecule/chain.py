@@ -12,6 +12,8 @@ from typing import Any
 from https import context
 
 NAME = "mirror.example.com"
+#: The machines' IPv6 addresses are this and their IPv4 addresses (trusted_chain/molecule.yml).
+IPV6 = "fd00:b10::"
 #: How the attempt of a client ends that nginx does not answer.
 REFUSED = (OSError, http.client.HTTPException)
 
@@ -63,13 +65,13 @@ def ask(
 #: The same on a machine: prints the status and the body.
 ASK_THERE = (
     "import http.client, socket, ssl\n"
-    "address, port, first, tls, name, headers = args\n"
+    "address, port, path, first, tls, name, headers = args\n"
     "s = socket.create_connection((address, port), timeout=20)\n"
     "s.sendall(first.encode())\n"
     "c = ssl.create_default_context(); c.check_hostname = False; c.verify_mode = ssl.CERT_NONE\n"
     "h = http.client.HTTPConnection(address, port, timeout=20)\n"
     "h.sock = c.wrap_socket(s, server_hostname=name) if tls else s\n"
-    "h.request('GET', '/', headers={'Host': name, **headers})\n"
+    "h.request('GET', path, headers={'Host': name, **headers})\n"
     "r = h.getresponse()\n"
     "print(json.dumps([r.status, r.read().decode()]))"
 )

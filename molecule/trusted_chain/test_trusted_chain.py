@@ -102,6 +102,19 @@ def test_a_chain_is_read_from_the_end_with_ipv6_too(
     expect_truth(claim(source, sent).seen, client, scheme)
 
 
+@pytest.mark.parametrize(
+    ("begin", "tls"),
+    [(8200, False), (8600, True), (9200, False), (9600, True)],
+    ids=["one", "one TLS", "two", "two TLS"],
+)
+def test_the_whole_chain_works_over_ipv6(
+    claim: Claim, addresses: dict[str, str], number: int, begin: int, tls: bool
+) -> None:
+    for headers in ({}, FORGED):
+        seen = claim("other", headers, path="/page", to="cdn6", port=begin + number, tls=tls).seen
+        expect_truth(seen, addresses["other6"], "https" if tls else "http")
+
+
 def test_a_proxy_gets_no_answer_for_a_name_of_no_site(through: Come) -> None:
     assert through("cdn", 8000, name="evil.example").status == 502
 
@@ -117,8 +130,14 @@ def test_who_comes_directly_gets_403(addresses: dict[str, str], path: str, name:
         assert (reply.status, "mirror" in reply.text) == (403, False)
 
 
-def test_the_host_itself_reaches_its_site(claim: Claim, addresses: dict[str, str]) -> None:
-    for address in ("127.0.0.1", "127.0.0.2", addresses["blog"]):
+def test_who_comes_directly_over_ipv6_gets_403(claim: Claim, addresses: dict[str, str]) -> None:
+    for headers in ({}, {"X-Forwarded-For": addresses["cdn6"]}):
+        assert claim("other", headers, to="blog6").status == 403
+    assert claim("cdn", to="blog6").status == 200
+
+
+def test_the_host_itself_reaches_its_site(claim: Claim) -> None:
+    for address in ("127.0.0.1", "127.0.0.2", "blog", "blog6"):
         assert claim("blog", to=address, user="nobody").seen["host"] == f"{NAME}:8080", address
 
 
@@ -145,10 +164,11 @@ def test_no_header_counts_behind_it(through: Come, addresses: dict[str, str]) ->
     assert (reply.status, reply.location) == (301, f"https://{NAME}/"), "a forged scheme"
 
 
-def test_a_visitor_with_ipv6_is_seen(claim: Claim) -> None:
-    """From the balancer's address, as the machines have no network with IPv6."""
-    seen = claim("balancer", first=f"PROXY TCP6 {V6} 2001:db8::1 50000 443\r\n", tls=True).seen
-    expect_truth(seen, V6, "https")
+def test_a_visitor_with_ipv6_is_seen_behind_it(claim: Claim, addresses: dict[str, str], number: int) -> None:
+    seen = claim("other", FORGED, to="balancer6", port=6600 + number, tls=True).seen
+    expect_truth(seen, addresses["other6"], "https")
+    first = f"PROXY TCP6 {addresses['balancer6']} {addresses['blog6']} 50000 443\r\n"
+    assert claim("other", first=first, to="blog6", tls=True).status == 403
 
 
 def test_who_comes_directly_is_not_answered_without_the_protocol_and_gets_403_with_it(
