@@ -30,7 +30,8 @@ from xdist.scheduler import LoadScopeScheduling
 EVIDENCE = {
     "the last lines of the blog's journal": "journalctl --unit 'flask-blog*' --lines 40 --no-pager",
     "the errors in it": "journalctl --unit 'flask-blog*' --grep '[A-Z][a-z]+Error|Exception' --lines 40 --no-pager",
-    "the last lines of nginx's errors": "tail --quiet --lines 40 /var/log/nginx/*error.log",
+    # nginx writes what it cannot read, such as TLS without the PROXY protocol, as it is.
+    "the last lines of nginx's errors": "tail -qn 40 /var/log/nginx/*error.log | LC_ALL=C tr -cd '[:print:]\\n'",
     "failed units": "systemctl --failed --no-legend --plain",
 }
 CSRF_FIELD = re.compile(r'name="csrf_token"[^>]* value="([^"]+)"')

@@ -14,7 +14,7 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils.source.descripti
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.entry import clean
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.limits import Limits
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.refusals import SourceError
-from ansible_collections.flaskblog.hosting.plugins.plugin_utils import certificate, role, tags
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils import certificate, proxies, role, tags
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules import certificate as certificate_rules
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules import checks, types
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules.problem import PREFIX, problem
@@ -49,6 +49,9 @@ class ActionModule(ActionBase):
         if not problems:
             values = {name: types.converted(options[f"{PREFIX}{name}"], value) for name, value in values.items()}
             problems = checks.check(values, entry_point)
+        if not problems:
+            for warning in proxies.warnings(values.get("trusted_proxies", ()), datetime.now(UTC).date()):
+                display.warning(warning)
         if not problems and values.get("tls") == "provided":
             problems = self._certificate_problems(values)
         if not problems and "source" in values:

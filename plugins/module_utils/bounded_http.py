@@ -23,6 +23,9 @@ from typing import Any, cast
 #: Bytes of the body in memory at a time.
 CHUNK = 64 * 1024
 
+#: The beginning of a connection that stands for nobody else (the PROXY protocol, version 1).
+PROXY_HEADER = b"PROXY UNKNOWN\r\n"
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -103,10 +106,13 @@ class _Connection(http.client.HTTPConnection):
     :param address: host and port, or the path of a Unix socket.
     """
 
-    def __init__(self, address: tuple[str, int] | str, seconds: float, tls: Tls | None = None) -> None:
+    def __init__(
+        self, address: tuple[str, int] | str, seconds: float, tls: Tls | None = None, proxy_protocol: bool = False
+    ) -> None:
         super().__init__("localhost")
         self._address = address
         self._tls = tls
+        self._proxy_protocol = proxy_protocol
         self._deadline = time.monotonic() + seconds
 
     def connect(self) -> None:
@@ -118,6 +124,8 @@ class _Connection(http.client.HTTPConnection):
         self.sock = bounded
         bounded.deadline = self._deadline
         bounded.connect(self._address)
+        if self._proxy_protocol:
+            bounded.sendall(PROXY_HEADER)
         if self._tls:
             self.sock = _secured(bounded, self._tls)
 
@@ -131,6 +139,7 @@ def get(
     limit: int,
     keep: int = 0,
     tls: Tls | None = None,
+    proxy_protocol: bool = False,
 ) -> Answer:
     """Send a GET request and read the response. Redirects are not followed.
 
@@ -139,10 +148,11 @@ def get(
     :param limit: maximum number of bytes of the body to read.
     :param keep: maximum number of these to return.
     :param tls: speak TLS.
+    :param proxy_protocol: whether the server expects the PROXY protocol.
     :raises OSError: if the server cannot be reached, or the time is over.
     :raises http.client.HTTPException: if the response is not HTTP, or ends too early.
     """
-    connection = _Connection(address, seconds, tls)
+    connection = _Connection(address, seconds, tls, proxy_protocol)
     try:
         connection.request("GET", path, headers=dict(headers))
         response = connection.getresponse()

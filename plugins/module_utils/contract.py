@@ -248,6 +248,8 @@ class Scheme:
     public_schemes: list[str]
     #: the port of HTTP, if that only redirects
     redirect_port: int | None = None
+    #: whether nginx expects the PROXY protocol on its ports
+    proxy_protocol: bool = False
 
     @classmethod
     def of(cls, site: Mapping[str, Any]) -> Scheme:
@@ -265,7 +267,8 @@ class Scheme:
         port = found.get("redirect_port")
         host = str(found.get("host") or site["names"][0])
         scheme = str(found.get("scheme", "http"))
-        return cls(scheme, host, int(found.get("port", 80)), list(schemes), None if port is None else int(port))
+        more = None if port is None else int(port), found.get("proxy_protocol") is True
+        return cls(scheme, host, int(found.get("port", 80)), list(schemes), *more)
 
 
 # -- the data --

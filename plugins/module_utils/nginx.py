@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.flaskblog.hosting.plugins.module_utils import addresses, names
+from ansible_collections.flaskblog.hosting.plugins.module_utils.nginx_grammar import Directive, address, parse
 from ansible_collections.flaskblog.hosting.plugins.module_utils.printable import printable
 from ansible_collections.flaskblog.hosting.plugins.module_utils.resources import registry
 
@@ -35,15 +36,6 @@ FILE_LIMIT = 2**20
 MAX_FILES = 1000
 MAX_DEPTH = 10
 
-#: A comment, a quoted text, a mark, or a word.
-TOKEN = re.compile(
-    r"""\#[^\n]* | "((?:[^"\\]|\\.)*)" | '((?:[^'\\]|\\.)*)' | ([{};])
-    | ((?:\\.|\$\{[^}]*\}|[^\s{};"'\\#]) (?:\\.|\$\{[^}]*\}|[^\s{};\\])*)""",
-    re.VERBOSE | re.DOTALL,
-)
-
-Directive = tuple[list[str], list[Any] | None]
-
 
 @dataclass
 class Server:
@@ -55,51 +47,13 @@ class Server:
     listens: set[tuple[str, int]] = field(default_factory=set)
     #: those of them whose default server this is
     default_of: set[tuple[str, int]] = field(default_factory=set)
+    #: those of them on which nginx expects the PROXY protocol
+    proxied: set[tuple[str, int]] = field(default_factory=set)
 
     @property
     def ports(self) -> set[int]:
         """Its ports, whatever the address: nginx prefers a server with the exact address to one with all of them."""
         return {port for _, port in self.listens}
-
-
-def parse(text: str) -> list[Directive]:
-    """Return the directives of a configuration: words, and the directives of the block if there is one.
-
-    What is not closed is closed at the end: C(nginx -t) refuses it anyway.
-    """
-    top: list[Directive] = []
-    open_blocks, words = [top], list[str]()
-    for match in TOKEN.finditer(text):
-        if match[0].startswith("#"):
-            continue
-        mark = match[3]
-        if mark is None:
-            words.append(next((part for part in (match[1], match[2], match[4]) if part is not None), ""))
-        elif mark == "}":
-            if len(open_blocks) > 1:
-                open_blocks.pop()
-            words = []
-        else:
-            block: list[Directive] | None = [] if mark == "{" else None
-            if words or block is not None:
-                open_blocks[-1].append((words or [""], block))
-            if block is not None:
-                open_blocks.append(block)
-            words = []
-    return top
-
-
-def address(text: str) -> tuple[str, int] | None:
-    """Return address and port of a C(listen) directive's first word; None for a Unix socket."""
-    if text.startswith("unix:"):
-        return None
-    if text.isdigit():
-        return "", int(text)
-    host, colon, port = text.rpartition(":")
-    if not colon or text.endswith("]") or not port.isdigit():
-        host, port = text, "80"
-    host = host.strip("[]").lower()
-    return ("" if host in ("*", "0.0.0.0") else host), int(port)  # noqa: S104
 
 
 def server_of(file: str, block: Sequence[Directive]) -> Server:
@@ -115,6 +69,8 @@ def server_of(file: str, block: Sequence[Directive]) -> Server:
             found.listens.add(at)
             if {"default_server", "default"} & set(words[1:]):
                 found.default_of.add(at)
+            if "proxy_protocol" in words[1:]:
+                found.proxied.add(at)
     if not any(words[0] == "listen" for words, _ in block):
         found.listens = {("", 80)}
     return found
@@ -224,6 +180,7 @@ def conflicts(objects: Iterable[Mapping[str, Any]], notes: list[str]) -> list[st
     removed = [item["path"] for item in managed if item["kind"] == "absent" and registry.compare(item)]
     others = servers(NGINX, [*(server.file for server in mine), *removed])
     reasons = [reason for server in mine for other in others for reason in _shared_names(server, other)]
+    reasons += _proxy_protocol(mine, others)
     reasons += _default_servers(mine, others)
     reasons += _taken_addresses(mine, others, notes)
     if not any(os.path.lexists(server.file) for server in mine):
@@ -265,6 +222,26 @@ def _shared_names(mine: Server, other: Server) -> Iterator[str]:
         for name in sorted(mine.names & other.names):
             said = f"flask_blog_server_names: {name!r}: {printable(other.file)} serves this name on port {port}"
             yield f"{said}, and nginx would send all of its visitors to one of the two. {_remedy(other.file)}"
+
+
+def _proxy_protocol(mine: Sequence[Server], others: Iterable[Server]) -> Iterator[str]:
+    """Yield a reason for each port that others have with the PROXY protocol, and we without it, or the reverse.
+
+    nginx expects it on an address and port if one of their servers says so, and the others then answer nobody.
+    """
+    wanted = {at for server in mine for at in server.proxied}
+    listens = {at for server in mine for at in server.listens}
+    for other in others:
+        different = (at for at in other.listens & listens if (at in wanted) != (at in other.proxied))
+        for port in sorted({port for _, port in different}):
+            there = any(at[1] == port for at in other.proxied)
+            yield (
+                f"flask_blog_proxy_protocol: {not there}: {printable(other.file)} has port {port}"
+                f" {'with' if there else 'without'} the PROXY protocol, and nginx has it for all sites of a port or for"
+                " none. Give all of them the same value, or this blog another port. To change it for all blogs of a"
+                f" port, first take the others out of nginx (rm {printable(other.file)}); the next run of each brings"
+                " it back."
+            )
 
 
 def _taken_addresses(mine: Iterable[Server], others: Iterable[Server], notes: list[str]) -> Iterator[str]:

@@ -225,7 +225,8 @@ def _problem_of(site: Mapping[str, Any], address: str, seconds: float) -> str:
         more = {"Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())} if cookies else {}
         left = max(0.1, deadline - time.monotonic())
         target = redirects.request_target(url)
-        last = probe.get(name, site["port"], target, left, more, FILE_LIMIT, site["certificate"])
+        spoken = site["certificate"], site.get("proxy_protocol", False)
+        last = probe.get(name, site["port"], target, left, more, FILE_LIMIT, *spoken)
         return redirects.Response(last.status, last.location, last.cookies)
 
     found = redirects.follow(ask, address, site["schemes"], site["names"])

@@ -86,6 +86,7 @@ def wanted(site: Mapping[str, Any], probes: Sequence[Mapping[str, Any]]) -> dict
         "port": scheme.port,
         "redirect_port": scheme.redirect_port,
         "schemes": scheme.public_schemes,
+        "proxy_protocol": scheme.proxy_protocol,
         "certificate": f"{site['certificate']}/fullchain.pem" if scheme.scheme == "https" else "",
         "probes": probes,
     }
@@ -99,6 +100,7 @@ def get(
     more: Mapping[str, str] | None = None,
     limit: int = 0,
     certificate: str = "",
+    proxy_protocol: bool = False,
 ) -> Answer:
     """Send one GET to the proxy on this host, for a site's name. Redirects are not followed.
 
@@ -106,12 +108,21 @@ def get(
     :param more: headers besides C(Host).
     :param limit: bytes to read instead of C(LIMIT).
     :param certificate: speak TLS; the proxy must have the first certificate in this file.
+    :param proxy_protocol: whether the proxy expects the PROXY protocol. It takes no address from this host's own
+        connections, so no other account can claim one by it.
     """
     headers = {"Host": host, "User-Agent": "flaskblog.hosting", **(more or {})}
     try:
         tls = bounded_http.Tls(urlsplit(f"//{host}").hostname or "", _certificate(certificate)) if certificate else None
         answer = bounded_http.get(
-            (ADDRESS, port), path, headers, seconds=timeout, limit=limit or LIMIT, keep=PAGE_LIMIT, tls=tls
+            (ADDRESS, port),
+            path,
+            headers,
+            seconds=timeout,
+            limit=limit or LIMIT,
+            keep=PAGE_LIMIT,
+            tls=tls,
+            proxy_protocol=proxy_protocol,
         )
     # The app may name a host that no header can hold.
     except (OSError, http.client.HTTPException, ValueError) as error:
@@ -150,7 +161,8 @@ def visit(site: Mapping[str, Any], path: str, timeout: float) -> tuple[redirects
         more = {"Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())} if cookies else {}
         host = urlsplit(url).netloc.rpartition("@")[2]
         target = redirects.request_target(url)
-        answer = get(host, site["port"], target, timeout, more, certificate=site["certificate"])
+        spoken = {"certificate": site["certificate"], "proxy_protocol": site.get("proxy_protocol", False)}
+        answer = get(host, site["port"], target, timeout, more, **spoken)
         answers.append(answer)
         return redirects.Response(answer.status, answer.location, answer.cookies)
 
@@ -196,7 +208,8 @@ def other_site(site: Mapping[str, Any], timeout: float) -> str | None:
     for name in site["names"]:
         for port, suffix, certificate in ports:
             host = f"{name}{suffix}"
-            answer = get(host, port, "/", timeout, {contract.SITE_HEADER: key}, certificate=certificate)
+            spoken = {"certificate": certificate, "proxy_protocol": site.get("proxy_protocol", False)}
+            answer = get(host, port, "/", timeout, {contract.SITE_HEADER: key}, **spoken)
             if answer.status == 0:
                 return f"{host}: no answer: {answer.reason}"
             if answer.sha256 != right:

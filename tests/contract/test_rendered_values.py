@@ -46,6 +46,9 @@ EXAMPLES: dict[str, Any] = {
     "wsgi": "blog:create_app('production')",
     "writable_paths": ["uploads"],
     "trusted_proxies": ["192.0.2.0/24", "2001:db8::/32"],
+    # Behind a proxy, only other ports than the default ones are rendered.
+    "http_port": 8080,
+    "https_port": 8443,
     "maintenance_allow": ["198.51.100.0/24", "2001:db8:1::/48"],
     "health_path": "/healthz",
     "home_path": "/posts",

@@ -240,6 +240,19 @@ def test_gunicorn_is_told_the_schemes_of_the_site(render: Any, proxies: list[str
     assert found["FLASK_BLOG_HOST"] == "blog.test"
 
 
+def test_a_proxy_that_reads_no_headers_takes_no_https_from_visitors(render: Any) -> None:
+    variables = {"trusted_proxies": ["192.0.2.0/24"], "proxy_protocol": True}
+    assert parse_environment(render(**variables).text(SCHEME_ENVIRONMENT))["FLASK_BLOG_PUBLIC_SCHEMES"] == "http"
+
+
+@pytest.mark.parametrize("chosen", [True, False, "yes"])
+def test_what_asks_the_site_learns_that_it_expects_the_proxy_protocol(render: Any, chosen: Any, tmp_path: Path) -> None:
+    rendered = render(trusted_proxies=["192.0.2.0/24"], proxy_protocol=chosen)
+    (tmp_path / "scheme.json").write_text(rendered.text("/etc/flask-blog/scheme/scheme.json"))
+    site = {**rendered.variables["__flask_blog_site"], "scheme_link": str(tmp_path)}
+    assert contract.Scheme.of(site).proxy_protocol is (chosen is not False)
+
+
 @pytest.mark.parametrize("tls", ["none", "self_signed"])
 def test_one_link_says_where_visitors_reach_the_site(
     render: Any, tls: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

@@ -64,6 +64,8 @@ GOOD: dict[str, Any] = {
     "client_max_body_size": "8m",
     "proxy_read_timeout": 60,
     "trusted_proxies": [],
+    "proxy_protocol": False,
+    "only_through_proxies": False,
     "maintenance_allow": [],
     "client_connections": 100,
     "extra_packages": [],

@@ -38,6 +38,15 @@ VARIANTS: dict[str, dict[str, Any]] = {
     },
 }
 
+VARIANTS["the PROXY protocol"] = {**VARIANTS["trusted proxies"], "proxy_protocol": True}
+VARIANTS["HTTPS and the PROXY protocol"] = {**VARIANTS["HTTPS behind a trusted proxy"], "proxy_protocol": True}
+VARIANTS["only through proxies"] = {**VARIANTS["trusted proxies"], "only_through_proxies": True, "http_port": 8080}
+VARIANTS["HTTPS only through a CDN"] = {
+    **VARIANTS["HTTPS"],
+    "trusted_proxies": ["cloudflare"],
+    "only_through_proxies": True,
+}
+
 WITH_STATIC = [name for name in VARIANTS if name != "nothing served from disk"]
 
 

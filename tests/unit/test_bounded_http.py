@@ -234,3 +234,26 @@ def test_a_connection_is_closed_at_once_although_its_error_is_kept(
         bounded_http.get(address, "/", {"Host": "blog.test"}, seconds=5, limit=1000)
     assert kept.value.expected == 8
     assert [connection.sock for connection in opened] == [None]
+
+
+@pytest.mark.parametrize(("spoken", "begins"), [(True, b"PROXY UNKNOWN\r\nGET / HTTP/1.1\r\n"), (False, b"GET / ")])
+def test_the_proxy_protocol_stands_before_the_request_and_names_nobody(spoken: bool, begins: bytes) -> None:
+    received = []
+    with socket.create_server(("", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                text = b""
+                while b"\r\n\r\n" not in text:
+                    text += connection.recv(65536)
+                received.append(text)
+                connection.sendall(HEAD + b"Content-Length: 0\r\n\r\n")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        address = ("127.0.0.1", server.getsockname()[1])
+        answer = bounded_http.get(address, "/", {}, seconds=5, limit=1, proxy_protocol=spoken)
+        thread.join()
+    assert answer.status == 200
+    assert received[0].startswith(begins)

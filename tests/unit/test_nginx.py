@@ -187,6 +187,43 @@ def test_an_earlier_runs_own_default_server_is_part_of_the_remedy(folder: Path) 
     assert f"remove {folder}/conf.d/unknown-hosts-80.conf" in reason
 
 
+PROXIED = SITE.replace("80;", "80 proxy_protocol;")
+
+
+@pytest.mark.parametrize(
+    ("mine", "other", "value", "has"),
+    [(SITE, "80 proxy_protocol", "False", "with"), (PROXIED, "80", "True", "without")],
+)
+def test_a_site_that_disagrees_about_the_proxy_protocol_of_a_port_is_refused(
+    folder: Path, mine: str, other: str, value: str, has: str
+) -> None:
+    path = put(folder, f"server {{ listen {other}; listen 8080; server_name other.test; }}")
+    (reason,) = conflicts(folder, mine, reject=False)
+    assert reason.startswith(
+        f"flask_blog_proxy_protocol: {value}: {path} has port 80 {has} the PROXY protocol, and nginx has it for all"
+    )
+    assert f"(rm {path})" in reason
+
+
+@pytest.mark.parametrize("listen", ["80 proxy_protocol", "[::]:80 default_server proxy_protocol"])
+def test_sites_that_agree_about_it_are_no_conflict(folder: Path, listen: str) -> None:
+    put(folder, f"server {{ listen {listen}; server_name other.test; }}")
+    assert conflicts(folder, PROXIED, reject=False) == []
+
+
+def test_the_proxy_protocol_of_another_port_or_address_is_no_conflict(folder: Path) -> None:
+    put(folder, "server { listen 8080 proxy_protocol; listen 192.0.2.1:80 proxy_protocol; server_name other.test; }")
+    assert conflicts(folder, SITE, reject=False) == []
+
+
+def test_a_file_of_unknown_hosts_that_an_earlier_run_left_is_found_as_well(folder: Path) -> None:
+    (folder / "conf.d" / "unknown-hosts-80.conf").write_text(UNKNOWN.replace("default", "proxy_protocol default"))
+    (reason,) = conflicts(folder, SITE, reject=False)
+    assert reason.startswith(
+        f"flask_blog_proxy_protocol: False: {folder}/conf.d/unknown-hosts-80.conf has port 80 with"
+    )
+
+
 DEBIANS = "server {\n    listen 80 default_server;\n    listen [::]:80 default_server;\n    root /var/www/html;\n}\n"
 
 

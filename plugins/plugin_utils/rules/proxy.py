@@ -8,10 +8,11 @@ from __future__ import annotations
 import ipaddress
 import posixpath
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.entry import clean, is_below
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils import proxies
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules.problem import (
     DAY,
     Rule,
@@ -29,6 +30,8 @@ SIZE = re.compile(r"[0-9]{1,9}[kKmMgG]?")
 PORT = re.compile(r"[1-9][0-9]{0,4}")
 ADDRESS = re.compile(r"[0-9.]+")
 NETWORK = re.compile(r"[0-9A-Fa-f.:]+(/(0|[1-9][0-9]{0,2}))?")
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 #: The Unix socket of the site instead of an address.
 UNIX = "unix"
@@ -203,22 +206,65 @@ def _body_size(values: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
-def _networks(values: Mapping[str, Any]) -> Iterator[str]:
-    for variable, everybody, remedy in (
-        ("trusted_proxies", "it trusts everybody's forwarded headers", "Name your proxy's own networks"),
-        ("maintenance_allow", "everybody would see the site under maintenance", "Name the networks that you ask from"),
+def _trusted_proxies(values: Mapping[str, Any]) -> Iterator[str]:
+    rule, remedy = "it trusts everybody's forwarded headers", "Name your proxy's own networks"
+    yield from _networks("trusted_proxies", values, rule, remedy, proxies.known())
+    if values["trusted_proxies"]:
+        return
+    for variable, needs in (
+        ("proxy_protocol", "nginx takes a client's address from the proxies that it trusts alone"),
+        ("only_through_proxies", "nobody else would see the site"),
     ):
-        for network in map(str, values[variable]):
-            try:
-                found = ipaddress.ip_network(network)
-                # Python reads masks and zones as well, and nginx does not.
-                if not NETWORK.fullmatch(network):
-                    raise ValueError("an address, or an address and the length of its prefix")
-            except ValueError as error:
-                yield problem(variable, network, f"it is no network: {error}", "Write it as '192.0.2.0/24'")
-            else:
-                if found.prefixlen == 0:
-                    yield problem(variable, network, everybody, remedy)
+        if values[variable]:
+            rule = f"{needs}, and flask_blog_trusted_proxies names none"
+            yield problem(variable, True, rule, "Name your proxy's networks there")
+
+
+def _maintenance_allow(values: Mapping[str, Any]) -> Iterator[str]:
+    rule, remedy = "everybody would see the site under maintenance", "Name the networks that you ask from"
+    yield from _networks("maintenance_allow", values, rule, remedy)
+
+
+def _networks(
+    variable: str, values: Mapping[str, Any], everybody: str, remedy: str, names: Collection[str] = ()
+) -> Iterator[str]:
+    """Check a list of networks.
+
+    :param everybody: why it cannot be all addresses.
+    :param names: what may stand in it beside networks.
+    """
+    found = []
+    for text in map(str, values[variable]):
+        if text in names:
+            continue
+        try:
+            found.append(_network(text))
+        except ValueError as error:
+            more = f", or name one of {', '.join(names)}" if names else ""
+            yield problem(variable, text, f"it is no network: {error}", f"Write it as '192.0.2.0/24'{more}")
+    whole = [one for one in found if one.prefixlen == 0]
+    for network in whole:
+        yield problem(variable, str(network), everybody, remedy)
+    if not whole and any(one.prefixlen == 0 for one in _joined(found)):
+        yield problem(variable, [*map(str, values[variable])], f"together these are all addresses: {everybody}", remedy)
+
+
+def _network(text: str) -> Network:
+    """Return a network.
+
+    :raises ValueError: if nginx would not read it: Python reads masks and zones as well.
+    """
+    found = ipaddress.ip_network(text)
+    if not NETWORK.fullmatch(text):
+        raise ValueError("an address, or an address and the length of its prefix")
+    return found
+
+
+def _joined(networks: Sequence[Network]) -> list[Network]:
+    """Return the fewest networks with the same addresses."""
+    old = (one for one in networks if isinstance(one, ipaddress.IPv4Network))
+    new = (one for one in networks if isinstance(one, ipaddress.IPv6Network))
+    return [*ipaddress.collapse_addresses(old), *ipaddress.collapse_addresses(new)]
 
 
 #: Seconds of a year, and of ten.
@@ -239,5 +285,6 @@ RULES: tuple[Rule, ...] = (
     _health_path,
     _home_path,
     _body_size,
-    _networks,
+    _trusted_proxies,
+    _maintenance_allow,
 )

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from action_host import Host, Run
 from ansible_collections.flaskblog.hosting.plugins.action import validate
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils import proxies
 from certificates import chain, intermediate, site
 
 
@@ -144,3 +145,18 @@ def test_files_that_are_missing_or_too_large_are_named(run: Run, files: dict[str
 
 def test_without_provided_a_certificate_is_not_read(run: Run, files: dict[str, str]) -> None:
     assert run(validate, {}, **{**files, "tls": "none", "tls_key": "none.pem"}) == {"changed": False}
+
+
+def test_an_old_list_of_a_cdns_networks_is_a_warning_as_long_as_it_is_used(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(validate.display, "warning", said.append)
+    monkeypatch.setattr(proxies, "MAX_AGE", 10**6)
+    assert run(validate, {}, trusted_proxies=["fastly"]) == {"changed": False}
+    assert said == []
+    monkeypatch.setattr(proxies, "MAX_AGE", -1)
+    assert run(validate, {}, trusted_proxies=["fastly", "192.0.2.0/24"]) == {"changed": False}
+    assert [warning.split(": the list")[0] for warning in said] == ["flask_blog_trusted_proxies: 'fastly'"]
+    assert run(validate, {}, trusted_proxies=["192.0.2.0/24"]) == {"changed": False}
+    assert len(said) == 1

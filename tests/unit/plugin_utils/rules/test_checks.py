@@ -69,6 +69,7 @@ FINE = [
     ("client_max_body_size", "0"),
     ("client_max_body_size", "1G"),
     ("trusted_proxies", ["192.0.2.0/24", "2001:db8::/32", "10.0.0.1"]),
+    ("trusted_proxies", ["cloudflare", "fastly", "10.0.0.0/8", "cloudfront"]),
     ("health_path", "/healthz?deep=1"),
     ("home_path", "/posts?page=1"),
     ("home_path", ""),
@@ -289,6 +290,12 @@ BAD = [
     ("trusted_proxies", ["192.0.2.1/24"], "192.0.2.1/24", "it is no network"),
     ("trusted_proxies", ["0.0.0.0/0"], "0.0.0.0/0", "everybody's forwarded headers"),
     ("trusted_proxies", ["::/0"], "::/0", "everybody's forwarded headers"),
+    ("trusted_proxies", ["0.0.0.0/1", "128.0.0.0/1"], ["0.0.0.0/1", "128.0.0.0/1"], "together these are all addresses"),
+    ("trusted_proxies", ["::/1", "fastly", "8000::/1"], ["::/1", "fastly", "8000::/1"], "together these are all"),
+    ("trusted_proxies", ["Cloudflare"], "Cloudflare", "it is no network"),
+    ("maintenance_allow", ["cloudflare"], "cloudflare", "it is no network"),
+    ("proxy_protocol", True, True, "flask_blog_trusted_proxies names none"),
+    ("only_through_proxies", True, True, "flask_blog_trusted_proxies names none"),
     ("backup_schedule", "daily; reboot", "daily; reboot", "no systemd calendar expression"),
     ("backup_schedule", "", "", "no systemd calendar expression"),
     ("backup_keep", {"daily": -1}, {"daily": -1}, "not negative"),
@@ -383,6 +390,17 @@ def test_slowing_down_begins_below_the_limit_if_the_two_can_be_compared(most: st
 def test_what_https_needs_is_checked_together(chosen: dict[str, Any], words: str) -> None:
     problems = checks.check({**GOOD, **chosen})
     assert [problem.startswith(words) for problem in problems] == ([True] if words else []), problems
+
+
+def test_what_proxies_are_needed_for_is_accepted_with_them() -> None:
+    chosen = {"trusted_proxies": ["192.0.2.0/24"], "proxy_protocol": True, "only_through_proxies": True}
+    assert checks.check({**GOOD, **chosen}) == []
+
+
+def test_a_name_that_is_no_cdn_of_the_roles_is_refused_with_those_that_are() -> None:
+    (problem,) = checks.check({**GOOD, "trusted_proxies": ["cloudflare", "akamai"]})
+    assert problem.startswith("flask_blog_trusted_proxies: 'akamai': it is no network: ")
+    assert problem.endswith("Write it as '192.0.2.0/24', or name one of cloudflare, cloudfront, fastly.")
 
 
 def test_a_schedule_of_never_needs_no_retention() -> None:

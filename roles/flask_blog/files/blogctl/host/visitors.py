@@ -73,7 +73,15 @@ def _problem(site: Site) -> str:
         tls = bounded_http.Tls(name, certificate) if certificate else None
         headers = {"Host": host, contract.SITE_HEADER: key[1] if key else ""}
         try:
-            answer = bounded_http.get((ADDRESS, scheme.port), "/", headers, seconds=TIMEOUT, limit=LIMIT, tls=tls)
+            answer = bounded_http.get(
+                (ADDRESS, scheme.port),
+                "/",
+                headers,
+                seconds=TIMEOUT,
+                limit=LIMIT,
+                tls=tls,
+                proxy_protocol=scheme.proxy_protocol,
+            )
         except (OSError, http.client.HTTPException) as error:
             return f"{scheme.scheme}://{host}: {printable(str(error))[:300] or type(error).__name__}"
         if answer.sha256 != right:
