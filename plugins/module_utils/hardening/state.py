@@ -1,0 +1,37 @@
+# Copyright (c) the flaskblog.hosting maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""What the role knows of its earlier runs on a host: who hardened it, what it installed, enabled and must load."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from ansible_collections.flaskblog.hosting.plugins.module_utils import host
+from ansible_collections.flaskblog.hosting.plugins.module_utils.resources import atomic
+
+FOLDER = host.HARDENING
+FILE = f"{FOLDER}/host.json"
+
+EMPTY: dict[str, Any] = {"owner": "", "features": [], "packages": [], "units": [], "loading": [], "table": ""}
+
+
+def read() -> dict[str, Any]:
+    """Return the state; an empty one of a host that was never hardened, or whose file is damaged."""
+    try:
+        found = json.loads(atomic.read_text(FILE) or "{}")
+    except ValueError:
+        found = {}
+    return {**EMPTY, **found} if isinstance(found, dict) else dict(EMPTY)
+
+
+def write(state: dict[str, Any]) -> None:
+    """Write the state; remove it, if nothing is hardened any more."""
+    if not (state["features"] or state["loading"] or state["packages"] or state["units"]):
+        atomic.remove(FILE)
+        return
+    atomic.make_directories(FOLDER)
+    os.chmod(FOLDER, 0o700)
+    atomic.write(FILE, json.dumps(state, indent=2, sort_keys=True) + "\n", 0, 0, 0o600)
