@@ -4,8 +4,8 @@
 """Change a host as its hardening is wanted: features that are safe at once, those that need a way back in three steps.
 
 The way back: what is there now is noted, and a timer armed (guard.py). Then the change is loaded, but the file of the
-firewall is not written, so that a reboot brings the former rules. At last a new connection confirms the change, which is
-then kept.
+firewall is not written, so that a reboot brings the former rules. At last a new connection confirms the change, and
+it is kept.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 from typing import Any
@@ -24,7 +25,7 @@ def read() -> dict[str, Any]:
         found = json.loads(atomic.read_text(FILE) or "{}")
     except ValueError:
         found = {}
-    return {**EMPTY, **found} if isinstance(found, dict) else dict(EMPTY)
+    return {**copy.deepcopy(EMPTY), **(found if isinstance(found, dict) else {})}
 
 
 def write(state: dict[str, Any]) -> None:

@@ -43,17 +43,17 @@ def put_back(pending: dict[str, Any]) -> list[str]:
                 write(path, text)
         except OSError as error:
             failed.append(f"{path}: {error}")
-    commands = list(pending["commands"])
+    errors = [run(command, "") for command in pending["commands"]]
     if pending["firewall"]:
         # "table" makes sure that there is one to delete; all of it is one transaction.
-        rules = f"table {TABLE}\ndelete table {TABLE}\n{pending['table'] or ''}\n"
-        commands.insert(0, [NFT, "-f", "-"])
-    for number, command in enumerate(commands):
-        given = rules if pending["firewall"] and number == 0 else ""
-        done = subprocess.run(command, input=given, text=True, capture_output=True, check=False)
-        if done.returncode:
-            failed.append(f"{' '.join(command)}: {done.stderr.strip()}")
-    return failed
+        errors.append(run([NFT, "-f", "-"], f"table {TABLE}\ndelete table {TABLE}\n{pending['table'] or ''}\n"))
+    return failed + [error for error in errors if error]
+
+
+def run(command: list[str], given: str) -> str:
+    """Run a command; return why it failed, or ""."""
+    done = subprocess.run(command, input=given, text=True, capture_output=True, check=False)
+    return f"{' '.join(command)}: {done.stderr.strip() or done.returncode}" if done.returncode else ""
 
 
 def main() -> int:

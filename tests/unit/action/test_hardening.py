@@ -92,7 +92,7 @@ class World:
             templar=templar,
             shared_loader_obj=None,
         )
-        action._execute_module = self.host.module  # type: ignore[method-assign]
+        action._execute_module = self.host.module
         return dict(action.run(task_vars=variables))
 
     def features(self, **chosen: Any) -> dict[str, Any]:
@@ -245,7 +245,10 @@ def test_a_change_is_confirmed_over_a_new_connection(world: World) -> None:
     assert world.run("apply", host_firewall=True)["changed"]
     (_, first, _), (_, second, _) = world.host.modules
     assert (first["operation"], second["operation"], second["number"]) == ("apply", "confirm", "1f")
-    assert world.host.over == ["-o ControlMaster=auto", "-o ControlMaster=no -o ControlPath=none  -o ControlMaster=auto"]
+    assert world.host.over == [
+        "-o ControlMaster=auto",
+        "-o ControlMaster=no -o ControlPath=none  -o ControlMaster=auto",
+    ]
 
 
 def test_what_needs_no_confirmation_is_one_round_trip(world: World) -> None:
@@ -263,7 +266,9 @@ def test_a_lost_connection_is_tried_again_before_the_change_reverts(world: World
 def test_a_change_that_cuts_the_way_in_is_reported_once_it_has_reverted(world: World) -> None:
     lost = [{"lost": True}] * 28
     world.host.answers = [{"changed": True, "number": "1f"}, *lost, {"pending": True}, {"pending": False}]
-    with pytest.raises(AnsibleActionFail, match="within 60 s: Connection timed out\nThe host has reverted it by itself"):
+    with pytest.raises(
+        AnsibleActionFail, match="within 60 s: Connection timed out\nThe host has reverted it by itself"
+    ):
         world.run("apply", host_firewall=True)
     assert world.now > 60
     assert world.host.modules[-1][1]["operation"] == "compare"
@@ -271,5 +276,5 @@ def test_a_change_that_cuts_the_way_in_is_reported_once_it_has_reverted(world: W
 
 def test_a_host_that_stays_out_of_reach_is_reported_as_such(world: World) -> None:
     world.host.answers = [{"changed": True, "number": "1f"}, *[{"lost": True}] * 100]
-    with pytest.raises(AnsibleActionFail, match="It cannot be reached yet. Its timer flask-blog-host-revert.timer"):
+    with pytest.raises(AnsibleActionFail, match="It cannot be reached yet"):
         world.run("apply", host_firewall=True)
