@@ -93,10 +93,11 @@ number:
   type: str
 """
 
+import os
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.flaskblog.hosting.plugins.module_utils import live
+from ansible_collections.flaskblog.hosting.plugins.module_utils import host, live
 from ansible_collections.flaskblog.hosting.plugins.module_utils.hardening import (
     changes,
     comparison,
@@ -110,12 +111,20 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils.resources.differ
 from ansible_collections.flaskblog.hosting.plugins.module_utils.result import without_arguments
 
 
+PLATFORMS = ("Debian_12", "Debian_13")
+
+#: su keeps the PATH of an ordinary user, in which dpkg and mkswap lack programs.
+ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
+
+
 class Hardening:
     """One operation on a host."""
 
     def __init__(self, module: AnsibleModule) -> None:
         self._module = module
         self._params = module.params
+        if refusal := host.refusal(host.platform(), os.geteuid(), PLATFORMS):
+            raise Conflict(refusal)
         self._connection = facts.ssh_connection()
         self._placeholders = facts.Placeholders(self._params["proxies"], self._connection)
         self.notes: list[str] = []
@@ -192,7 +201,7 @@ class Hardening:
         return changes.Changer(self._run, self._known, self._placeholders)
 
     def _run(self, *command: str) -> tuple[int, str]:
-        status, output, errors = self._module.run_command(list(command))
+        status, output, errors = self._module.run_command(list(command), environ_update=ENVIRONMENT)
         return status, printable(f"{output}{errors}".strip())
 
 

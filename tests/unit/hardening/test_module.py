@@ -37,6 +37,7 @@ def runs(machine: Any, run_module: Any, monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.setattr(firewall, "public_ports", lambda: {22, 80, 9000})
     monkeypatch.setattr(firewall.host, "listeners", lambda _: [(9, "perl", "")])
     monkeypatch.setattr(hardening.Hardening, "_run", lambda _, *command: machine.run(*command))
+    monkeypatch.setattr(hardening.host, "refusal", lambda *_: "")
     return Runs(run_module, monkeypatch)
 
 
@@ -88,6 +89,14 @@ def test_all_turned_off_leaves_nothing_of_the_role(runs: Runs, machine: Any) -> 
     assert list((machine.folder / "etc").iterdir()) == []
     assert not Path(state.FILE).exists()
     assert runs("apply", *unwanted)["changed"] is False
+
+
+def test_a_host_that_the_role_does_not_know_is_refused(
+    runs: Runs, machine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hardening.host, "refusal", lambda *_: "The platform Ubuntu 24 is not supported")
+    assert runs("apply", machine.feature("journal"))["msg"] == "The platform Ubuntu 24 is not supported"
+    assert machine.text("journal") is None
 
 
 def test_a_step_that_fails_is_told_as_a_failure(runs: Runs, machine: Any) -> None:
