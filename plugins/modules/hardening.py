@@ -110,7 +110,6 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils.printable import
 from ansible_collections.flaskblog.hosting.plugins.module_utils.resources.difference import Conflict
 from ansible_collections.flaskblog.hosting.plugins.module_utils.result import without_arguments
 
-
 PLATFORMS = ("Debian_12", "Debian_13")
 
 #: su keeps the PATH of an ordinary user, in which dpkg and mkswap lack programs.

@@ -160,6 +160,11 @@ def test_a_swap_file_is_made_with_its_size_and_made_anew_for_another(tmp_path: P
     assert path.stat().st_size == 2 * 2**20
 
 
-def test_a_swap_file_that_would_fill_the_disk_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(Conflict, match="512 MB must stay free"):
-        swap.compare({"path": str(tmp_path / "swapfile"), "size": "99999G"})
+def test_a_swap_file_that_would_fill_the_disk_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    free = SimpleNamespace(f_bavail=1024 + 511, f_frsize=2**20)
+    monkeypatch.setattr(swap.os, "statvfs", lambda _: free)
+    wanted = {"path": str(tmp_path / "swapfile"), "size": "1G"}
+    with pytest.raises(Conflict, match="has 1535 MB left, and 512 MB must stay free"):
+        swap.compare(wanted)
+    free.f_bavail += 1
+    assert swap.compare(wanted)

@@ -80,6 +80,22 @@ def test_packages_go_if_the_role_installed_them_and_nothing_else_needs_them(mach
     assert changer.known["packages"] == ["nftables"]
 
 
+def test_units_of_the_role_itself_are_no_units_of_others(machine: Any) -> None:
+    feature = machine.feature("swap", units=[{"name": "swap.conf", "enabled": True, "active": True}])
+    machine.changer().apply(feature)
+    assert state.read()["units"] == []
+
+
+def test_a_package_that_another_feature_needs_is_no_difference(machine: Any) -> None:
+    machine.packages.add("nftables")
+    changer = machine.changer()
+    changer.known["packages"] = ["nftables"]
+    changer.apply(machine.feature("jail", packages=["nftables"]))
+    unwanted = {**machine.feature("firewall", packages=["nftables"]), "wanted": False}
+    assert machine.compare(unwanted, machine.feature("jail", packages=["nftables"])) == {}
+    assert machine.compare(unwanted) == {"firewall": ["not wanted any more"]}
+
+
 def test_a_package_is_not_forgotten_while_another_program_holds_dpkg(machine: Any) -> None:
     changer = machine.changer()
     changer.known["packages"] = ["fail2ban"]

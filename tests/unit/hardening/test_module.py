@@ -80,6 +80,18 @@ def test_a_change_is_tried_out_and_kept_over_a_new_connection(runs: Runs, machin
     }
 
 
+def test_a_package_that_was_installed_for_a_change_that_reverted_is_removed_with_the_feature(
+    runs: Runs, machine: Any
+) -> None:
+    machine.packages.add("nftables")
+    feature = {**machine.firewall(CHAIN), "packages": ["nftables"]}
+    runs("apply", feature, installed=["nftables"])
+    machine.revert()
+    assert runs("apply", {**feature, "wanted": False})["changed"] is True
+    assert ("dpkg", "--remove", "nftables") in machine.commands
+    assert not Path(state.FILE).exists()
+
+
 def test_all_turned_off_leaves_nothing_of_the_role(runs: Runs, machine: Any) -> None:
     features = [machine.feature("revert"), machine.feature("journal"), machine.firewall(CHAIN)]
     runs("confirm", *features, number=runs("apply", *features)["number"], connection=NEW)
