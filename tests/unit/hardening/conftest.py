@@ -109,6 +109,8 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, me: Any, ownerless:
     spec.loader.exec_module(program)
     monkeypatch.setattr(program, "STATE", folder)
     monkeypatch.setattr(program, "run", lambda command, given: _run(found, command, given))
+    # What it prints is the journal's, and would be taken for a module's result.
+    monkeypatch.setattr(program, "print", lambda *_, **__: None, raising=False)
     found.reverts = program
     return found
 
