@@ -269,8 +269,9 @@ def test_what_is_turned_off_is_removed_and_nothing_else(
     assert "inet somebody" in host.check_output("nft list tables")
     eventually(lambda: reaches(9000))
     assert with_a_password(operator)
-    left = host.check_output("find /etc /usr/local/lib /var/lib -xdev -name '*flask-blog-host*' -not -path '*/apt/*'")
-    assert [path for path in left.splitlines() if not path.endswith(("-hosting", "-hosting/host"))] == []
+    names = "-name '*flask-blog-host[-.]*' -o -name 60flask-blog-host -o -path '*flask-blog-hosting/host*'"
+    assert host.check_output(f"find /etc /usr/local/lib /var/lib -xdev {names}") == ""
+    assert not host.file("/etc/flask-blog-hosting").exists
     for package, there in (("fail2ban", False), ("unattended-upgrades", False), ("nftables", True)):
         assert host.package(package).is_installed is there, package
     assert host.check_output("systemctl is-enabled apt-daily.timer || true") == "disabled"
@@ -282,7 +283,8 @@ def test_what_is_turned_off_is_removed_and_nothing_else(
 
 
 def test_without_ssh_no_run_turns_passwords_off(operator: Any, host: Any) -> None:
-    variables = {"ansible_connection": "community.docker.docker", "ansible_user": "root", "ansible_become": False}
+    variables: dict[str, Any] = {"ansible_connection": "community.docker.docker", "ansible_host": operator.machine}
+    variables |= {"ansible_user": "root", "ansible_become": False}
     run = harden(operator, **variables)
     assert run.returncode != 0
     assert "not over SSH, so that it cannot prove that a key opens it" in " ".join(run.output.split())

@@ -121,6 +121,8 @@ class Changer:
             self.known["table"] = ""
         for path in [*paths, *([feature["swap"]["path"]] if "swap" in feature else [])]:
             atomic.remove(path)
+            if os.path.basename(os.path.dirname(path)) == "flask-blog-hosting":
+                state.remove_empty(os.path.dirname(path))
         if any(path.startswith("/etc/systemd/system/") for path in paths):
             self.must("systemctl", "daemon-reload")
         notes += self._packages_left(feature)

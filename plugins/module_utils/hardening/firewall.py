@@ -26,7 +26,7 @@ def listing() -> str | None:
     if not os.access(NFT, os.X_OK):
         return None
     done = subprocess.run(
-        [NFT, "--stateless", "list", "table", *TABLE.split()], capture_output=True, text=True, check=False
+        [NFT, "--stateless", "--numeric", "list", "table", *TABLE.split()], capture_output=True, text=True, check=False
     )
     return done.stdout if done.returncode == 0 else None
 

@@ -22,7 +22,6 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils.hardening import
 from ansible_collections.flaskblog.hosting.plugins.module_utils.resources import atomic
 
 LOCK = f"{state.FOLDER}/pending.lock"
-PENDING = f"{state.FOLDER}/pending.json"
 REVERTED = f"{state.FOLDER}/reverted.json"
 
 TIMER = "flask-blog-host-revert.timer"
@@ -57,7 +56,7 @@ def locked() -> Iterator[None]:
 
 def pending() -> dict[str, Any] | None:
     """Return the change that is not confirmed yet, or None."""
-    text = atomic.read_text(PENDING)
+    text = atomic.read_text(state.PENDING)
     return dict(json.loads(text)) if text else None
 
 
@@ -90,11 +89,11 @@ def arm(features: list[str], table: str | None, files: list[str], connection: st
         if pending():
             raise GuardError(f"another change is not confirmed yet; it is reverted within {seconds} s. Run again then.")
         atomic.remove(REVERTED)
-        atomic.write(PENDING, json.dumps(note), 0, 0, 0o600)
+        atomic.write(state.PENDING, json.dumps(note), 0, 0, 0o600)
     try:
         run("systemctl", "restart", TIMER)
     except BaseException:
-        atomic.remove(PENDING)
+        atomic.remove(state.PENDING)
         raise
     return number
 
@@ -108,7 +107,7 @@ def wait_for_others(seconds: int) -> None:
     while pending():
         if time.monotonic() > deadline:
             raise GuardError(
-                f"an earlier change of the firewall or of SSH is neither confirmed nor reverted ({PENDING})."
+                f"an earlier change of the firewall or of SSH is neither confirmed nor reverted ({state.PENDING})."
                 f" 'journalctl -u {SERVICE}' says why. Nothing was changed."
             )
         time.sleep(0.5)
@@ -128,7 +127,7 @@ def confirming(number: str, connection: str) -> Iterator[dict[str, Any]]:
         if note["connection"] and note["connection"] == connection:
             raise GuardError("the connection that made the change cannot confirm it")
         yield note
-        atomic.remove(PENDING)
+        atomic.remove(state.PENDING)
 
 
 def disarm(run: Run) -> None:

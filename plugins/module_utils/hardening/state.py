@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import os
@@ -15,6 +16,8 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils.resources import
 
 FOLDER = host.HARDENING
 FILE = f"{FOLDER}/host.json"
+#: The note of a change that no new connection has confirmed yet (guard.py).
+PENDING = f"{FOLDER}/pending.json"
 
 EMPTY: dict[str, Any] = {"owner": "", "features": [], "packages": [], "units": [], "loading": [], "table": ""}
 
@@ -29,10 +32,20 @@ def read() -> dict[str, Any]:
 
 
 def write(state: dict[str, Any]) -> None:
-    """Write the state; remove it, if nothing is hardened any more."""
+    """Write the state; remove all of it, if nothing is hardened any more."""
     if not (state["features"] or state["loading"] or state["packages"] or state["units"]):
         atomic.remove(FILE)
+        # What is being tried out, and its lock, are there until it is confirmed or reverted.
+        if not os.path.exists(PENDING):
+            atomic.remove(FOLDER)
+            remove_empty(os.path.dirname(FOLDER))
         return
     atomic.make_directories(FOLDER)
     os.chmod(FOLDER, 0o700)
     atomic.write(FILE, json.dumps(state, indent=2, sort_keys=True) + "\n", 0, 0, 0o600)
+
+
+def remove_empty(folder: str) -> None:
+    """Remove a folder, if nothing is in it."""
+    with contextlib.suppress(OSError):
+        os.rmdir(folder)

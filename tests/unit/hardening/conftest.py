@@ -93,7 +93,8 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, me: Any, ownerless:
     monkeypatch.setattr(state, "FOLDER", folder)
     monkeypatch.setattr(state, "FILE", f"{folder}/host.json")
     monkeypatch.setattr(host, "HARDENING", folder)
-    for name in ("LOCK", "PENDING", "REVERTED"):
+    monkeypatch.setattr(state, "PENDING", f"{folder}/pending.json")
+    for name in ("LOCK", "REVERTED"):
         monkeypatch.setattr(guard, name, getattr(guard, name).replace("/var/lib/flask-blog-hosting/host", folder))
     # Files that belong to root, written by an ordinary account.
     monkeypatch.setattr("os.fchown", lambda *_: None)
