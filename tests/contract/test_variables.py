@@ -7,10 +7,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar
 
 Options = dict[str, dict[str, Any]]
 
@@ -192,13 +195,16 @@ def test_the_example_inventory_is_what_the_playbook_looks_for(root: Path) -> Non
 
 
 def test_the_example_inventorys_values_are_ones_that_the_role_accepts(root: Path, defaults: dict[str, Any]) -> None:
+    from ansible_collections.flaskblog.hosting.plugins.plugin_utils import host_role
     from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules import checks
 
+    action: Any = SimpleNamespace(_loader=DataLoader(), _templar=Templar(loader=DataLoader(), variables={}))
     folder = root / "inventories" / "production" / "group_vars" / "flask_blogs"
     text = (folder / "main.yml").read_text()
     uncommented = re.sub(r"^# (?=flask_blog_|  )", "", text, flags=re.MULTILINE)
     for chosen in (yaml.safe_load(text), yaml.safe_load(uncommented)):
         values: dict[str, Any] = {"flask_blog_user": "flask-blog", "flask_blog_group": "flask-blog"}
         values = {**defaults, **values, **chosen, "flask_blog_secrets": {"MAIL_PASSWORD": "x"}}
-        assert checks.unknown_names(values, [*defaults, "flask_blog_source"]) == []
+        assert checks.unknown_names(values, [*defaults, *host_role.options(), "flask_blog_source"]) == []
+        assert host_role.problems(action, values) == []
         assert checks.check({name.removeprefix("flask_blog_"): value for name, value in values.items()}) == []
