@@ -197,6 +197,12 @@ class ActionModule(ActionBase):
                     found = self._module({**arguments, "operation": "compare"}, task_vars)
             except AnsibleConnectionFailure:
                 continue
+            if found.get("failed_revert"):
+                state = (
+                    f"The host is reachable, but not all could be reverted: {'; '.join(found['failed_revert'])}. Run"
+                    " 'systemctl start flask-blog-host-revert.service' there once the cause is gone."
+                )
+                break
             if not found.get("failed") and not found.get("pending"):
                 state = "The host has reverted it by itself, is reachable again, and is as it was before."
                 break

@@ -87,6 +87,11 @@ pending:
   description: Whether a change is neither confirmed nor reverted yet.
   returned: always
   type: bool
+failed_revert:
+  description: What failed when the pending change was reverted.
+  returned: always
+  type: list
+  elements: str
 number:
   description: The change that has to be confirmed over a new connection; empty if there is none.
   returned: after O(operation=apply)
@@ -146,6 +151,7 @@ class Hardening:
             "diff": [difference.as_diff() for difference in items],
             "number": "",
             "pending": guard.pending() is not None,
+            "failed_revert": guard.failed_revert(),
         }
 
     def apply(self) -> dict[str, Any]:

@@ -18,11 +18,8 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils.resources.differ
 SSHD = "/usr/sbin/sshd"
 DEFAULT_PORT = 22
 
-#: nginx's configuration of all sites, and their access logs.
-NGINX_FILES = ("/etc/nginx/nginx.conf", "/etc/nginx/conf.d/*.conf", "/etc/nginx/sites-enabled/*")
+NGINX = "/usr/sbin/nginx"
 ACCESS_LOGS = "/var/log/nginx/*access.log"
-#: Bytes of a file of nginx's that are read.
-NGINX_LIMIT = 2**20
 TRUSTED = re.compile(r"^\s*set_real_ip_from\s+([0-9A-Fa-f.:/]+)\s*;", re.MULTILINE)
 
 #: Processes from this one up to sshd's: the module's shell, sudo, a shell of the login.
@@ -101,12 +98,19 @@ def ssh_connection() -> str:
 
 
 def trusted_proxies(named: Iterable[str]) -> list[str]:
-    """Return the networks that a site of this host trusts, by nginx's configuration, and those that are named."""
+    """Return the networks that a site of this host trusts, by nginx's whole configuration, and those that are named.
+
+    :raises Conflict: if nginx refuses its configuration: a proxy that is not known could be banned.
+    """
     found = {name for name in named if _is_network(name)}
-    for pattern in NGINX_FILES:
-        for path in glob.glob(pattern):
-            with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as handle:
-                found |= {network for network in TRUSTED.findall(handle.read(NGINX_LIMIT)) if _is_network(network)}
+    if os.access(NGINX, os.X_OK):
+        done = subprocess.run([NGINX, "-T"], capture_output=True, text=True, errors="replace", check=False)
+        if done.returncode:
+            raise Conflict(
+                "flask_blog_host_fail2ban: True: nginx refuses its configuration, so that the proxies it trusts are"
+                f" unknown: {done.stderr.strip()}\nNothing was changed. Correct the file that it names, and run again."
+            )
+        found |= {network for network in TRUSTED.findall(done.stdout) if _is_network(network)}
     return sorted(found)
 
 

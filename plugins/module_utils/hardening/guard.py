@@ -60,10 +60,10 @@ def pending() -> dict[str, Any] | None:
     return dict(json.loads(text)) if text else None
 
 
-def reverted(number: str) -> dict[str, Any] | None:
-    """Return what the revert of a change reported, or None."""
-    found = json.loads(atomic.read_text(REVERTED) or "{}")
-    return found if found.get("id") == number else None
+def failed_revert() -> list[str]:
+    """Return the steps that failed when a change, which is still pending, was reverted."""
+    note, found = pending(), json.loads(atomic.read_text(REVERTED) or "{}")
+    return [str(step) for step in found["failed"]] if note and found.get("id") == note["id"] else []
 
 
 def arm(features: list[str], table: str | None, files: list[str], connection: str, seconds: int, run: Run) -> str:
@@ -108,7 +108,8 @@ def wait_for_others(seconds: int) -> None:
         if time.monotonic() > deadline:
             raise GuardError(
                 f"an earlier change of the firewall or of SSH is neither confirmed nor reverted ({state.PENDING})."
-                f" 'journalctl -u {SERVICE}' says why. Nothing was changed."
+                f" Nothing was changed. 'journalctl -u {SERVICE}' on the host says why; 'systemctl start {SERVICE}'"
+                " reverts it."
             )
         time.sleep(0.5)
 

@@ -22,8 +22,9 @@ LOGIN_PATH = re.compile(r"/[\w.~/-]*")
 MAX_PORT = 65535
 MEGABYTES = {"M": 1, "G": 1024}
 
-#: Ports that a blog needs from outside, by the variable that sets each.
-BLOG_PORTS = {"http_port": 80}
+#: Ports that a blog needs from outside, by the variable that sets each, and without its HTTPS.
+BLOG_PORTS = {"http_port": 80, "https_port": 443}
+HTTPS, NO_HTTPS = "https_port", "none"
 
 
 def _ports(values: Mapping[str, Any]) -> Iterator[str]:

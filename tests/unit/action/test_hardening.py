@@ -274,6 +274,13 @@ def test_a_change_that_cuts_the_way_in_is_reported_once_it_has_reverted(world: W
     assert world.host.modules[-1][1]["operation"] == "compare"
 
 
+def test_a_revert_that_failed_is_reported_with_its_cause_and_the_remedy(world: World) -> None:
+    failed = {"pending": True, "failed_revert": ["nft -f -: no memory"]}
+    world.host.answers = [{"changed": True, "number": "1f"}, *[{"lost": True}] * 28, failed]
+    with pytest.raises(AnsibleActionFail, match=r"not all could be reverted: nft -f -: no memory\. Run"):
+        world.run("apply", host_firewall=True)
+
+
 def test_a_host_that_stays_out_of_reach_is_reported_as_such(world: World) -> None:
     world.host.answers = [{"changed": True, "number": "1f"}, *[{"lost": True}] * 100]
     with pytest.raises(AnsibleActionFail, match="It cannot be reached yet"):

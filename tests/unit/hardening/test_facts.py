@@ -56,14 +56,22 @@ def test_the_connection_is_found_above_a_process_whose_environment_lacks_it() ->
 def test_the_trusted_proxies_are_those_of_nginx_and_those_that_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "one.conf").write_text("    set_real_ip_from 192.0.2.0/24;\n    set_real_ip_from 2001:db8::/32;\n")
-    (tmp_path / "two.conf").write_text("set_real_ip_from unix:;\n# set_real_ip_from 203.0.113.9;\nlisten 80;\n")
-    monkeypatch.setattr(facts, "NGINX_FILES", (str(tmp_path / "*.conf"),))
+    program = tmp_path / "nginx"
+    lines = ["    set_real_ip_from 192.0.2.0/24;", "\tset_real_ip_from 2001:db8::/32;", "set_real_ip_from unix:;"]
+    lines += ["# set_real_ip_from 203.0.113.9;", "listen 80;"]
+    program.write_text("#!/bin/sh\ncat <<END\n" + "\n".join(lines) + "\nEND\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(facts, "NGINX", str(program))
     assert facts.trusted_proxies(["198.51.100.7", "cloudflare"]) == ["192.0.2.0/24", "198.51.100.7", "2001:db8::/32"]
+    program.write_text("#!/bin/sh\necho 'unknown directive in x.conf:3' >&2\nexit 1\n")
+    with pytest.raises(Conflict, match=r"proxies it trusts are unknown: unknown directive in x\.conf:3"):
+        facts.trusted_proxies([])
+    monkeypatch.setattr(facts, "NGINX", str(tmp_path / "none"))
+    assert facts.trusted_proxies(["192.0.2.1"]) == ["192.0.2.1"], "without nginx, there are those that are named"
 
 
 def test_the_texts_of_the_host_take_the_place_of_their_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(facts, "NGINX_FILES", ())
+    monkeypatch.setattr(facts, "NGINX", str(tmp_path / "none"))
     monkeypatch.setattr(facts, "ACCESS_LOGS", str(tmp_path / "*access.log"))
     monkeypatch.setattr(facts, "sshd_settings", lambda: settings(port=["2022"]))
     monkeypatch.setattr(facts, "_socket_ports", set)

@@ -76,6 +76,9 @@ def test_a_firewall_that_would_close_the_blogs_port_is_refused() -> None:
     assert problems(host_firewall=True, source="/blog", http_port=8080, host_firewall_ports=["8000-9000"]) == []
     assert problems(host_firewall=False, source="/blog", http_port=8080) == []
     assert "close port 80 " in problems(host_firewall=True, source="/blog", host_firewall_ports=["80/udp"])[0]
+    assert problems(host_firewall=True, source="/blog", host_firewall_ports=["80"]) == []
+    (found,) = problems(host_firewall=True, source="/blog", host_firewall_ports=["80"], tls="acme")
+    assert "close port 443 (flask_blog_https_port)" in found
     assert problems(host_firewall=True, host_firewall_ports=["443"]) == [], "without a blog, any port will do"
 
 
