@@ -109,6 +109,19 @@ def test_the_table_of_somebody_else_is_kept(host: Any) -> None:
     assert "tcp dport 7777 drop" in rules(host, "inet somebody")
 
 
+def test_the_firewall_is_loaded_again_after_debians_own_service_has_flushed_all_tables(host: Any) -> None:
+    before = rules(host)
+    for actions in (["start"], ["restart"], ["reload"], ["stop", "start"]):
+        for action in actions:
+            host.check_output(f"systemctl {action} nftables.service")
+        assert rules(host) == before, actions
+        assert host.check_output("systemctl is-active flask-blog-host-firewall.service") == "active"
+    host.check_output("systemctl stop nftables.service")
+    assert rules(host) == ""
+    host.check_output("systemctl start flask-blog-host-firewall.service")
+    assert rules(host) == before
+
+
 def test_a_password_is_refused_and_a_key_is_not(operator: Any) -> None:
     assert methods(operator).endswith("Permission denied (publickey).")
     assert not with_a_password(operator)

@@ -112,7 +112,7 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils.hardening import
     state,
 )
 from ansible_collections.flaskblog.hosting.plugins.module_utils.printable import printable
-from ansible_collections.flaskblog.hosting.plugins.module_utils.resources.difference import Conflict
+from ansible_collections.flaskblog.hosting.plugins.module_utils.resources.difference import Conflict, Difference
 from ansible_collections.flaskblog.hosting.plugins.module_utils.result import without_arguments
 
 PLATFORMS = ("Debian_12", "Debian_13")
@@ -141,7 +141,7 @@ class Hardening:
     def compare(self) -> dict[str, Any]:
         """Return what differs."""
         self._features = comparison.filled(self._features, self._placeholders)
-        found = comparison.differences(self._features, self._known, self._placeholders)
+        found = {} if self._is_anothers() else self._differences()
         items = [difference for differences in found.values() for difference in differences]
         return {
             "changed": False,
@@ -153,6 +153,14 @@ class Hardening:
             "pending": guard.pending() is not None,
             "failed_revert": guard.failed_revert(),
         }
+
+    def _differences(self) -> dict[str, list[Difference]]:
+        return comparison.differences(self._features, self._known, self._placeholders)
+
+    def _is_anothers(self) -> bool:
+        """Return whether another host of the inventory hardened this server, and this one wants nothing."""
+        wanted = any(feature["wanted"] for feature in self._params["features"])
+        return not wanted and self._known["owner"] not in ("", self._params["owner"])
 
     def apply(self) -> dict[str, Any]:
         """Change what differs; what could lock the operator out waits for its confirmation."""

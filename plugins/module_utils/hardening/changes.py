@@ -33,6 +33,9 @@ Try = Callable[..., tuple[int, str]]
 #: Features that could lock the operator out.
 GUARDED = ("firewall", "ssh")
 
+#: Removed once nothing is in them.
+OWN_FOLDERS = ("/etc/flask-blog-hosting", "/etc/systemd/system/nftables.service.d")
+
 #: Seconds that a started service may take until it answers.
 READY_TIMEOUT = 20
 
@@ -121,7 +124,7 @@ class Changer:
             self.known["table"] = ""
         for path in [*paths, *([feature["swap"]["path"]] if "swap" in feature else [])]:
             atomic.remove(path)
-            if os.path.basename(os.path.dirname(path)) == "flask-blog-hosting":
+            if os.path.dirname(path) in OWN_FOLDERS:
                 state.remove_empty(os.path.dirname(path))
         if any(path.startswith("/etc/systemd/system/") for path in paths):
             self.must("systemctl", "daemon-reload")

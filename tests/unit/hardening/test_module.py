@@ -26,7 +26,8 @@ class Runs:
     def __call__(self, operation: str, *features: Any, connection: str = OLD, **more: Any) -> dict[str, Any]:
         self.warnings.clear()
         self._monkeypatch.setattr(facts, "ssh_connection", lambda: connection)
-        found = self._run(hardening, operation=operation, features=[*features], owner="blog.test", **more)
+        arguments = {"owner": "blog.test", **more}
+        found = self._run(hardening, operation=operation, features=[*features], **arguments)
         assert isinstance(found.said, dict)
         return dict(found.said)
 
@@ -108,6 +109,16 @@ def test_a_host_that_the_role_does_not_know_is_refused(
 ) -> None:
     monkeypatch.setattr(hardening.host, "refusal", lambda *_: "The platform Ubuntu 24 is not supported")
     assert runs("apply", machine.feature("journal"))["msg"] == "The platform Ubuntu 24 is not supported"
+    assert machine.text("journal") is None
+
+
+def test_another_host_of_the_inventory_that_wants_nothing_removes_nothing(runs: Runs, machine: Any) -> None:
+    feature = machine.feature("journal")
+    runs("apply", feature)
+    unwanted = {**feature, "wanted": False}
+    assert runs("apply", unwanted, owner="alias.test")["changed"] is False
+    assert machine.text("journal") == "journal\n"
+    assert runs("apply", unwanted)["changed"] is True
     assert machine.text("journal") is None
 
 
