@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write the generated parts of the role's README: its variables, its entry points and its tags.
+"""Write the generated parts of the roles' READMEs: variables, entry points and tags.
 
 docs/tools/variables.py            writes them
 docs/tools/variables.py --check    reports whether they are fresh, for tests and hooks
@@ -18,16 +18,18 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-ROLE = ROOT / "roles" / "flask_blog"
-SPECS = ROLE / "meta" / "argument_specs.yml"
-README = ROLE / "README.md"
+ROLES = ROOT / "roles"
 #: The command that tells the reader of the README not to edit what stands between the markers.
 TOOL = "docs/tools/variables.py writes what follows"
 
 
-def specifications() -> dict[str, Any]:
-    """Return the specification of each entry point of the role."""
-    return dict(yaml.safe_load(SPECS.read_text(encoding="utf-8"))["argument_specs"])
+def specs_file(role: Path) -> Path:
+    return role / "meta" / "argument_specs.yml"
+
+
+def specifications(role: Path) -> dict[str, Any]:
+    """Return the specification of each entry point of a role."""
+    return dict(yaml.safe_load(specs_file(role).read_text(encoding="utf-8"))["argument_specs"])
 
 
 def groups(text: str) -> Iterator[tuple[str, list[str]]]:
@@ -83,62 +85,69 @@ def table(heading: str, rows: list[list[str]]) -> str:
     return "\n".join([heading, rule, *(f"| {' | '.join(row)} |" for row in rows)])
 
 
-def variables() -> str:
+def variables(role: Path) -> str:
     """Return the tables of variables, one for each group."""
-    options = {name: option for spec in [*specifications().values()][::-1] for name, option in spec["options"].items()}
+    specs = [*specifications(role).values()]
+    options = {name: option for spec in specs[::-1] for name, option in spec["options"].items()}
     parts = []
-    for title, names in groups(SPECS.read_text(encoding="utf-8")):
+    for title, names in groups(specs_file(role).read_text(encoding="utf-8")):
         rows = [[f"`{name}`", default(options[name]), meaning(options[name])] for name in names]
         parts.append(f"### {title[:1].upper()}{title[1:]}\n\n" + table("| Variable | Default | Meaning |", rows))
     return "\n\n".join(parts)
 
 
-def entry_points() -> str:
+def entry_points(role: Path) -> str:
     """Return the table of entry points, each with its playbook."""
     rows = []
-    for name, spec in specifications().items():
+    for name, spec in specifications(role).items():
         playbook = "site" if name == "main" else name
         rows.append([f"`{name}`", f"`playbooks/{playbook}.yml`", cell(spec["description"])])
     return table("| Entry point | Playbook | Effect |", rows)
 
 
-def tags() -> str:
+def tags(role: Path) -> str:
     """Return the table of tags, which are the layers of tasks/main.yml in their order."""
-    layers = yaml.safe_load((ROLE / "tasks" / "main.yml").read_text(encoding="utf-8"))
+    layers = yaml.safe_load((role / "tasks" / "main.yml").read_text(encoding="utf-8"))
     rows = [[", ".join(f"`{tag}`" for tag in layer["tags"]), layer["name"]] for layer in layers]
     return table("| Tag | Layer |", rows)
 
 
-PARTS = {"variables": variables, "entry points": entry_points, "tags": tags}
+#: The generated parts of each role's README.
+PARTS = {
+    "flask_blog": {"variables": variables, "entry points": entry_points, "tags": tags},
+    "host": {"variables": variables},
+}
 
 
-def fresh(readme: str) -> str:
-    """Return the README with fresh text between the markers of each part.
+def fresh(role: Path, readme: str) -> str:
+    """Return a role's README with fresh text between the markers of each part.
 
     :raises SystemExit: if a marker is missing.
     """
-    for name, generate in PARTS.items():
+    for name, generate in PARTS[role.name].items():
         begin, end = f"<!-- {name}: begin ({TOOL}) -->", f"<!-- {name}: end -->"
         before, found, rest = readme.partition(begin)
         _, closed, after = rest.partition(end)
         if not (found and closed):
-            raise SystemExit(f"{README} lacks its markers: {begin} and {end}")
-        readme = f"{before}{begin}\n\n{generate()}\n\n{end}{after}"
+            raise SystemExit(f"{role.name}/README.md lacks its markers: {begin} and {end}")
+        readme = f"{before}{begin}\n\n{generate(role)}\n\n{end}{after}"
     return readme
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Write the generated parts of the role's README.")
+    parser = argparse.ArgumentParser(description="Write the generated parts of the roles' READMEs.")
     parser.add_argument("--check", action="store_true", help="write nothing; fail if a part is stale")
     options = parser.parse_args()
-    readme = README.read_text(encoding="utf-8")
-    wanted = fresh(readme)
-    if options.check:
-        if readme != wanted:
-            print(f"{README.relative_to(ROOT)} is stale: run docs/tools/variables.py", file=sys.stderr)
-        return int(readme != wanted)
-    README.write_text(wanted, encoding="utf-8")
-    return 0
+    stale = False
+    for path in sorted(ROLES.glob("*/README.md")):
+        readme = path.read_text(encoding="utf-8")
+        wanted = fresh(path.parent, readme)
+        if not options.check:
+            path.write_text(wanted, encoding="utf-8")
+        elif readme != wanted:
+            print(f"{path.relative_to(ROOT)} is stale: run docs/tools/variables.py", file=sys.stderr)
+            stale = True
+    return int(stale)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils.source.descripti
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.read import databases
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.refusals import SourceError
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.release import Release
-from ansible_collections.flaskblog.hosting.plugins.plugin_utils import role, tags
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils import host_role, role, tags
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source import place, repository
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source.local_source import (
     described,
@@ -123,6 +123,9 @@ class ActionModule(ActionBase):
         if self._left_out and "unpack" in found.get("layers", []):
             self._note_left_out(task_vars["inventory_hostname"])
         found.setdefault("probes", arguments["probes"])
+        # Whether the role host has something to do: a feature is on, or was.
+        hardened_by = found.pop("hardened_by", "")
+        found["hardens"] = hardened_by == task_vars["inventory_hostname"] or host_role.is_wanted(self, task_vars)
         self._refuse_partial(choice, found.get("layers", []))
         result.update(found)
         return result

@@ -14,7 +14,7 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils.source.descripti
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.entry import clean
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.limits import Limits
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.refusals import SourceError
-from ansible_collections.flaskblog.hosting.plugins.plugin_utils import certificate, proxies, role, tags
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils import certificate, host_role, proxies, role, tags
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules import certificate as certificate_rules
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules import checks, types
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules.problem import PREFIX, problem
@@ -42,7 +42,12 @@ class ActionModule(ActionBase):
             return {**result, "changed": False}
         options = role.options(role.role_path(task_vars), entry_point)
         values = role.variables(self, task_vars, list(options))
-        problems = checks.unknown_names(task_vars, role.known_names(role.role_path(task_vars)))
+        # The variables of the role host are checked as well, before anything is touched: it runs after this one.
+        hardens = host_role.is_used(task_vars)
+        known = role.known_names(role.role_path(task_vars)) | ({*host_role.options()} if hardens else set())
+        problems = checks.unknown_names(task_vars, known)
+        if hardens and entry_point == "main" and not problems:
+            problems += host_role.problems(self, task_vars)
         problems += [
             found for name, value in values.items() for found in types.problems(options[f"{PREFIX}{name}"], name, value)
         ]

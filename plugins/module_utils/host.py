@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 import re
@@ -16,6 +17,9 @@ from typing import Any
 
 DPKG_STATUS = "/var/lib/dpkg/status"
 OS_RELEASE = "/etc/os-release"
+
+#: What the role flaskblog.hosting.host knows of its earlier runs.
+HARDENING = "/var/lib/flask-blog-hosting/host"
 
 USERADD = "/usr/sbin/useradd"
 #: Attempts to create an account, 0.2 s apart; another useradd(8) may hold the lock.
@@ -82,6 +86,15 @@ def missing_packages(names: Iterable[str]) -> list[str]:
     """Return which of some packages are not installed, sorted."""
     with open(DPKG_STATUS, encoding="utf-8", errors="replace") as handle:
         return sorted(set(names) - installed_packages(handle.read(), names))
+
+
+def hardened_by() -> str:
+    """Return the inventory's name of the host that the role flaskblog.hosting.host hardened; "" if it did not."""
+    try:
+        with open(f"{HARDENING}/host.json", encoding="utf-8") as handle:
+            return str(json.load(handle).get("owner", ""))
+    except (OSError, ValueError, AttributeError):
+        return ""
 
 
 def python_version() -> str:

@@ -91,7 +91,7 @@ def plan(params: dict[str, Any], wanted_release: Finder, keep: bool) -> dict[str
     differences = comparison.managed(params, objects, notes)
     with wanted_release(params, keep) as (release, probes):
         found = compared(params, objects, differences, release, [*params["probes"], *probes], notes)
-        return {**found, "platform": platform, "notes": notes}
+        return {**found, "platform": platform, "notes": notes, "hardened_by": host.hardened_by()}
 
 
 def compared(

@@ -73,6 +73,10 @@ probes:
   returned: always
   type: list
   elements: dict
+hardens:
+  description: Whether the role P(flaskblog.hosting.host#role) has something to do, as one of its features is on or was.
+  returned: always
+  type: bool
 needed_first:
   description: Packages without which the host cannot find out what the release is.
   returned: always

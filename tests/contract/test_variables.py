@@ -7,10 +7,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar
 
 Options = dict[str, dict[str, Any]]
 
@@ -157,6 +160,16 @@ def test_the_roles_readme_names_every_variable_once_in_its_tables(role: Path, op
     assert sorted(rows) == sorted(options)
 
 
+def test_the_readme_of_the_role_host_names_every_variable_once_in_its_tables(root: Path) -> None:
+    role = root / "roles" / "host"
+    specs = yaml.safe_load((role / "meta" / "argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+    rows = re.findall(r"^\| `(flask_blog_\w+)` \|", (role / "README.md").read_text(), re.MULTILINE)
+    assert sorted(rows) == sorted(specs)
+    assert {name: option["default"] for name, option in specs.items()} == yaml.safe_load(
+        (role / "defaults" / "main.yml").read_text()
+    )
+
+
 def test_the_variables_stand_in_one_readme_alone(root: Path) -> None:
     for path in [root / "README.md", *root.glob("docs/*.md")]:
         assert re.findall(r"^\| `(flask_blog_\w+)` \|", path.read_text(), re.MULTILINE) == [], path
@@ -165,12 +178,14 @@ def test_the_variables_stand_in_one_readme_alone(root: Path) -> None:
 def test_the_readmes_and_the_example_inventory_name_no_variable_that_is_not_there(
     root: Path, role: Path, options: Options
 ) -> None:
+    of_host = yaml.safe_load((root / "roles" / "host" / "defaults" / "main.yml").read_text())
     paths = [root / "README.md", role / "README.md", *root.glob("docs/*.md")]
     paths += [*root.glob("inventories/*/group_vars/*/*"), root / "CONTRIBUTING.md"]
     paths += [*root.glob(".github/**/*.yml"), *root.glob("changelogs/fragments/*.yml")]
     for path in paths:
         named = set(re.findall(r"(?<![\w/])flask_blog_(?!hosts\b)\w+", path.read_text()))
-        assert named <= {*options, "flask_blog_"}, path
+        # The table of nftables has a name like that of a variable.
+        assert named <= {*options, *of_host, "flask_blog_", "flask_blog_host", "flask_blog_swapfile"}, path
 
 
 def test_the_example_inventory_is_what_the_playbook_looks_for(root: Path) -> None:
@@ -180,13 +195,16 @@ def test_the_example_inventory_is_what_the_playbook_looks_for(root: Path) -> Non
 
 
 def test_the_example_inventorys_values_are_ones_that_the_role_accepts(root: Path, defaults: dict[str, Any]) -> None:
+    from ansible_collections.flaskblog.hosting.plugins.plugin_utils import host_role
     from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules import checks
 
+    action: Any = SimpleNamespace(_loader=DataLoader(), _templar=Templar(loader=DataLoader(), variables={}))
     folder = root / "inventories" / "production" / "group_vars" / "flask_blogs"
     text = (folder / "main.yml").read_text()
     uncommented = re.sub(r"^# (?=flask_blog_|  )", "", text, flags=re.MULTILINE)
     for chosen in (yaml.safe_load(text), yaml.safe_load(uncommented)):
         values: dict[str, Any] = {"flask_blog_user": "flask-blog", "flask_blog_group": "flask-blog"}
         values = {**defaults, **values, **chosen, "flask_blog_secrets": {"MAIL_PASSWORD": "x"}}
-        assert checks.unknown_names(values, [*defaults, "flask_blog_source"]) == []
+        assert checks.unknown_names(values, [*defaults, *host_role.options(), "flask_blog_source"]) == []
+        assert host_role.problems(action, values) == []
         assert checks.check({name.removeprefix("flask_blog_"): value for name, value in values.items()}) == []

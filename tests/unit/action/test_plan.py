@@ -236,3 +236,22 @@ def test_a_lock_file_that_is_not_used_is_a_warning(
     (warning,) = said
     assert warning.startswith("flask_blog_source: uv.lock is not used")
     assert "'uv export" in warning
+
+
+@pytest.mark.parametrize(
+    ("hardened_by", "chosen", "hardens"),
+    [
+        ("", {}, False),
+        ("", {"host_firewall": "no"}, False),
+        ("", {"host_firewall": True}, True),
+        ("blog.test", {}, True),
+        ("another.test", {}, False),
+    ],
+)
+def test_the_plan_says_whether_the_host_is_or_was_hardened_by_this_host_of_the_inventory(
+    run: Run, host: Host, arguments: dict[str, Any], hardened_by: str, chosen: dict[str, Any], hardens: bool
+) -> None:
+    host.answers = [{"layers": [], "hardened_by": hardened_by}]
+    found = run(plan, arguments, **chosen)
+    assert found["hardens"] is hardens
+    assert "hardened_by" not in found

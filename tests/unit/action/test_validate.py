@@ -25,6 +25,9 @@ def test_good_input_is_accepted_without_a_message(run: Run) -> None:
         ({"source": "/nonexistent/blog"}, "there is no such folder or archive on the controller"),
         ({"app_dir": "web"}, "flask_blog_app_dir: 'web': the source has no such folder"),
         ({"requirements": "prod.txt"}, "flask_blog_requirements: 'prod.txt': the source holds no such file"),
+        ({"host_swap": "1T"}, "flask_blog_host_swap: '1T': it is no size"),
+        ({"host_firewal": True}, "Did you mean flask_blog_host_firewall?"),
+        ({"host_firewall": True, "http_port": 8080}, "the firewall would close port 8080"),
         ({"initial_data": "/nonexistent"}, "flask_blog_initial_data: '/nonexistent': there is no such folder"),
     ],
 )

@@ -72,6 +72,14 @@ def test_tags_of_the_role_are_accepted(playbooks: Any, run: list[str], skip: lis
     assert choice(run, skip).chooses("main")
 
 
+def test_the_tag_of_the_role_host_is_one_of_the_collections_own_playbook(playbooks: Any) -> None:
+    playbooks(OWN)
+    assert choice(["host"]).refusal("main") == ""
+    assert not choice(["host"]).chooses("main")
+    (play,) = yaml.safe_load(Path(OWN).read_text())
+    assert [task["tags"] for task in play["tasks"]] == [[tags.HOST]]
+
+
 def test_a_tag_of_another_role_is_no_matter_of_this_one(playbooks: Any) -> None:
     assert choice(["database"]).refusal("main") == ""
     assert not choice(["database"]).chooses("main")
