@@ -169,12 +169,24 @@ def test_the_host_itself_is_not_closed_out(render: Any, proxied: str, address: s
         assert conditions.index(["($realip_remote_addr", "=", "$server_addr)"]) < conditions.index(["($is_direct)"])
 
 
+def set_by(block: Any) -> list[Any]:
+    """Return the variables that a block sets, each with its value."""
+    return [one.arguments for one in block.all("set")]
+
+
 @pytest.mark.parametrize(("tls", "open_"), [("none", False), ("self_signed", False), ("acme", True)])
 def test_the_certificate_authority_gets_to_its_challenge_alone(render: Any, tls: str, open_: bool) -> None:
     variables = {**TRUSTED, "only_through_proxies": True, "server_names": ["a.test", "b.test"]}
     for server in parse(render(**variables, tls=tls).text(SITE)).all("server"):
         conditions = [one.arguments for one in server.all("if")]
-        assert (["($uri", "~", r"^/\.well-known/acme-challenge/", ")"] in conditions) is open_
+        opened = [one.arguments for one in server.all("if") if set_by(one) == [["$is_direct", "0"]]]
+        assert (["($is_challenge)"] in opened) is open_
+        if open_:
+            (known,) = [one for one in server.all("if") if one.arguments[0] == "($uri"]
+            assert known.arguments[1:] == ["~", r"^/\.well-known/acme-challenge/)"]
+            assert set_by(known) == [["$is_challenge", "1"]]
+            places = [conditions.index(one) for one in (known.arguments, ["($is_challenge)"], ["($is_direct)"])]
+            assert places == sorted(places)
 
 
 def test_a_blog_behind_proxies_shares_no_name_with_another(render: Any) -> None:
