@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from raw import NAME, NEIGHBOUR, Reply, exchange
+from strangers import NAME, NEIGHBOUR, Reply, exchange
 
 RECORD = "/var/lib/flask-blog/record/requests.jsonl"
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from https import connect
-from raw import NAME, Reply, exchange
+from strangers import NAME, Reply, exchange
 
 Send = Callable[..., list[Reply]]
 #: Seconds in which both sites answer a visitor.
@@ -60,7 +60,7 @@ def test_two_thousand_idle_connections_stop_nobody(
 def test_headers_that_come_slowly_stop_nobody(
     operator: Any, held: contextlib.ExitStack, answers: Callable[[], bool]
 ) -> None:
-    slow = tls(held, operator.address(), 300)
+    slow = tls(held, operator.address(), 150)
     for connection in slow:
         connection.sendall(f"GET /slow HTTP/1.1\r\nHost: {NAME}\r\n".encode())
     for number in range(3):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from raw import NAME, NEIGHBOUR, OTHER, Reply
+from strangers import NAME, NEIGHBOUR, OTHER, Reply
 
 Send = Callable[..., list[Reply]]
 
@@ -128,9 +128,9 @@ HOSTS = {
 }
 
 
-@pytest.mark.parametrize("host", HOSTS)
-def test_a_request_for_another_host_does_not_reach_the_app(send: Send, witness: Any, mark: str, host: str) -> None:
-    value, status = HOSTS[host]
+@pytest.mark.parametrize("claimed", HOSTS)
+def test_a_request_for_another_host_does_not_reach_the_app(send: Send, witness: Any, mark: str, claimed: str) -> None:
+    value, status = HOSTS[claimed]
     sent = f"GET /{mark} HTTP/1.1\r\nHost: ".encode() + value + b"\r\nConnection: close\r\n\r\n"
     found = [reply.status for reply in send(sent)]
     assert found in ([status], [400], [421], []), found

@@ -31,6 +31,7 @@ FORWARDED = {
     "X-Client-IP",
     "X-Cluster-Client-IP",
     "X-Flask-Blog-Probe",
+    "X-Flask-Blog-Site",
     "X-Forwarded-Scheme",
     "X-Forwarded-Server",
     "X-Host",

@@ -60,3 +60,17 @@ def exchange(address: str, sent: bytes, name: str, seconds: float = 3) -> list[R
             while time.monotonic() < deadline and (part := connection.recv(65536)):
                 received += part
     return replies(received)
+
+
+def exchange_all(address: str, requests: list[bytes], name: str) -> list[Reply]:
+    """Send requests, each in its turn; return the response to each.
+
+    A server closes a connection after a request that it refuses, so the others go over a new one.
+    """
+    found: list[Reply] = []
+    while len(found) < len(requests):
+        last = f"GET / HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n".encode()
+        new = exchange(address, b"".join([*requests[len(found) :], last]), name)
+        assert new, f"no response to {requests[len(found)]!r}"
+        found += new
+    return found[: len(requests)]
