@@ -7,7 +7,7 @@ declare -rA DURATION=(
     [sources]=280 [hostile_build]=250 [bad_release]=250 [upgrade]=250 [newest]=240 [two_blogs]=240 [drift]=240
     [default]=200 [over_ssh]=200 [two_versions]=160 [unit]=150 [maintenance]=150 [lint-types]=50 [lint-ansible]=60
     [release_under_load]=240 [trusted_chain]=150 [templates]=60 [contract]=60 [example]=20 [rejects_bad_input]=100
-    [host_hardening]=300 [tls_acme]=600 [lint-python]=5 [lint-yaml]=10 [lint-shell]=10
+    [host_hardening]=300 [tls_acme]=600 [hostile_client]=200 [lint-python]=5 [lint-yaml]=10 [lint-shell]=10
 )
 
 # The tests of one machine wait for it and for Ansible about half of the time, so two of them share a core.
