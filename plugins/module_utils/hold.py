@@ -57,6 +57,14 @@ def addresses(unit: str) -> list[str]:
     return [value for value in values if value and not value.startswith("/")]
 
 
+def moves(path: str, text: str) -> bool:
+    """Return whether a socket unit gets other addresses by a new text.
+
+    :param path: the unit's file, which may be missing.
+    """
+    return addresses(text) != addresses(_read(path))
+
+
 def properties(wanted: Iterable[str]) -> dict[str, str]:
     """Return the properties of the unit: root without capabilities, in the host's network."""
     needs_capability = any(hold_program.split(address)[1] < FIRST_FREE_PORT for address in wanted)

@@ -13,7 +13,15 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ansible_collections.flaskblog.hosting.plugins.module_utils import contract, hold, issued, live, probe, reloads
+from ansible_collections.flaskblog.hosting.plugins.module_utils import (
+    address_files,
+    contract,
+    hold,
+    issued,
+    live,
+    probe,
+    reloads,
+)
 from ansible_collections.flaskblog.hosting.plugins.module_utils.reloads import Object
 from ansible_collections.flaskblog.hosting.plugins.module_utils.resources import atomic, certificate
 
@@ -48,6 +56,10 @@ def keep_settings(site: Object, wanted: Sequence[Object], _: Sequence[Object]) -
     """
     items = (item for item in wanted if "app" in reloads.of(item))
     kept = [item["path"] for item in items if item["kind"] == "link" or not reloads.checked_by(item)]
+    sockets = [item for item in wanted if "socket" in reloads.of(item)]
+    if any(hold.moves(item["path"], item["content"]) for item in sockets):
+        # Without them, nginx would ask at the new address for a process that stays at the old one.
+        kept += address_files.of(site)
     live.keep_previous(site["name"], kept)
 
 

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import pytest
 from blogctl.release import settings
 from blogctl.shared import contract
 from blogctl.site import Site
@@ -38,3 +39,32 @@ def test_notes_are_forgotten_for_this_site_alone(site: Site) -> None:
     settings.remove_pending(site)
     settings.remove_pending(site)
     assert os.listdir(contract.RUNTIME) == ["other.activate"]
+
+
+def test_a_failed_release_with_another_address_leaves_nginx_at_the_old_one(
+    site: Site, tmp_path: Path, ownerless: list[tuple[str, int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[str] = []
+    monkeypatch.setattr(settings.scheme, "load", lambda: loaded.append("nginx"))
+    monkeypatch.setattr(settings.address_files, "UNITS", str(tmp_path))
+    site.settings["schemes"] = str(tmp_path / "schemes")
+    unit, http, https = map(Path, settings.address_files.of(site.settings))
+    assert (unit.name, https.parent.name) == (site.settings["socket_unit"], "https")
+    for path in (unit, http):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("new address\n")
+        copy = settings.previous_settings(site)[path]
+        copy.parent.mkdir(exist_ok=True)
+        copy.write_text("old address\n")
+    assert settings.restore_settings(site) is True
+    assert [path.read_text() for path in (unit, http)] == ["old address\n"] * 2
+    assert not https.exists()
+    assert loaded == ["nginx"]
+
+
+def test_nginx_is_left_alone_if_the_address_stays(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings.scheme, "load", lambda: pytest.fail("nginx was loaded"))
+    (copy,) = [path for path in settings.previous_settings(site).values() if "environment" in path.name][:1]
+    copy.parent.mkdir(exist_ok=True)
+    copy.write_text("before\n")
+    assert settings.restore_settings(site) is True

@@ -11,7 +11,7 @@ from pathlib import Path
 from ..errors import OperationError
 from ..host import scheme, systemd
 from ..host.units import hold_unit
-from ..shared import contract
+from ..shared import address_files, contract
 from ..site import Site
 
 
@@ -26,6 +26,7 @@ def _files(site: Site) -> Iterator[Path]:
     paths = map(Path, site.settings["settings_files"])
     yield from (path for path in paths if link is None or link not in path.parents)
     yield from scheme.environment_files(site)
+    yield from map(Path, address_files.of(site.settings))
 
 
 def _aside(path: Path) -> Path:
@@ -63,14 +64,16 @@ def restore_settings(site: Site) -> bool:
 
     :returns: whether there were copies.
     """
-    restored = False
+    restored = []
     for path, copy in previous_settings(site).items():
         if copy.is_file():
             aside = _aside(path)
             _copy(copy, aside)
             aside.replace(path)
-            restored = True
-    return _restore_scheme(site) or restored
+            restored.append(str(path))
+    if set(address_files.of(site.settings)) & set(restored):
+        scheme.try_to_load(site)
+    return _restore_scheme(site) or bool(restored)
 
 
 def _restore_scheme(site: Site) -> bool:
