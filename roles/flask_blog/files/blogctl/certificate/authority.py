@@ -16,7 +16,8 @@ from ..site import Site
 
 CERTBOT = "/usr/bin/certbot"
 #: In the site's directory for its authority: certbot's settings, its accounts, and what the two exchange.
-SETTINGS, ACCOUNTS, EXCHANGE = "cli.ini", "config", "exchange"
+#: The last one is there with challenges by DNS.
+SETTINGS, ACCOUNTS, EXCHANGE, CREDENTIALS = "cli.ini", "config", "exchange", "dns-credentials"
 #: In the last one.
 REQUEST, ISSUED = "request.pem", "fullchain.pem"
 #: Seconds that certbot may take, and that it has to end after that.
@@ -26,6 +27,10 @@ TIMEOUT, STOP_TIMEOUT = 300, 10
 FAILED_NAME = re.compile(
     r"^ *(?:Domain|Identifier): *(\S+) *(?:\n *Type: *(\S+) *)?(?:\n *Detail: *(.*))?$", re.MULTILINE
 )
+#: What the plugins for DNS say of a name whose domain they cannot write to, which the authority never hears of.
+NO_ZONE = re.compile(
+    r"Unable to (?:determine|find) [\w ]+ for (?:_acme-challenge\.)?([\w.-]*\w)(?: using|\.?$)", re.MULTILINE
+)
 REFUSAL = re.compile("urn:ietf:params:acme:error:|Error finalizing order|too many|rateLimited")
 #: The authority does not know the account any more. The last one is certbot 2.1's, which fails over that message.
 NO_ACCOUNT = re.compile(r"accountDoesNotExist|Account \S+ not found|AttributeError: can't set attribute")
@@ -34,7 +39,10 @@ NOISE = re.compile(
     r"^(Saving debug log|Ask for help|See the logfile|Some challenges have failed|- - -|\s*$|Account registered"
     r"|Requesting a certificate|Hint:)"
 )
-SECRET = re.compile(r"^eab-hmac-key = (\S+)", re.MULTILINE)
+#: Secrets in certbot's settings, and in the file of credentials of a provider of DNS.
+SECRET = re.compile(
+    r'^\W*(?:eab-hmac-key|\w+(?:_secret|_token|_access_key)|private_key"?) ?[=:] "?(.+?)(?:",?)?$', re.MULTILINE
+)
 #: Characters of a message.
 MESSAGE_LIMIT = 2000
 
@@ -75,9 +83,10 @@ def _certbot(site: Site) -> tuple[Answer, str]:
     for name in (ISSUED, "cert.pem", "chain.pem"):
         (folder / name).unlink(missing_ok=True)
     cage.prepare()
+    webroot = ["--webroot", "--webroot-path", str(site.settings["challenges"])]
     command = [
-        *(CERTBOT, "certonly", "--config", str(site.path("acme") / SETTINGS)),
-        *("--csr", str(folder / REQUEST), "--webroot", "--webroot-path", str(site.settings["challenges"])),
+        *(CERTBOT, "certonly", "--config", str(site.path("acme") / SETTINGS), "--csr", str(folder / REQUEST)),
+        *([] if site.settings.get("acme_dns") else webroot),  # the settings name the plugin for DNS
         *("--fullchain-path", str(folder / ISSUED)),
         *("--cert-path", str(folder / "cert.pem"), "--chain-path", str(folder / "chain.pem")),
         *("--config-dir", str(site.path("acme") / ACCOUNTS), "--work-dir", "/tmp/work", "--logs-dir", "/tmp/logs"),
@@ -104,14 +113,19 @@ def _failure(text: str, status: int) -> Answer:
         name.rstrip(".").lower(): " ".join(part for part in (kind, detail.strip()) if part)[:500]
         for name, kind, detail in FAILED_NAME.findall(text)
     }
+    names |= {
+        name.lower(): "no domain of it is there, or the credentials do not reach it" for name in NO_ZONE.findall(text)
+    }
     lines = [line.strip() for line in text.splitlines() if not NOISE.match(line)]
     said = " ".join(lines)[-MESSAGE_LIMIT:] or f"certbot wrote nothing and ended with status {status}"
-    return Answer(said, names, bool(names or REFUSAL.search(text)))
+    return Answer(said, names, bool(FAILED_NAME.search(text) or REFUSAL.search(text)))
 
 
 def _properties(site: Site) -> Properties:
     secret = ("certificates", "environment", "rehearsal_environment", "proxy_key", "site_key", "site_json")
-    writable = [site.path("acme") / ACCOUNTS, exchange(site), Path(site.settings["challenges"])]
+    writable = [site.path("acme") / ACCOUNTS, exchange(site)]
+    if not site.settings.get("acme_dns"):
+        writable.append(Path(site.settings["challenges"]))
     bundle = site.settings["acme_ca_bundle"]
     return {
         **cage.HARDENING,
@@ -135,17 +149,19 @@ def _properties(site: Site) -> Properties:
 
 def _environment(site: Site) -> list[str]:
     bundle = site.settings["acme_ca_bundle"]
-    return ["LC_ALL=C.UTF-8", "HOME=/tmp", *([f"REQUESTS_CA_BUNDLE={bundle}"] if bundle else [])]
+    found = ["LC_ALL=C.UTF-8", "HOME=/tmp", *site.settings.get("acme_environment", [])]
+    return [*found, *([f"REQUESTS_CA_BUNDLE={bundle}"] if bundle else [])]
 
 
 def _secrets(site: Site) -> list[str]:
-    """Return what no output may show."""
-    return SECRET.findall(settings_of(site))
+    """Return what no output may show; of a long key, each line that a program may print."""
+    found = SECRET.findall(settings_of(site) + settings_of(site, CREDENTIALS))
+    return [line for text in found for line in text.split("\\n") if line]
 
 
-def settings_of(site: Site) -> str:
+def settings_of(site: Site, name: str = SETTINGS) -> str:
     """Return the settings that the role has written for certbot; an empty text if they cannot be read."""
     try:
-        return (site.path("acme") / SETTINGS).read_text(encoding="utf-8")
+        return (site.path("acme") / name).read_text(encoding="utf-8")
     except OSError:
         return ""

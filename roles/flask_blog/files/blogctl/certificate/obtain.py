@@ -62,7 +62,7 @@ def obtain(
         have, known = Have.of(site, now, renew=renew), state.read(site)
         folder = None
         if have.reasons:
-            findings = preflight.examine(site, site.settings["names"], resolver)
+            findings = preflight.examine(site, issued.needed_names(site.settings), resolver)
             choice = choose(site, have, findings, known, now, renew=renew, at_once=at_once)
             outcome.problem, outcome.missing = choice.problem, choice.missing
             if dry_run:
@@ -113,7 +113,8 @@ def _get(site: Site, have: Have, choice: Choice, known: state.State, outcome: Ou
                 known.refusals, known.wait = 0, 0.0
                 known.waits = {name: until for name, until in known.waits.items() if name not in names}
                 return found
-            bad = {name: reason for name, reason in answer.names.items() if name in names}
+            # A wildcard is validated by the name that it stands below.
+            bad = {name: why for name in names if (why := answer.names.get(name.removeprefix("*.")))}
             outcome.missing |= {name: _explained(name, reason, choice) for name, reason in bad.items()}
             if answer.refused:
                 known.refused(time.time(), list(bad))
