@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import stat
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 from blogctl.certificate import authority, install
-from blogctl.host import journal
-from blogctl.host.run_as_app import Output
-from blogctl.shared import cage
 from blogctl.site import Site
 
 FAILED = """\
@@ -34,34 +29,6 @@ Some challenges have failed.
 Ask for help or search for solutions at https://community.letsencrypt.org.
 """
 SECRET = "c2VjcmV0LXNlY3JldC1zZWNyZXQ"
-
-
-@pytest.fixture
-def started(acme: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
-    """Run a program in place of certbot, without its unit; returns how it was called."""
-    called: dict[str, Any] = {"runs": 0}
-    program = tmp_path / "certbot"
-    logged: list[str] = []
-
-    @contextlib.contextmanager
-    def start(site: Site, unit: str, _: str, properties: Any, environment: list[str], arguments: list[str]) -> Any:
-        called.update(unit=unit, properties=properties, environment=environment, arguments=arguments)
-        called["runs"] += 1
-        with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
-            assert process.stdout
-            yield process, Output(site, process.stdout.fileno())
-
-    monkeypatch.setattr(authority, "started", start)
-    monkeypatch.setattr(authority, "CERTBOT", str(program))
-    monkeypatch.setattr(cage, "prepare", lambda: None)
-    monkeypatch.setattr(journal, "log", lambda _, text: logged.append(text))
-
-    def install(text: str) -> None:
-        program.write_text(f"#!/bin/sh\n{text}\n")
-        program.chmod(0o755)
-
-    called |= {"install": install, "logged": logged}
-    return called
 
 
 def test_a_certificate_that_certbot_leaves_is_the_answer(acme: Site, started: dict[str, Any]) -> None:
@@ -155,6 +122,7 @@ def test_certbot_runs_without_rights_and_sees_no_key_of_the_site(acme: Site, sta
     assert set(writable) == {f"{acme_folder}/config", f"{acme_folder}/exchange", acme.settings["challenges"]}
     assert int(properties["RuntimeMaxSec"]) == authority.TIMEOUT
     words = started["arguments"]
+    assert words[words.index("--config") + 1] == f"{acme_folder}/cli.ini", "with account, key and profile"
     assert words[words.index("--webroot-path") + 1] == acme.settings["challenges"]
     assert not any("privkey" in word for word in words)
 

@@ -435,7 +435,7 @@ def test_what_https_needs_is_checked_together(chosen: dict[str, Any], words: str
         ({**RFC2136, "server": "ns.example.com"}, ".server: 'ns.example.com': certbot takes the address"),
         ({**RFC2136, "server": "fe80::1%eth0"}, ".server: 'fe80::1%eth0': certbot takes the address"),
         ({**RFC2136, "port": 65536}, ".port: 65536: a port is a number from 1 to 65535"),
-        ({**RFC2136, "propagation_seconds": 3601}, ".propagation_seconds: 3601: it is a number of seconds"),
+        ({**RFC2136, "propagation_seconds": 601}, ".propagation_seconds: 601: it is a number of seconds"),
         ({**RFC2136, "propagation_seconds": -1}, ".propagation_seconds: -1: it is a number of seconds"),
         ({**RFC2136, "api_token": "0123456789"}, ".api_token: '(hidden)': rfc2136 takes server, port, key_name, key,"),
         ({**ROUTE53, "secret_access_key": ""}, ".secret_access_key: '': route53 needs it"),

@@ -16,14 +16,16 @@ from ..site import Site
 
 CERTBOT = "/usr/bin/certbot"
 #: In the site's directory for its authority: certbot's settings, its accounts, and what the two exchange.
-#: The last one is there with challenges by DNS.
-SETTINGS, ACCOUNTS, EXCHANGE, CREDENTIALS = "cli.ini", "config", "exchange", "dns-credentials"
-#: In the last one.
+SETTINGS, ACCOUNTS, EXCHANGE = "cli.ini", "config", "exchange"
+#: Beside them, for challenges by DNS.
+CREDENTIALS = "dns-credentials"
+#: In the directory of what is exchanged.
 REQUEST, ISSUED = "request.pem", "fullchain.pem"
-#: Seconds that certbot may take, and that it has to end after that.
+#: Seconds that certbot may take, without those that it waits for DNS, and that it has to end after that.
 TIMEOUT, STOP_TIMEOUT = 300, 10
+PROPAGATION = re.compile(r"-propagation-seconds = ([0-9]{1,4})$", re.MULTILINE)
 
-#: What certbot prints for each name that the authority could not reach, and for a refusal of the authority.
+#: What certbot prints for each name that the authority could not reach.
 FAILED_NAME = re.compile(
     r"^ *(?:Domain|Identifier): *(\S+) *(?:\n *Type: *(\S+) *)?(?:\n *Detail: *(.*))?$", re.MULTILINE
 )
@@ -31,6 +33,7 @@ FAILED_NAME = re.compile(
 NO_ZONE = re.compile(
     r"Unable to (?:determine|find) [\w ]+ for (?:_acme-challenge\.)?([\w.-]*\w)(?: using|\.?$)", re.MULTILINE
 )
+#: And for a refusal of the authority.
 REFUSAL = re.compile("urn:ietf:params:acme:error:|Error finalizing order|too many|rateLimited")
 #: The authority does not know the account any more. The last one is certbot 2.1's, which fails over that message.
 NO_ACCOUNT = re.compile(r"accountDoesNotExist|Account \S+ not found|AttributeError: can't set attribute")
@@ -91,21 +94,27 @@ def _certbot(site: Site) -> tuple[Answer, str]:
         *("--cert-path", str(folder / "cert.pem"), "--chain-path", str(folder / "chain.pem")),
         *("--config-dir", str(site.path("acme") / ACCOUNTS), "--work-dir", "/tmp/work", "--logs-dir", "/tmp/logs"),
     ]
-    began = time.monotonic()
+    began, timeout = time.monotonic(), _timeout(site)
     description = f"Certificate of {site.name}"
     with started(site, unit, description, _properties(site), _environment(site), command) as (process, output):
         output.hidden = _secrets(site)
-        for _ in output.lines(TIMEOUT + 2 * STOP_TIMEOUT):
+        for _ in output.lines(timeout + 2 * STOP_TIMEOUT):
             pass
-        if process.poll() is None and time.monotonic() - began > TIMEOUT:
+        if process.poll() is None and time.monotonic() - began > timeout:
             stop_transient(unit)
         status = process.wait()
     text = output.text()
     if status == 0 and (folder / ISSUED).is_file():
         return Answer(), text
-    if time.monotonic() - began > TIMEOUT:
-        return Answer(f"the authority did not answer within {TIMEOUT} s"), text
+    if time.monotonic() - began > timeout:
+        return Answer(f"the authority did not answer within {timeout} s"), text
     return _failure(text, status), text
+
+
+def _timeout(site: Site) -> int:
+    """Return the seconds that certbot may take."""
+    found = PROPAGATION.search(settings_of(site))
+    return TIMEOUT + (int(found[1]) if found else 0)
 
 
 def _failure(text: str, status: int) -> Answer:
@@ -114,7 +123,7 @@ def _failure(text: str, status: int) -> Answer:
         for name, kind, detail in FAILED_NAME.findall(text)
     }
     names |= {
-        name.lower(): "no domain of it is there, or the credentials do not reach it" for name in NO_ZONE.findall(text)
+        name.lower(): "the provider has no domain of it, or not for these credentials" for name in NO_ZONE.findall(text)
     }
     lines = [line.strip() for line in text.splitlines() if not NOISE.match(line)]
     said = " ".join(lines)[-MESSAGE_LIMIT:] or f"certbot wrote nothing and ended with status {status}"
@@ -138,7 +147,7 @@ def _properties(site: Site) -> Properties:
         "SystemCallFilter": "@system-service",
         "SystemCallErrorNumber": "EPERM",
         "RestrictAddressFamilies": "AF_INET AF_INET6 AF_UNIX AF_NETLINK",
-        "RuntimeMaxSec": str(TIMEOUT),
+        "RuntimeMaxSec": str(_timeout(site)),
         "TimeoutStopSec": str(STOP_TIMEOUT),
         "MemoryMax": "512M",
         "TasksMax": "64",

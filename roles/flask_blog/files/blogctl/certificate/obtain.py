@@ -115,7 +115,7 @@ def _get(site: Site, have: Have, choice: Choice, known: state.State, outcome: Ou
                 return found
             # A wildcard is validated by the name that it stands below.
             bad = {name: why for name in names if (why := answer.names.get(name.removeprefix("*.")))}
-            outcome.missing |= {name: _explained(name, reason, choice) for name, reason in bad.items()}
+            outcome.missing |= {name: _explained(name, reason, choice, answer) for name, reason in bad.items()}
             if answer.refused:
                 known.refused(time.time(), list(bad))
             names = [name for name in names if name not in bad]
@@ -131,8 +131,10 @@ def _get(site: Site, have: Have, choice: Choice, known: state.State, outcome: Ou
     return None
 
 
-def _explained(name: str, reason: str, choice: Choice) -> str:
+def _explained(name: str, reason: str, choice: Choice, answer: authority.Answer) -> str:
     """Return why an authority could not validate a name, with what was found out about it before."""
+    if not answer.refused:  # the client did not get as far as that
+        return f"no entry in DNS can be written for it: {reason}"
     before = choice.unproven.get(name)
     return f"the authority could not validate it: {reason}" + (f"; here, {before}" if before else "")
 
