@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from typing import Any
 
@@ -11,7 +12,8 @@ from blogctl.certificate import authority as client
 from blogctl.certificate import preflight, state
 from blogctl.certificate.preflight import READY, UNPROVEN, Finding
 from blogctl.commands import certificate as command
-from blogctl.shared import issued
+from blogctl.host import visitors
+from blogctl.shared import bounded_http, issued
 from blogctl.site import Site
 
 BLOG, DOMAIN, WILDCARD = "blog.example.com", "example.com", "*.example.com"
@@ -93,6 +95,18 @@ def test_the_remedy_is_the_name_server_and_not_port_80(
     assert "name server of flask_blog_acme_dns" in command.message(by_dns, outcome, {})
     assert "port 80" not in command.message(by_dns, outcome, {})
     assert state.read(by_dns).refusals == 0, "the authority was not asked"
+
+
+def test_the_site_is_asked_for_a_wildcard_by_a_name_below_it(by_dns: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def get(_: Any, __: str, headers: dict[str, str], **___: Any) -> bounded_http.Answer:
+        asked.append(headers["Host"])
+        return bounded_http.Answer(200, {}, hashlib.sha256(by_dns.name.encode()).hexdigest(), True)
+
+    monkeypatch.setattr(bounded_http, "get", get)
+    assert visitors.problem(by_dns) == ""
+    assert asked == [BLOG, "wildcard-check.example.com", DOMAIN]
 
 
 # -- certbot ------------------------------------------------------------------------------------------------------
