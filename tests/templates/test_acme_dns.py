@@ -14,7 +14,7 @@ CREDENTIALS = "/etc/flask-blog/acme/dns-credentials"
 RFC2136 = {"provider": "rfc2136", "server": "192.0.2.53", "key_name": "blog", "key": "c2VjcmV0/LXNlY3JldA=="}
 ROUTE53 = {"provider": "route53", "access_key_id": "AKIA", "secret_access_key": "wJalr/XUtn+FEMI"}
 ACCOUNT = {"type": "service_account", "project_id": "p", "client_email": "a@b.test", "private_key": "-----BEGIN\nx\n"}
-PROVIDERS = {
+PROVIDERS: dict[str, dict[str, Any]] = {
     "cloudflare": {"provider": "cloudflare", "api_token": "0123456789abcdef"},
     "google": {"provider": "google", "credentials": ACCOUNT},
     "rfc2136": RFC2136,
