@@ -306,7 +306,7 @@ def test_a_site_behind_a_firewall_gets_a_wildcard_by_an_entry_in_dns(
     host.check_output("authority named")
     key = host.check_output('grep -o \'"[^"]*="\' /etc/pebble/blog.key').strip('"\n')
     named = {"provider": "rfc2136", "server": "127.0.0.1", "port": 8056, "key_name": "blog", "propagation_seconds": 1}
-    chosen = {"names": [NAME, "*.example.com", "other.test"], "by_dns": {**named, "key": key}}
+    chosen: dict[str, Any] = {"names": [NAME, "*.example.com", "other.test"], "by_dns": {**named, "key": key}}
     try:
         run = operator.play("--extra-vars", json.dumps(chosen), "-vv", "--diff")
         assert run.changed > 0
