@@ -95,6 +95,36 @@ def test_an_account_that_the_authority_has_forgotten_is_made_again_once(
     assert started["runs"] == 4, "no more than a second time"
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "An unexpected error occurred: JWS has an invalid anti-replay nonce: LZ9kEdTTK2zFmyz-F0X5_g",
+        "urn:ietf:params:acme:error:badNonce :: The client sent an unacceptable anti-replay nonce",
+    ],
+)
+def test_a_request_that_came_too_late_for_its_number_is_sent_again_and_is_no_refusal(
+    acme: Site, started: dict[str, Any], tmp_path: Path, said: str
+) -> None:
+    first = tmp_path / "first"
+    first.touch()
+    folder = authority.exchange(acme)
+    started["install"](
+        f'[ -e {first} ] && {{ rm {first}; echo "{said}"; exit 1; }}\necho chain > {folder}/fullchain.pem'
+    )
+    assert authority.ask(acme) == authority.Answer()
+    started["install"](f'echo "{said}"; exit 1')
+    answer = authority.ask(acme)
+    assert (started["runs"], answer.refused) == (4, False)
+
+
+def test_what_an_authority_wants_is_named_by_the_variables(acme: Site, started: dict[str, Any]) -> None:
+    started["install"](
+        'echo "Server requires external account binding. Please use --eab-kid and --eab-hmac-key."; exit 1'
+    )
+    problem = authority.ask(acme).problem
+    assert problem.endswith("Please use flask_blog_acme_eab_key_id and flask_blog_acme_eab_hmac_key")
+
+
 def test_escapes_and_the_hmac_key_reach_no_terminal_and_no_log(acme: Site, started: dict[str, Any]) -> None:
     (acme.path("acme") / "cli.ini").write_text(f"server = x\neab-kid = 1\neab-hmac-key = {SECRET}\n")
     started["install"](f"printf '\\033[2Jbad %s\\n' {SECRET}; exit 1")

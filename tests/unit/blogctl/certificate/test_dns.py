@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -142,6 +143,17 @@ def test_a_domain_that_is_not_the_providers_is_told_apart_from_a_refusal(
     answer = client.ask(by_dns)
     assert {*answer.names} == {DOMAIN}
     assert not answer.refused
+
+
+def test_neither_is_one_that_a_new_account_was_made_for(by_dns: Site, started: dict[str, Any], tmp_path: Path) -> None:
+    first = tmp_path / "first"
+    first.touch()
+    started["install"](
+        f"[ -e {first} ] && {{ rm {first}; echo accountDoesNotExist; exit 1; }}\n"
+        "echo 'Unable to find a Route53 hosted zone for example.com'; exit 1"
+    )
+    answer = client.ask(by_dns)
+    assert ({*answer.names}, answer.refused, started["runs"]) == ({DOMAIN}, False, 2)
 
 
 @pytest.mark.parametrize(

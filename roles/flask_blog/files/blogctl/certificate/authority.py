@@ -37,11 +37,16 @@ NO_ZONE = re.compile(
 REFUSAL = re.compile("urn:ietf:params:acme:error:|Error finalizing order|too many|rateLimited")
 #: The authority does not know the account any more. The last one is certbot 2.1's, which fails over that message.
 NO_ACCOUNT = re.compile(r"accountDoesNotExist|Account \S+ not found|AttributeError: can't set attribute")
+#: The authority does not know the number of a request any more, such as after its restart. That is no refusal: the
+#: client is to ask again (RFC 8555, 6.5), which certbot does only once.
+STALE = re.compile(r"badNonce|invalid anti-replay nonce")
 #: Lines of certbot that help nobody here.
 NOISE = re.compile(
     r"^(Saving debug log|Ask for help|See the logfile|Some challenges have failed|- - -|\s*$|Account registered"
     r"|Requesting a certificate|Hint:)"
 )
+#: Options of certbot in its messages, and the variables that they are here.
+ACCOUNT = "--eab-kid and --eab-hmac-key", "flask_blog_acme_eab_key_id and flask_blog_acme_eab_hmac_key"
 #: Secrets in certbot's settings, and in the file of credentials of a provider of DNS.
 SECRET = re.compile(
     r'^\W*(?:eab-hmac-key|\w+(?:_secret|_token|_access_key)|private_key"?) ?[=:] "?(.+?)(?:",?)?$', re.MULTILINE
@@ -72,11 +77,13 @@ def ask(site: Site) -> Answer:
     The site's lock is not held: an authority that hangs must not keep a deployment waiting.
     """
     answer, output = _certbot(site)
+    if STALE.search(output):
+        answer, output = _certbot(site)
     if NO_ACCOUNT.search(output):
         # Such as an authority for tests that was made anew.
         shutil.rmtree(site.path("acme") / ACCOUNTS / "accounts", ignore_errors=True)
         answer, _ = _certbot(site)
-        if answer.problem:  # an authority has limits on new accounts, too
+        if answer.problem and not answer.names:  # an authority has limits on new accounts, too
             answer = replace(answer, refused=True)
     return answer
 
@@ -125,9 +132,10 @@ def _failure(text: str, status: int) -> Answer:
     names |= {
         name.lower(): "the provider has no domain of it, or not for these credentials" for name in NO_ZONE.findall(text)
     }
-    lines = [line.strip() for line in text.splitlines() if not NOISE.match(line)]
-    said = " ".join(lines)[-MESSAGE_LIMIT:] or f"certbot wrote nothing and ended with status {status}"
-    return Answer(said, names, bool(FAILED_NAME.search(text) or REFUSAL.search(text)))
+    lines = [line.strip() for line in text.replace(*ACCOUNT).splitlines() if not NOISE.match(line)]
+    said = " ".join(lines)[-MESSAGE_LIMIT:].rstrip(".") or f"certbot wrote nothing and ended with status {status}"
+    refused = FAILED_NAME.search(text) or (REFUSAL.search(text) and not STALE.search(text))
+    return Answer(said, names, bool(refused))
 
 
 def _properties(site: Site) -> Properties:
