@@ -293,6 +293,49 @@ def test_from_a_certificate_of_ones_own_and_back(operator: Any, host: Any) -> No
     assert (visits.failures, set(visits.answers)) == ([], {"https"})
 
 
+# -- challenges by DNS ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.machine(13)
+def test_a_site_behind_a_firewall_gets_a_wildcard_by_an_entry_in_dns(
+    operator: Any, host: Any, dns: Dns, browser: Browser
+) -> None:
+    """No name leads to the host, and its port 80 is closed to the authority."""
+    for name in (NAME, OTHER):
+        host.check_output(f"authority dns {name} -")
+    host.check_output("authority named")
+    key = host.check_output('grep -o \'"[^"]*="\' /etc/pebble/blog.key').strip('"\n')
+    named = {"provider": "rfc2136", "server": "127.0.0.1", "port": 8056, "key_name": "blog", "propagation_seconds": 1}
+    chosen: dict[str, Any] = {"names": [NAME, "*.example.com", "other.test"], "by_dns": {**named, "key": key}}
+    try:
+        run = operator.play("--extra-vars", json.dumps(chosen), "-vv", "--diff")
+        assert run.changed > 0
+        assert key not in run.output
+        assert names_of(served(operator)) == ["*.example.com"]
+        assert "other.test: no certificate: no entry in DNS can be written for it" in " ".join(run.output.split())
+        assert browser.ask("https://any.example.com/a").headers["Location"] == f"https://{NAME}/a"
+        with pytest.raises(ssl.SSLError):
+            connect(operator.address(), "a.b.example.com")
+        credentials = host.file("/etc/flask-blog/acme/dns-credentials")
+        assert (credentials.user, credentials.mode) == ("root", 0o600)
+        # A key that the name server does not know, as somebody changed it; the next run corrects that.
+        host.check_output(
+            "sed -i 's|_secret = .*|_secret = c2VjcmV0LXNlY3JldA==|' /etc/flask-blog/acme/dns-credentials"
+        )
+        refused = host.run("blogctl certificate --renew")
+        assert refused.rc == 8
+        assert "c2VjcmV0" not in refused.stdout + refused.stderr
+        assert names_of(served(operator)) == ["*.example.com"]
+        assert play(operator, **{**chosen, "names": chosen["names"][:2]}) > 0
+        host.check_output("blogctl certificate --renew")
+    finally:
+        dns(NAME, OTHER)
+        host.check_output("systemctl stop pebble-named; authority asks 8053")
+    assert play(operator) > 0
+    assert names_of(served(operator)) == [NAME, OTHER]
+    assert not host.file("/etc/flask-blog/acme/dns-credentials").exists
+
+
 # -- a kill ---------------------------------------------------------------------------------------------------------
 
 
@@ -301,10 +344,10 @@ def test_from_a_certificate_of_ones_own_and_back(operator: Any, host: Any) -> No
 def test_a_promotion_that_is_killed_leaves_a_site_that_works(
     operator: Any, host: Any, eventually: Any, seconds: float
 ) -> None:
-    play(operator, tls="none")
-    host.check_output("systemctl stop pebble")
-    play(operator)
-    host.check_output("systemctl start pebble")
+    # As a certificate is there, and HTTPS is not chosen yet.
+    host.check_output("ln -sfn /etc/flask-blog/schemes/http /etc/flask-blog/scheme")
+    host.check_output("systemctl reload nginx && systemctl restart flask-blog")
+    assert status(host)["address"] == f"http://{NAME}"
     code = """
 import os, signal, subprocess, time
 process = subprocess.Popen(["blogctl", "certificate", "--now"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -324,4 +367,8 @@ print(json.dumps(process.wait()))
     assert not host.file("/run/flask-blog-hosting/flask-blog.previous").exists
     host.check_output("blogctl certificate")
     assert status(host)["address"] == f"https://{NAME}"
+
+
+@pytest.mark.machine(13)
+def test_after_all_this_the_next_run_changes_nothing(operator: Any) -> None:
     assert play(operator) == 0

@@ -100,7 +100,7 @@ def reasons(site: Mapping[str, Any], now: float) -> list[str]:
     found, problem = read(site["certificate"])
     if found is None or problem:
         return [problem]
-    names = list(site["names"])
+    names = needed_names(site)
     lacks = [name for name in names if name not in found.names]
     has = [name for name in found.names if name not in names]
     due = found.renewal <= now
@@ -110,6 +110,16 @@ def reasons(site: Mapping[str, Any], now: float) -> list[str]:
         *([f"the certificate is of another authority, {found.directory}"] * (found.directory != authority(site))),
         *([f"less than a third of the certificate's lifetime is left, until {date(found.ends)}"] if due else []),
     ]
+
+
+def needed_names(site: Mapping[str, Any]) -> list[str]:
+    """Return the names that a site's certificate needs, in small letters; the first one is for its canonical name.
+
+    Those that a wildcard of the site covers are left out: Let's Encrypt refuses a request with both.
+    """
+    names = [str(name).lower() for name in site["names"]]
+    covers = {name: f"*.{name.partition('.')[2]}" for name in names}
+    return list(dict.fromkeys(covers[name] if covers[name] in names else name for name in names))
 
 
 def authority(site: Mapping[str, Any]) -> str:

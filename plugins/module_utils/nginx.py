@@ -27,6 +27,8 @@ NGINX = "/etc/nginx"
 PROGRAM = "/usr/sbin/nginx"
 MAIN = "nginx.conf"
 
+#: A wildcard of a site of ours (sites-available/parts/other_names.conf.j2).
+WILDCARD = re.compile(r"~\^\[\^\.\]\+\\\.(.+)\$")
 #: How nginx names the file that it refuses.
 FAULT = re.compile(r" in (\S+):\d+$", re.MULTILINE)
 TEST_TIMEOUT = 30.0
@@ -62,9 +64,11 @@ def server_of(file: str, block: Sequence[Directive]) -> Server:
     for (name, *words), _ in block:
         if name == "server_name":
             for word in map(str.lower, words):
-                # ".example.com" stands for "example.com" and for all names below it.
-                if not word.startswith("~") and "*" not in word and word.strip("_"):
-                    found.names.add(word.lstrip("."))
+                if own := WILDCARD.fullmatch(word):
+                    found.names.add(re.sub(r"\\(.)", r"\1", f"*.{own[1]}"))
+                elif word.startswith("*.") or (not word.startswith("~") and "*" not in word and word.strip("_")):
+                    # ".example.com" stands for "example.com" and for all names below it.
+                    found.names |= {word[1:], f"*{word}"} if word.startswith(".") else {word}
         elif name == "listen" and words and (at := address(words[0])):
             found.listens.add(at)
             if {"default_server", "default"} & set(words[1:]):

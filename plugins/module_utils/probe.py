@@ -207,7 +207,7 @@ def other_site(site: Mapping[str, Any], timeout: float) -> str | None:
         ports.append((site["redirect_port"], f":{site['redirect_port']}", ""))
     for name in site["names"]:
         for port, suffix, certificate in ports:
-            host = f"{name}{suffix}"
+            host = f"{redirects.host_for(name)}{suffix}"
             spoken = {"certificate": certificate, "proxy_protocol": site.get("proxy_protocol", False)}
             answer = get(host, port, "/", timeout, {contract.SITE_HEADER: key}, **spoken)
             if answer.status == 0:

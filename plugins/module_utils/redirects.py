@@ -91,9 +91,16 @@ def target_of(response: Response, url: str, schemes: Iterable[str]) -> tuple[str
 def stays(target: str, url: str, names: Iterable[str]) -> bool:
     """Say whether a redirect leads to the same site: one of its names, and the same port unless the scheme changes."""
     there, here = urlsplit(target), urlsplit(url)
-    if there.scheme not in ("http", "https") or there.hostname not in {here.hostname, *names}:
+    known = {here.hostname, *names}
+    below = f"*.{(there.hostname or '').partition('.')[2]}"
+    if there.scheme not in ("http", "https") or not known & {there.hostname, below}:
         return False
     return there.scheme != here.scheme or (there.port or 0) == (here.port or 0)
+
+
+def host_for(name: str) -> str:
+    """Return a host name that one of a site's names stands for; of a wildcard, one that nobody else has."""
+    return f"wildcard-check{name[1:]}" if name.startswith("*.") else name
 
 
 def cookies_of(response: Response, url: str) -> dict[str, str]:

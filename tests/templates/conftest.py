@@ -61,7 +61,7 @@ def render() -> Render:
         templar = Templar(loader=loader, variables=variables)
         action = SimpleNamespace(_loader=loader, _templar=templar)
         objects = templar.template(variables["__flask_blog_objects"])
-        asked_for = ("__flask_blog_site", "__flask_blog_units", "__flask_blog_ports")
+        asked_for = ("__flask_blog_site", "__flask_blog_units", "__flask_blog_ports", "__flask_blog_tls_packages")
         resolved = {name: templar.template(variables[name]) for name in asked_for}
         objects = registry.for_platform(role_files.rendered(action, variables, objects), platform)
         return Rendered(objects, {**variables, **resolved})

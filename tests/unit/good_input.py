@@ -56,6 +56,7 @@ GOOD: dict[str, Any] = {
     "acme_eab_key_id": "",
     "acme_eab_hmac_key": "",
     "acme_ca_bundle": "",
+    "acme_dns": {},
     "hsts_max_age": 63072000,
     "hsts_include_subdomains": False,
     "hsts_preload": False,

@@ -121,6 +121,25 @@ def test_a_name_that_another_site_has_on_the_port_is_refused_with_its_file(folde
 
 
 @pytest.mark.parametrize(
+    ("server", "conflict"),
+    [
+        (r"listen 80; server_name ~^[^.]+\.b-c\.test$;", True),
+        ("listen 80; server_name *.B-c.test;", True),
+        ("listen 80; server_name .b-c.test;", True),
+        ("listen 80; server_name www.b-c.test;", False),
+        ("listen 80; server_name *.test;", False),
+        ("listen 8080; server_name *.b-c.test;", False),
+    ],
+)
+def test_a_wildcard_that_another_site_has_is_refused(folder: Path, server: str, conflict: bool) -> None:
+    mine = "server {\n    listen 80;\n    server_name ~^[^.]+\\.b\\-c\\.test$ blog.test;\n}\n"
+    put(folder, f"server {{ {server}\n }}")
+    assert [reason.partition(": /")[0] for reason in conflicts(folder, mine)] == [
+        "flask_blog_server_names: '*.b-c.test'"
+    ] * conflict
+
+
+@pytest.mark.parametrize(
     "server",
     [
         "listen 80; server_name other.test;",

@@ -215,6 +215,13 @@ def key(tmp_path: Path) -> str:
     return str(path)
 
 
+def test_a_wildcard_is_asked_for_by_a_name_below_it(server: Any, key: str) -> None:
+    server.answers["/"] = (200, b"blog")
+    names = {"names": ["blog.test", "*.blog.test"], "host": "blog.test:8080"}
+    assert probe.ask(site(server, site_key=key, **names)) == []
+    assert [headers["Host"] for _, headers in server.asked][:2] == ["blog.test:8080", "wildcard-check.blog.test:8080"]
+
+
 def test_the_site_itself_is_known_by_its_key_under_each_of_its_names(server: Any, key: str) -> None:
     server.answers = {"/": (200, b"blog")}
     names = {"names": ["blog.test", "www.blog.test"], "host": "blog.test:8080"}

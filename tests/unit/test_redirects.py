@@ -40,6 +40,15 @@ def test_a_redirect_on_the_site_is_followed(status: int, location: str) -> None:
     assert found.problem == found.elsewhere == ""
 
 
+@pytest.mark.parametrize(
+    ("host", "stays"), [("www.blog.test", True), ("a.b.blog.test", False), ("blog.test.evil.test", False)]
+)
+def test_a_redirect_to_a_name_below_a_wildcard_stays_on_the_site(host: str, stays: bool) -> None:
+    found = followed({"/": to(f"http://{host}/a"), "/a": Response(200)}, "/", HTTP, "blog.test", "*.blog.test")
+    assert (found.url == f"http://{host}/a") is stays
+    assert bool(found.elsewhere) is not stays
+
+
 def test_a_redirect_without_an_address_is_a_page() -> None:
     """A browser shows its body."""
     assert followed({"/": to("")}) == Followed(302, "http://blog.test/")

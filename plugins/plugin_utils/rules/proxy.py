@@ -45,6 +45,11 @@ def _server_names(values: Mapping[str, Any]) -> Iterator[str]:
         yield problem("server_names", names, "a site needs a name", "Name at least the canonical one")
     for name in names:
         labels = str(name).split(".")
+        if labels[0] == "*" and len(labels) > 2:
+            del labels[0]
+            if name == names[0]:
+                rule = "the first name is the one that the others redirect to, and a wildcard names no host"
+                yield problem("server_names", name, rule, "Write the name of a host before it")
         if len(str(name)) > 253 or not all(LABEL.fullmatch(label) for label in labels):
             yield problem(
                 "server_names",

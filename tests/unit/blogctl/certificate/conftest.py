@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import subprocess
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 from acme_site import NAMES, Authority, Nginx, silent, with_acme
@@ -10,8 +14,9 @@ from blogctl.certificate import authority as client
 from blogctl.certificate import obtain, preflight, state
 from blogctl.certificate.preflight import READY, Finding
 from blogctl.host import journal, scheme, systemd, visitors
+from blogctl.host.run_as_app import Output
 from blogctl.release import promotion
-from blogctl.shared import contract
+from blogctl.shared import cage, contract
 from blogctl.site import Site
 
 
@@ -88,3 +93,31 @@ def run(
     monkeypatch.setattr(obtain, "recover_locked", lambda _: "")
     monkeypatch.setattr(journal, "log", lambda *_: None)
     return lambda **chosen: obtain.obtain(acme, **chosen)
+
+
+@pytest.fixture
+def started(acme: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
+    """Run a program in place of certbot, without its unit; returns how it was called."""
+    called: dict[str, Any] = {"runs": 0}
+    program = tmp_path / "certbot"
+    logged: list[str] = []
+
+    @contextlib.contextmanager
+    def start(site: Site, unit: str, _: str, properties: Any, environment: list[str], arguments: list[str]) -> Any:
+        called.update(unit=unit, properties=properties, environment=environment, arguments=arguments)
+        called["runs"] += 1
+        with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+            assert process.stdout
+            yield process, Output(site, process.stdout.fileno())
+
+    monkeypatch.setattr(client, "started", start)
+    monkeypatch.setattr(client, "CERTBOT", str(program))
+    monkeypatch.setattr(cage, "prepare", lambda: None)
+    monkeypatch.setattr(journal, "log", lambda _, text: logged.append(text))
+
+    def install(text: str) -> None:
+        program.write_text(f"#!/bin/sh\n{text}\n")
+        program.chmod(0o755)
+
+    called |= {"install": install, "logged": logged}
+    return called

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import stat
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 from blogctl.certificate import authority, install
-from blogctl.host import journal
-from blogctl.host.run_as_app import Output
-from blogctl.shared import cage
 from blogctl.site import Site
 
 FAILED = """\
@@ -34,34 +29,6 @@ Some challenges have failed.
 Ask for help or search for solutions at https://community.letsencrypt.org.
 """
 SECRET = "c2VjcmV0LXNlY3JldC1zZWNyZXQ"
-
-
-@pytest.fixture
-def started(acme: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
-    """Run a program in place of certbot, without its unit; returns how it was called."""
-    called: dict[str, Any] = {"runs": 0}
-    program = tmp_path / "certbot"
-    logged: list[str] = []
-
-    @contextlib.contextmanager
-    def start(site: Site, unit: str, _: str, properties: Any, environment: list[str], arguments: list[str]) -> Any:
-        called.update(unit=unit, properties=properties, environment=environment, arguments=arguments)
-        called["runs"] += 1
-        with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
-            assert process.stdout
-            yield process, Output(site, process.stdout.fileno())
-
-    monkeypatch.setattr(authority, "started", start)
-    monkeypatch.setattr(authority, "CERTBOT", str(program))
-    monkeypatch.setattr(cage, "prepare", lambda: None)
-    monkeypatch.setattr(journal, "log", lambda _, text: logged.append(text))
-
-    def install(text: str) -> None:
-        program.write_text(f"#!/bin/sh\n{text}\n")
-        program.chmod(0o755)
-
-    called |= {"install": install, "logged": logged}
-    return called
 
 
 def test_a_certificate_that_certbot_leaves_is_the_answer(acme: Site, started: dict[str, Any]) -> None:
@@ -128,6 +95,36 @@ def test_an_account_that_the_authority_has_forgotten_is_made_again_once(
     assert started["runs"] == 4, "no more than a second time"
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "An unexpected error occurred: JWS has an invalid anti-replay nonce: LZ9kEdTTK2zFmyz-F0X5_g",
+        "urn:ietf:params:acme:error:badNonce :: The client sent an unacceptable anti-replay nonce",
+    ],
+)
+def test_a_request_that_came_too_late_for_its_number_is_sent_again_and_is_no_refusal(
+    acme: Site, started: dict[str, Any], tmp_path: Path, said: str
+) -> None:
+    first = tmp_path / "first"
+    first.touch()
+    folder = authority.exchange(acme)
+    started["install"](
+        f'[ -e {first} ] && {{ rm {first}; echo "{said}"; exit 1; }}\necho chain > {folder}/fullchain.pem'
+    )
+    assert authority.ask(acme) == authority.Answer()
+    started["install"](f'echo "{said}"; exit 1')
+    answer = authority.ask(acme)
+    assert (started["runs"], answer.refused) == (4, False)
+
+
+def test_what_an_authority_wants_is_named_by_the_variables(acme: Site, started: dict[str, Any]) -> None:
+    started["install"](
+        'echo "Server requires external account binding. Please use --eab-kid and --eab-hmac-key."; exit 1'
+    )
+    problem = authority.ask(acme).problem
+    assert problem.endswith("Please use flask_blog_acme_eab_key_id and flask_blog_acme_eab_hmac_key")
+
+
 def test_escapes_and_the_hmac_key_reach_no_terminal_and_no_log(acme: Site, started: dict[str, Any]) -> None:
     (acme.path("acme") / "cli.ini").write_text(f"server = x\neab-kid = 1\neab-hmac-key = {SECRET}\n")
     started["install"](f"printf '\\033[2Jbad %s\\n' {SECRET}; exit 1")
@@ -155,6 +152,7 @@ def test_certbot_runs_without_rights_and_sees_no_key_of_the_site(acme: Site, sta
     assert set(writable) == {f"{acme_folder}/config", f"{acme_folder}/exchange", acme.settings["challenges"]}
     assert int(properties["RuntimeMaxSec"]) == authority.TIMEOUT
     words = started["arguments"]
+    assert words[words.index("--config") + 1] == f"{acme_folder}/cli.ini", "with account, key and profile"
     assert words[words.index("--webroot-path") + 1] == acme.settings["challenges"]
     assert not any("privkey" in word for word in words)
 

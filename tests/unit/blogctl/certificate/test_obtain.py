@@ -345,3 +345,15 @@ def test_the_note_of_a_reload_is_gone_once_nginx_has_loaded_the_certificate(run:
     run()
     run(renew=True)
     assert not install.Path(contract.NGINX_RELOAD).exists()
+
+
+@pytest.mark.parametrize(("line", "warns"), [("", True), ("required-profile = shortlived\n", False)])
+def test_a_profile_that_the_client_does_not_know_is_named_and_fails_nothing(
+    run: Any, acme: Site, line: str, warns: bool
+) -> None:
+    """The role writes the line where certbot knows profiles, which that of Debian 12 does not."""
+    acme.settings["acme_profile"] = "shortlived"
+    (acme.path("acme") / "cli.ini").write_text(f"server = x\n{line}")
+    outcome = run()
+    assert outcome.promoted
+    assert ["flask_blog_acme_profile is not used" in text for text in outcome.warnings] == [True] * warns

@@ -166,6 +166,28 @@ def first(site: Site, machine: Machine, add_release: Add) -> str:
     return "new"
 
 
+ASKS = "start --no-block blog-certificate.service"
+
+
+@pytest.mark.parametrize(
+    ("tls", "has_one", "asks"), [("acme", False, True), ("acme", True, False), ("none", False, False)]
+)
+def test_an_authority_is_asked_while_the_first_release_starts(
+    site: Site, machine: Machine, first: str, add_release: Add, tls: str, has_one: bool, asks: bool
+) -> None:
+    site.settings.update({"tls": tls, "certificate": str(site.path("config") / "certificate")})
+    site.settings["certificate_unit"] = "blog-certificate.service"
+    if has_one:
+        site.path("certificate").mkdir(parents=True)
+    machine.failing = ASKS
+    activate.activate(site, "new")
+    assert (machine.commands[0] == ASKS) is asks
+    assert live_target(site) is not None, "the site is served although that failed"
+    add_release("newer")
+    activate.activate(site, "newer")
+    assert machine.commands.count(ASKS) == asks, "later, the timer does it"
+
+
 def test_a_first_release_that_loses_data_is_stopped_and_its_init_commands_run_again(
     site: Site, machine: Machine, first: str, loses: None
 ) -> None:

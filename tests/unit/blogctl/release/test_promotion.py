@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import datetime
+import json
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from acme_site import Nginx, lay, with_acme
@@ -47,6 +53,57 @@ def test_nginx_and_the_app_change_to_https_with_an_entry_in_the_journal(
     assert machine.changes == ["restart blog-next.service", "restart blog.service", "stop --no-block blog-next.service"]
     (entry,) = history.read(site)
     assert (entry.operation, entry.result, entry.origin, entry.release) == ("promote", "done", "old", "old")
+    assert nothing_is_pending(site)
+
+
+@pytest.fixture
+def new(site: Site, machine: Machine, nginx: Nginx) -> Callable[..., None]:
+    """Let a site have its first release."""
+
+    def activated(seconds: float = 0.0, origin: str | None = None, result: str = history.DONE) -> None:
+        when = datetime.datetime.fromtimestamp(time.time() - seconds, datetime.UTC).isoformat()
+        entry = history.Operation(1, "activate", "root", when, result, 1.0, origin, "old")
+        history.journal_path(site).write_text(json.dumps(dataclasses.asdict(entry)) + "\n")
+
+    return activated
+
+
+def test_the_app_of_a_site_that_is_new_restarts_alone(
+    site: Site, machine: Machine, new: Callable[..., None], nginx: Nginx
+) -> None:
+    new()
+    promotion.promote(site)
+    assert (site.scheme.scheme, nginx.loaded[1]) == ("https", "https")
+    assert machine.changes == ["restart blog.service"]
+    assert [entry.operation for entry in history.read(site)] == ["activate", "promote"]
+    assert nothing_is_pending(site)
+
+
+@pytest.mark.parametrize(
+    "known",
+    [{"seconds": 301}, {"seconds": -60}, {"origin": "older"}, {"result": history.FAILED}],
+    ids=["for long", "by a clock that was wrong", "from an earlier release", "not served"],
+)
+def test_visitors_of_a_site_that_is_known_do_not_wait(
+    site: Site, machine: Machine, new: Callable[..., None], known: dict[str, Any]
+) -> None:
+    new(**known)
+    promotion.promote(site)
+    assert machine.changes[0] == "restart blog-next.service"
+
+
+def test_a_new_site_whose_app_does_not_start_over_https_is_served_by_http(
+    site: Site, machine: Machine, new: Callable[..., None], nginx: Nginx
+) -> None:
+    new()
+    answer = machine.answer
+    machine.answer = lambda which, release: (
+        "/healthz: answered 500" if site.scheme.scheme == "https" else answer(which, release)
+    )
+    with pytest.raises(OperationError, match="answered 500"):
+        promotion.promote(site)
+    assert (site.scheme.scheme, nginx.loaded[1]) == ("http", "http")
+    assert machine.changes[-1] == "restart blog.service", "with its settings of before"
     assert nothing_is_pending(site)
 
 

@@ -6,10 +6,27 @@ import re
 from typing import Any
 
 import pytest
-from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules import checks
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules import acme, checks
 from good_input import GOOD
 
+#: A name server that takes updates (RFC 2136).
+RFC2136 = {"provider": "rfc2136", "server": "192.0.2.53", "key_name": "blog.", "key": "c2VjcmV0LXNlY3JldA=="}
+ROUTE53 = {"provider": "route53", "access_key_id": "AKIAIOSFODNN7", "secret_access_key": "wJalrXUtnFEMI/K7MDENG"}
+SERVICE_ACCOUNT = {
+    "type": "service_account",
+    "project_id": "p",
+    "client_email": "a@b.test",
+    "private_key": "-----BEGIN",
+}
+
 FINE = [
+    ("acme_dns", RFC2136),
+    ("acme_dns", {**RFC2136, "server": "2001:db8::53", "port": 5353, "algorithm": "hmac-sha512"}),
+    ("acme_dns", {**RFC2136, "propagation_seconds": 5, "api_token": "", "credentials": {}}),
+    ("acme_dns", {"provider": "cloudflare", "api_token": "0123456789abcdef_-"}),
+    ("acme_dns", {"provider": "route53"}),
+    ("acme_dns", ROUTE53),
+    ("acme_dns", {"provider": "google", "credentials": SERVICE_ACCOUNT}),
     ("name", "b"),
     ("source_max_size", "1073741824"),
     ("source_max_file_size", "10K"),
@@ -123,7 +140,6 @@ BAD = [
     ("server_names", ["blog.example.com:8080"], "blog.example.com:8080", "no host name"),
     ("server_names", ["-blog.example.com"], "-blog.example.com", "no host name"),
     ("server_names", ["blog..example.com"], "blog..example.com", "no host name"),
-    ("server_names", ["*.example.com"], "*.example.com", "no host name"),
     ("server_names", ["blog.example.com; return 200"], "blog.example.com; return 200", "no host name"),
     ("server_names", ["a." * 127 + "aa"], "a." * 127 + "aa", "no host name"),
     ("server_names", ["a.example", "A.example"], ["a.example", "A.example"], "stands in it twice"),
@@ -212,6 +228,10 @@ BAD = [
     ("https_port", 0, 0, "from 1 to 65535"),
     ("https_port", 8000, 8000, "gunicorn has this port"),
     ("tls", "provided", "provided", "it needs flask_blog_tls_certificate and flask_blog_tls_key"),
+    ("server_names", ["*.example.com"], "*.example.com", "a wildcard names no host"),
+    ("server_names", ["blog.test", "*.test"], "*.test", "it is no host name"),
+    ("server_names", ["blog.test", "a.*.test"], "a.*.test", "it is no host name"),
+    ("server_names", ["blog.test", "*.*.blog.test"], "*.*.blog.test", "it is no host name"),
     ("acme_directory", "http://ca.example.com/directory", "http://ca.example.com/directory", "https:// URL"),
     ("acme_directory", "https://ca.example.com/a b", "https://ca.example.com/a b", "https:// URL"),
     ("acme_ca_bundle", "ca.pem", "ca.pem", "absolute path"),
@@ -327,6 +347,7 @@ def test_every_rule_has_refused_something_here() -> None:
     chosen: list[dict[str, Any]] = [
         *({variable: value} for variable, value, *_ in BAD),
         {"tls": "acme", "server_names": ["blog"]},
+        {"acme_dns": {"provider": "none"}},
     ]
     refusing = {
         position
@@ -368,7 +389,12 @@ def test_slowing_down_begins_below_the_limit_if_the_two_can_be_compared(most: st
             {"tls": "acme", "server_names": ["blog"]},
             "flask_blog_server_names: 'blog': an authority issues certificates",
         ),
-        ({"tls": "acme", "server_names": ["*.example.com"]}, "flask_blog_server_names: '*.example.com': it is no host"),
+        (
+            {"tls": "acme", "server_names": ["blog.example.com", "*.example.com"]},
+            "flask_blog_server_names: '*.example.com': an authority issues a certificate for a wildcard by a challenge",
+        ),
+        ({"tls": "acme", "server_names": ["blog.example.com", "*.example.com"], "acme_dns": RFC2136}, ""),
+        ({"tls": "self_signed", "server_names": ["blog.example.com", "*.example.com"]}, ""),
         ({"tls": "acme", "server_names": ["xn--bcher-kva.example"]}, ""),
         (
             {"tls": "acme", "server_names": ["bücher.example"]},
@@ -390,6 +416,45 @@ def test_slowing_down_begins_below_the_limit_if_the_two_can_be_compared(most: st
 def test_what_https_needs_is_checked_together(chosen: dict[str, Any], words: str) -> None:
     problems = checks.check({**GOOD, **chosen})
     assert [problem.startswith(words) for problem in problems] == ([True] if words else []), problems
+
+
+@pytest.mark.parametrize(
+    ("chosen", "words"),
+    [
+        (
+            {"server": "192.0.2.53"},
+            ".provider: '': it says who takes the entries in DNS. Choose one of cloudflare, google,",
+        ),
+        ({"provider": "gandi"}, ".provider: 'gandi': there is no such provider. Choose one of"),
+        ({"provider": "cloudflare"}, ".api_token: '': cloudflare needs it"),
+        ({**RFC2136, "key": ""}, ".key: '': rfc2136 needs it"),
+        ({**RFC2136, "key": "not base64!"}, ".key: '(hidden)': it is no base64"),
+        ({**RFC2136, "key": "c2VjcmV0LXNlY3JldA==\n"}, ".key: '(hidden)': it is no base64"),
+        ({**RFC2136, "key_name": "a b"}, ".key_name: 'a b': it is no name of a key"),
+        ({**RFC2136, "algorithm": "sha256"}, ".algorithm: 'sha256': certbot knows no such algorithm"),
+        ({**RFC2136, "server": "ns.example.com"}, ".server: 'ns.example.com': certbot takes the address"),
+        ({**RFC2136, "server": "fe80::1%eth0"}, ".server: 'fe80::1%eth0': certbot takes the address"),
+        ({**RFC2136, "port": 65536}, ".port: 65536: a port is a number from 1 to 65535"),
+        ({**RFC2136, "propagation_seconds": 601}, ".propagation_seconds: 601: it is a number of seconds"),
+        ({**RFC2136, "propagation_seconds": -1}, ".propagation_seconds: -1: it is a number of seconds"),
+        ({**RFC2136, "api_token": "0123456789"}, ".api_token: '(hidden)': rfc2136 takes server, port, key_name, key,"),
+        ({**ROUTE53, "secret_access_key": ""}, ".secret_access_key: '': route53 needs it"),
+        ({**ROUTE53, "access_key_id": "a\nb"}, ".access_key_id: 'a\\nb': it is no identifier"),
+        ({"provider": "google", "credentials": {"type": "x"}}, ".credentials: '(hidden)': it is no key of a service"),
+        (
+            {"provider": "google", "credentials": {**SERVICE_ACCOUNT, "private_key": ""}},
+            ".credentials: '(hidden)': it is no",
+        ),
+    ],
+)
+def test_what_a_provider_of_dns_needs_is_checked_and_its_secrets_are_not_shown(
+    chosen: dict[str, Any], words: str
+) -> None:
+    problems = checks.check({**GOOD, "acme_dns": chosen})
+    assert len(problems) == 1, problems
+    assert problems[0].startswith(f"flask_blog_acme_dns{words}")
+    secrets = [str(chosen[key]) for key in acme.DNS_SECRETS & {*chosen} if chosen[key]]
+    assert not any(secret in problems[0] for secret in secrets)
 
 
 def test_what_proxies_are_needed_for_is_accepted_with_them() -> None:

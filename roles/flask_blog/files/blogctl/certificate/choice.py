@@ -60,11 +60,11 @@ def choose(
 ) -> Choice:
     """Choose the names to ask for.
 
-    :param findings: of all names of the site.
+    :param findings: of all names that its certificate needs.
     :param renew: whether a person asks for a new certificate.
     :param at_once: whether earlier refusals of the authority are left aside.
     """
-    names: Sequence[str] = [str(name) for name in site.settings["names"]]
+    names: Sequence[str] = issued.needed_names(site.settings)
     choice = Choice()
     for name in names:
         finding = findings[name]
@@ -77,9 +77,9 @@ def choose(
             choice.unproven[name] = finding.reason
     feasible = [name for name in names if name not in choice.missing]
     has = [] if have.found is None else have.found.names
-    gains = [name for name in feasible if name.lower() not in has]
-    extra = [name for name in has if name not in [one.lower() for one in names]]
-    lost = [name for name in choice.missing if name.lower() in has]
+    gains = [name for name in feasible if name not in has]
+    extra = [name for name in has if name not in names]
+    lost = [name for name in choice.missing if name in has]
     due = renew or have.is_due(site, now)
     if not (due or gains or extra):
         # A name that the certificate has stays in it, whatever DNS says of it now.

@@ -62,7 +62,7 @@ def obtain(
         have, known = Have.of(site, now, renew=renew), state.read(site)
         folder = None
         if have.reasons:
-            findings = preflight.examine(site, site.settings["names"], resolver)
+            findings = preflight.examine(site, issued.needed_names(site.settings), resolver)
             choice = choose(site, have, findings, known, now, renew=renew, at_once=at_once)
             outcome.problem, outcome.missing = choice.problem, choice.missing
             if dry_run:
@@ -113,8 +113,9 @@ def _get(site: Site, have: Have, choice: Choice, known: state.State, outcome: Ou
                 known.refusals, known.wait = 0, 0.0
                 known.waits = {name: until for name, until in known.waits.items() if name not in names}
                 return found
-            bad = {name: reason for name, reason in answer.names.items() if name in names}
-            outcome.missing |= {name: _explained(name, reason, choice) for name, reason in bad.items()}
+            # A wildcard is validated by the name that it stands below.
+            bad = {name: why for name in names if (why := answer.names.get(name.removeprefix("*.")))}
+            outcome.missing |= {name: _explained(name, reason, choice, answer) for name, reason in bad.items()}
             if answer.refused:
                 known.refused(time.time(), list(bad))
             names = [name for name in names if name not in bad]
@@ -130,8 +131,10 @@ def _get(site: Site, have: Have, choice: Choice, known: state.State, outcome: Ou
     return None
 
 
-def _explained(name: str, reason: str, choice: Choice) -> str:
+def _explained(name: str, reason: str, choice: Choice, answer: authority.Answer) -> str:
     """Return why an authority could not validate a name, with what was found out about it before."""
+    if not answer.refused:  # the client did not get as far as that
+        return f"no entry in DNS can be written for it: {reason}"
     before = choice.unproven.get(name)
     return f"the authority could not validate it: {reason}" + (f"; here, {before}" if before else "")
 

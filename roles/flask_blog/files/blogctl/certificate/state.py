@@ -36,6 +36,8 @@ class State:
     waits: dict[str, float] = field(default_factory=dict)
     #: refusals without a certificate in between
     refusals: int = 0
+    #: how names were proven: the provider of DNS, or empty for port 80
+    challenge: str = ""
 
     def refused(self, now: float, names: list[str]) -> None:
         """Note that the authority has refused a request.
@@ -62,13 +64,15 @@ def path_of(site: Site) -> Path:
 
 
 def read(site: Site) -> State:
-    """Return the state; an empty one if there is none, or it is damaged."""
+    """Return the state; an empty one if there is none, it is damaged, or names are proven in another way since."""
+    challenge = str(site.settings.get("acme_dns", ""))
     with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
         found = State(**json.loads(path_of(site).read_text(encoding="utf-8")))
         numbers = [found.wait, found.problem_time, found.refusals, *found.waits.values()]
-        if all(isinstance(number, int | float) for number in numbers) and isinstance(found.missing, dict):
+        is_valid = all(isinstance(number, int | float) for number in numbers) and isinstance(found.missing, dict)
+        if is_valid and found.challenge == challenge:
             return found
-    return State()
+    return State(challenge=challenge)
 
 
 def write(site: Site, state: State) -> None:

@@ -54,7 +54,9 @@ def message(site: Site, outcome: Outcome, facts: dict[str, object]) -> str:
     if outcome.problem and not any(outcome.problem.endswith(reason) for reason in outcome.missing.values()):
         lines.append(f"No new certificate: {outcome.problem}.")
     if outcome.missing or outcome.problem:
-        remedy = "Let DNS lead each name to this host, with port 80 open" if outcome.missing else "Correct the cause"
+        by_dns = "Let the name server of flask_blog_acme_dns take entries for each name"
+        by_http = "Let DNS lead each name to this host, with port 80 open"
+        remedy = (by_dns if site.settings.get("acme_dns") else by_http) if outcome.missing else "Correct the cause"
         served = "" if site.scheme.scheme == "https" else " Until then the site is served by HTTP."
         lines.append(
             f"{remedy}; the host tries again every {RETRY_MINUTES} minutes by itself, and so does 'blogctl --site"

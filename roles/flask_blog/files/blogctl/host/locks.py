@@ -23,8 +23,8 @@ OPERATION_TIMEOUT = 60.0
 DATA_TIMEOUT = 60.0
 #: Seconds that C(blogctl rebuild) waits for a build of the controller's.
 BUILD_TIMEOUT = 60.0
-#: Seconds to wait for another process that sees to the certificate.
-CERTIFICATE_TIMEOUT = 60.0
+#: Seconds to wait for another process that sees to the certificate: as long as its unit may take.
+CERTIFICATE_TIMEOUT = 1800.0
 #: Seconds between two attempts to take a lock.
 POLL_INTERVAL = 0.05
 

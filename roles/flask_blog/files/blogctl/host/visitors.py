@@ -11,7 +11,7 @@ import stat
 import time
 from pathlib import Path
 
-from ..shared import bounded_http, contract, issued
+from ..shared import bounded_http, contract, issued, redirects
 from ..shared.printable import printable
 from ..site import Site
 
@@ -69,8 +69,9 @@ def _problem(site: Site) -> str:
     key = re.search('"([0-9a-f]{64})"', read_small(site.path("site_key")))
     right = hashlib.sha256(site.name.encode()).hexdigest()
     for name in names:
-        host = f"{name}{suffix}"
-        tls = bounded_http.Tls(name, certificate) if certificate else None
+        one = redirects.host_for(name)
+        host = f"{one}{suffix}"
+        tls = bounded_http.Tls(one, certificate) if certificate else None
         headers = {"Host": host, contract.SITE_HEADER: key[1] if key else ""}
         try:
             answer = bounded_http.get(

@@ -10,6 +10,7 @@ from ..errors import FAILURES, FollowUpFailed, OperationError, with_state
 from ..host import dotenv, health, journal, systemd
 from ..host.locks import locked
 from ..host.releases import app_folder, live_target, release_of
+from ..shared import issued
 from ..site import Site
 from . import rehearsal
 from .data_change import switch_with_data
@@ -62,6 +63,8 @@ def activate_locked(site: Site, release: str, operation: str, commands: bool) ->
     rehearsal.refuse_without_gunicorn(site, release)
     recover_locked(site)
     previous = live_target(site)
+    if previous is None:
+        ask_for_certificate(site)
     outcome = Outcome(release, release_of(site, previous))
     brought: list[str] = []
     with recorded(site, operation, outcome.previous, release) as entry:
@@ -89,6 +92,13 @@ def activate_locked(site: Site, release: str, operation: str, commands: bool) ->
         outcome.warnings += filter(None, [dotenv.hint(site, app_folder(site, release))])
     run_afterwards(site, release)
     return outcome
+
+
+def ask_for_certificate(site: Site) -> None:
+    """Let the authority issue a site's first certificate while its first release starts; nobody waits for it here."""
+    if site.settings.get("tls") == issued.ACME and not site.path("certificate").exists():
+        with contextlib.suppress(OperationError):  # the timer does so as well
+            systemd.systemctl("start", "--no-block", site.unit("certificate_unit"))
 
 
 def check_data(site: Site, release: str, previous: str | None, outcome: Outcome) -> None:

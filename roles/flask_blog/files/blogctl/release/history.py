@@ -60,6 +60,14 @@ class Operation:
         """Whether its release serves: it ended well, or was killed so late that the recovery completed it."""
         return self.result == DONE or (self.result == INTERRUPTED and self.details.get("serves") == self.release)
 
+    def age(self) -> float:
+        """Return the seconds since it began; endless if it says no time, or one that is still to come."""
+        try:
+            found = time.time() - datetime.datetime.fromisoformat(self.time).timestamp()
+        except (ValueError, OverflowError):
+            return float("inf")
+        return found if found >= 0 else float("inf")
+
 
 def journal_path(site: Site) -> Path:
     """Return the file of the journal of operations; it has one JSON object a line."""

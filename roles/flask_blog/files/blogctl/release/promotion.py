@@ -15,14 +15,16 @@ from ..host.releases import live_release, live_target
 from ..shared import contract
 from ..shared.contract import Served
 from ..site import Site
-from .history import recorded
+from .history import read, recorded
 from .settings import keep_settings, remove_pending, restore_settings, settings_loaded
-from .switch import switch
+from .switch import restart, switch
 
 #: The operation in the journal.
 PROMOTE = "promote"
 #: Seconds in which nginx must serve the site over HTTPS.
 SITE_TIMEOUT = 10.0
+#: Seconds after its first activation began in which a site is new.
+NEW = 300.0
 
 
 def obstacle(site: Site) -> str:
@@ -56,7 +58,8 @@ def promote(site: Site) -> None:
                 raise OperationError(with_state(error, state, "The site cannot be served over HTTPS")) from error
             raise
         try:
-            switch(site, release, target)  # leads the link back itself if it fails
+            # Both lead the link back themselves if they fail.
+            (restart if _is_new(site) else switch)(site, release, target)
         except BaseException:
             if not waits:
                 remove_pending(site)
@@ -64,6 +67,15 @@ def promote(site: Site) -> None:
         settings_loaded(site)
         # A visitor who is redirected must not meet a process of nginx from before (contract.REDIRECT_PAUSE).
         time.sleep(max(0.0, loaded + contract.REDIRECT_PAUSE - time.monotonic()))
+
+
+def _is_new(site: Site) -> bool:
+    """Say whether the site's first release has just been started, so that few know it yet.
+
+    Its requests may wait for a restart of the app, which takes half the time of a second instance.
+    """
+    done = [entry for entry in read(site) if entry.operation != PROMOTE]
+    return len(done) == 1 and done[0].origin is None and done[0].succeeded and done[0].age() < NEW
 
 
 def _serve_by_nginx(site: Site) -> None:

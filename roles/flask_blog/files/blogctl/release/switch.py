@@ -63,6 +63,15 @@ def switch(site: Site, release: str, previous: str) -> None:
         journal.log(site, f"{release} is served.{problem}")
 
 
+def restart(site: Site, release: str, target: str) -> None:
+    """Restart what serves, alone: requests wait in the socket's queue meanwhile, and none fails.
+
+    :param target: of the live link.
+    :raises OperationError: when it serves again with its settings of before.
+    """
+    _restart_first(site, release, target, target)
+
+
 def _start_second(site: Site, release: str, previous: str, folder: str) -> None:
     unit = next_unit(site)
     watch = Watch.of(site, release, unit)
