@@ -49,6 +49,9 @@ EXAMPLES: dict[str, Any] = {
     # Behind a proxy, only other ports than the default ones are rendered.
     "http_port": 8080,
     "https_port": 8443,
+    "client_max_body_sizes": {"/admin/upload": "64m"},
+    "websockets": ["/chat"],
+    "workers": 1,  # as WebSockets need it
     "maintenance_allow": ["198.51.100.0/24", "2001:db8:1::/48"],
     "health_path": "/healthz",
     "home_path": "/posts",

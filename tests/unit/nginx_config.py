@@ -27,7 +27,13 @@ VARIANTS: dict[str, dict[str, Any]] = {
     },
     "an app below the top": {"app_dir": "web", "bind": "[::1]:9000"},
     "a Unix socket": {"bind": "unix"},
-    "no limit of connections": {"client_connections": 0},
+    "no limits": {"client_connections": 0, "rate_limit": 0, "login_paths": []},
+    "paths of their own": {
+        "client_max_body_sizes": {"/admin/upload/": "64m", "/chat": "1m"},
+        "websockets": ["/chat", "/chat/rooms/"],
+        "workers": 1,
+    },
+    "a short log": {"access_log_format": "combined", "log_addresses": "truncated"},
     "HTTPS": {"tls": "self_signed", "server_names": ["blog.example.com", "www.example.com"]},
     "HTTPS once there is a certificate": {"tls": "acme", "server_names": ["blog.example.com", "www.example.com"]},
     "HTTPS behind a trusted proxy": {
