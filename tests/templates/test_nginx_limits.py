@@ -7,23 +7,10 @@ import re
 from typing import Any
 
 import pytest
-from nginx_config import SITE, VARIANTS, Config, Directive, locations, map_of, parse, site_server
+from nginx_config import SITE, VARIANTS, Config, Directive, locations, map_of, parse, picked, site_server
 
 #: Variants in which a login and a request have a limit.
 LIMITED = [name for name in VARIANTS if name != "no limits"]
-
-
-def picked(top: Directive, name: str, value: str) -> str:
-    """What nginx chooses from a map with regular expressions, case-insensitive ones too, groups filled in."""
-    choices = map_of(top, name)
-    for pattern, text in choices.items():
-        if pattern.startswith("~"):
-            flags = re.IGNORECASE if pattern.startswith("~*") else re.NOFLAG
-            if found := re.search(pattern.removeprefix("~").removeprefix("*"), value, flags):
-                return re.sub(r"\$(\d)", lambda group: found[int(group[1])] or "", text)
-        elif pattern == value:
-            return text
-    return choices["default"]
 
 
 def asking(top: Directive) -> dict[str, Directive]:

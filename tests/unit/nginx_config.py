@@ -135,3 +135,16 @@ def chosen(choices: dict[str, str], value: str) -> str:
     """What nginx chooses from a map with regular expressions alone."""
     patterns = {name.removeprefix("~"): text for name, text in choices.items() if name.startswith("~")}
     return next((text for name, text in patterns.items() if re.search(name, value)), choices["default"])
+
+
+def picked(top: Directive, name: str, value: str) -> str:
+    """What nginx chooses from a map with regular expressions, case-insensitive ones too, groups filled in."""
+    choices = map_of(top, name)
+    for pattern, text in choices.items():
+        if pattern.startswith("~"):
+            flags = re.IGNORECASE if pattern.startswith("~*") else re.NOFLAG
+            if found := re.search(pattern.removeprefix("~").removeprefix("*"), value, flags):
+                return re.sub(r"\$(\d)", lambda group: found[int(group[1])] or "", text)
+        elif pattern == value:
+            return text
+    return choices["default"]
