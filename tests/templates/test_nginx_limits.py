@@ -35,7 +35,7 @@ def test_the_limits_are_those_that_were_chosen(render: Any) -> None:
     assert {zone.arguments[-1] for zone in found.all("limit_req_zone")} == {"rate=7r/s", "rate=9r/m"}
     limits = [limit.arguments[1:] for limit in locations(found)["/"].all("limit_req")]
     assert limits == [["burst=11", "nodelay"], ["burst=8", "nodelay"]]
-    assert map_of(found, "$flask_blog_retry_after") == {"default": "7", "": "1"}
+    assert map_of(found, "$flask_blog_limit_retry_after") == {"default": "7", "": "1"}
 
 
 def test_without_limits_nothing_is_counted(config: Config, render: Any) -> None:
@@ -111,7 +111,7 @@ def test_who_has_asked_too_much_is_told_when_to_try_again(config: Config, varian
     assert ["429", "@too_many"] in [page.arguments for page in server.all("error_page")]
     page = locations(found)["@too_many"]
     headers = {header.arguments[0]: header.arguments[1:] for header in page.all("add_header")}
-    assert headers["Retry-After"] == ["$flask_blog_retry_after", "always"]
+    assert headers["Retry-After"] == ["$flask_blog_limit_retry_after", "always"]
     for name, location in locations(found).items():
         if location.all("error_page"):  # drops those of the server
             assert ["429", "@too_many"] in [one.arguments for one in location.all("error_page")], name
