@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import itertools
-import json
 import os
+import re
+import secrets
 import socket
 import time
 from collections import Counter
@@ -44,7 +44,8 @@ def talk(visit: Callable[..., Visitor]) -> Visitor:
 @pytest.fixture(scope="module")
 def clients() -> Iterator[str]:
     """Addresses of visitors that no test has used."""
-    return (f"203.0.{third}.{fourth}" for third in itertools.count(113) for fourth in range(1, 255))
+    network = f"203.{secrets.randbelow(256)}"
+    return (f"{network}.{third}.{fourth}" for third in range(256) for fourth in range(1, 255))
 
 
 @pytest.fixture
@@ -98,7 +99,7 @@ def test_another_visitor_can_log_in_and_the_first_one_can_read(
         assert talk.ask(path, {"X-Forwarded-For": guesser}).status == 200
     # The proxy's own address is a client as well, and nobody can claim to be the host.
     assert log_in(["127.0.0.1"] * (LOGINS + 3))[429] > 0
-    assert log_in(["203.0.112.9, 127.0.0.1"] * (LOGINS + 3))[429] > 0
+    assert log_in([f"{other}, 127.0.0.1"] * (LOGINS + 3))[429] > 0
 
 
 def test_the_first_half_of_an_address_of_ipv6_is_a_client(log_in: Callable[..., Counter[int]]) -> None:
@@ -110,8 +111,8 @@ def test_the_first_half_of_an_address_of_ipv6_is_a_client(log_in: Callable[..., 
 
 
 def test_the_host_itself_has_no_limit(operator: Operator) -> None:
-    found = operator.python(FROM_THE_HOST, LOGINS + 9, "127.0.0.1", "::1", operator.address())
-    assert found == {"401": 3 * (LOGINS + 9)}
+    found = operator.python(FROM_THE_HOST, LOGINS + 9, "127.0.0.1", operator.address())
+    assert found == {"401": 2 * (LOGINS + 9)}
 
 
 def test_who_has_asked_too_often_is_told_when_to_try_again(talk: Visitor, clients: Iterator[str]) -> None:
@@ -134,7 +135,7 @@ def burst(address: str, path: str, visitor: str, number: int) -> Counter[bytes]:
         received = b""
         while part := client.recv(65536):
             received += part
-    return Counter(line.split()[1] for line in received.splitlines() if line.startswith(b"HTTP/1.1 "))
+    return Counter(re.findall(rb"HTTP/1\.1 (\d{3}) ", received))
 
 
 def test_pages_are_limited_and_files_that_nginx_serves_are_not(
@@ -188,32 +189,41 @@ def test_a_path_takes_bodies_of_its_own_size(talk: Visitor, path: str, size: int
 # -- the access log --
 
 
-def lines(host: Any, marker: str) -> list[dict[str, Any]]:
-    """Return the lines of the access log that hold a marker; all lines must be JSON."""
-    text = host.check_output("cat %s", ACCESS_LOG)
-    found = [json.loads(line) for line in text.splitlines()]
-    return [line for line in found if marker in json.dumps(line)]
+def lines(operator: Operator, agent: str) -> list[dict[str, Any]]:
+    """Return the lines of the access log of a client; all lines must be JSON."""
+    program = "print(json.dumps([json.loads(line) for line in open(args[0], errors='replace')]))"
+    return [line for line in operator.python(program, ACCESS_LOG) if line["user_agent"].startswith(agent)]
 
 
-def test_a_request_has_one_id_in_the_log_in_the_app_and_at_the_client(host: Any, talk: Visitor) -> None:
-    answer = talk.ask("/headers", {"X-Request-ID": "forged", "User-Agent": "the-id"})
+@pytest.fixture
+def agent() -> str:
+    """A client that no other test has."""
+    return f"agent-{secrets.token_hex(6)}"
+
+
+def test_a_request_has_one_id_in_the_log_in_the_app_and_at_the_client(
+    operator: Operator, talk: Visitor, agent: str
+) -> None:
+    answer = talk.ask("/headers", {"X-Request-ID": "forged", "User-Agent": agent})
     (shown,) = answer.headers.get_all("X-Request-ID") or []
     assert answer.json()["X-Request-Id"] == shown
-    (line,) = lines(host, "the-id")
+    (line,) = lines(operator, agent)
     assert line["request_id"] == shown
     assert (line["method"], line["host"], line["path"], line["status"]) == ("GET", HOST, "/headers", 200)
     assert line["request_time"] >= float(line["upstream_response_time"]) - 0.01
     assert talk.ask("/static/talk.css").headers.get_all("X-Request-ID") != [shown]
 
 
-def test_no_secret_is_in_any_log(host: Any, talk: Visitor, visit: Callable[..., Visitor]) -> None:
+def test_no_secret_is_in_any_log(
+    host: Any, operator: Operator, talk: Visitor, visit: Callable[..., Visitor], agent: str
+) -> None:
     secret = os.urandom(12).hex()
     token = f"MQ.ZxYyAb.{secret}abcdef"
     headers = {
         "Referer": f"https://{HOST}/reset/{token}?key={secret}",
         "Cookie": f"session={secret}",
         "Authorization": f"Bearer {secret}",
-        "User-Agent": "the-secret",
+        "User-Agent": agent,
     }
     for path in (f"/?key={secret}", f"/reset/{token}", f"/static/no.css?key={secret}", f"/fail/x?key={secret}"):
         talk.ask(path, headers)
@@ -221,29 +231,28 @@ def test_no_secret_is_in_any_log(host: Any, talk: Visitor, visit: Callable[..., 
     talk.ask("/login", headers, method="POST", body=f"password={secret}".encode())
     for _ in range(LOGINS + 3):
         talk.ask(f"/login?key={secret}", headers, method="POST", body=b"x")
-    assert len(lines(host, "the-secret")) == 6 + LOGINS + 3
+    assert len(lines(operator, agent)) == 6 + LOGINS + 3
     host.check_output("journalctl --sync")
     assert host.run("grep -rl %s /var/log/nginx", secret).stdout == ""
     assert host.run("journalctl --no-pager --output=cat | grep -c %s", secret).stdout.strip() == "0"
 
 
-def test_every_line_is_json_whatever_a_client_sends(host: Any, operator: Operator) -> None:
+def test_every_line_is_json_whatever_a_client_sends(operator: Operator, agent: str) -> None:
+    named = f"Host: {HOST}\r\nUser-Agent: {agent}".encode()
     for sent in (
-        b'GET /"\\x HTTP/1.1\r\nHost: %s\r\nUser-Agent: odd"\\\x1b[2J\xfe\t\r\nConnection: close\r\n\r\n'
-        % HOST.encode(),
+        b'GET /"\\x HTTP/1.1\r\n' + named + b'"\\\x1b[2J\xfe\t\r\nConnection: close\r\n\r\n',
         b"GET /odd-0.9\r\n",
         b"NO SUCH\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: %s\r\nBad Header\r\n\r\n" % HOST.encode(),
+        b"GET / HTTP/1.1\r\n" + named + b"\r\nBad Header\r\n\r\n",
     ):
         with socket.create_connection((operator.address(), 80), timeout=10) as client:
             client.sendall(sent)
             with contextlib.suppress(OSError):
                 while client.recv(4096):
                     pass
-    program = "print(json.dumps([json.loads(line) for line in open(args[0], errors='replace')]))"
-    (line,) = [line for line in operator.python(program, ACCESS_LOG) if line["user_agent"].startswith("odd")]
+    line, *_ = lines(operator, agent)
     assert line["path"] == '/"\\x'
-    assert line["user_agent"].startswith('odd"\\\x1b[2J')
+    assert line["user_agent"].startswith(f'{agent}"\\\x1b[2J')
 
 
 def test_the_log_is_rotated_by_debians_rules(host: Any) -> None:
