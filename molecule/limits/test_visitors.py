@@ -324,3 +324,15 @@ def test_events_arrive_as_the_app_sends_them(operator: Operator) -> None:
     assert b"X-Accel-Buffering" not in received
     assert b"Content-Encoding" not in received
     assert times[-1] - times[0] > 1, "one by one, and not all at once"
+
+
+def test_a_reader_of_events_that_reads_nothing_fills_no_disk(host: Any, operator: Operator) -> None:
+    """nginx would keep up to 1 GiB of each answer that it collects."""
+    with socket.create_connection((operator.address(), 80), timeout=20) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.sendall(f"GET /flood HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
+        assert client.recv(15) == b"HTTP/1.1 200 OK"
+        time.sleep(3)
+        # The file has no name any more.
+        held = host.check_output("find /proc/[0-9]*/fd -lname '/var/lib/nginx/proxy/*' 2>/dev/null || true")
+    assert held == ""

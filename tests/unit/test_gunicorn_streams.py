@@ -1,4 +1,4 @@
-"""A stream of events leaves nginx at once, also of an app that knows nothing of nginx."""
+"""nginx collects no stream of events, also of an app that knows nothing of nginx."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 # Managed by Ansible (flaskblog.hosting). The file is the same for every site.
-"""Send server-sent events to the client as the app makes them; gunicorn.conf.py loads this.
+"""Keep nginx from collecting server-sent events; gunicorn.conf.py loads this.
 
-nginx collects an answer and sends it in larger pieces, unless the answer has the header C(X-Accel-Buffering: no), which
-few apps know (ngx_http_proxy_module, C(proxy_buffering)). nginx does not pass the header on.
+nginx writes what a client does not read to its disk, up to 1 GiB of each answer, and with gzip it holds events back,
+unless the answer has the header C(X-Accel-Buffering: no), which few apps know (ngx_http_proxy_module,
+C(proxy_buffering)). nginx does not pass the header on.
 """
 
 from __future__ import annotations

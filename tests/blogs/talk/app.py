@@ -46,6 +46,12 @@ def events() -> Response:
     return Response(lines(), mimetype="text/event-stream")
 
 
+@app.get("/flood")
+def flood() -> Response:
+    """Send large events without a pause."""
+    return Response(itertools.repeat("data: " + "x" * 65536 + "\n\n"), mimetype="text/event-stream")
+
+
 @app.get("/headers")
 def headers() -> Response:
     """Report the request's headers, and claim an id of its own."""
