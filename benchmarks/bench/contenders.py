@@ -147,6 +147,7 @@ class Role(Contender):
             "ansible_ssh_common_args": " ".join(["-F none", *(f"-o {k}={v}" for k, v in ssh_options().items())]),
             "flask_blog_server_names": [SITE_NAME],
             "flask_blog_health_path": "/healthz",
+            "flask_blog_rate_limit": 0,  # all clients have one address
             **self.variables(),
         }
         inventory = self.place.folder / "inventory.json"

@@ -185,6 +185,47 @@ def test_a_client_that_guesses_passwords_is_banned_from_the_blog(
     eventually(lambda: reaches(80))
 
 
+#: A line of nginx's access log in each format; what a client may choose is forged as far as nginx lets it.
+JSON_LINE = (
+    '{"time":"%(time)s","request_id":"0123456789abcdef0123456789abcdef","client":"192.0.2.9","method":"%(method)s",'
+    '"host":"notes.example.com","path":"%(path)s","protocol":"HTTP/2.0","status":%(status)s,"bytes":1,'
+    '"request_time":0.001,"user_agent":"%(agent)s","referer":""}'
+)
+COMBINED_LINE = '192.0.2.9 - - [%(time)s] "%(method)s %(path)s HTTP/2.0" %(status)s 1 "-" "%(agent)s"'
+
+
+@pytest.mark.parametrize(
+    ("line", "form"), [(JSON_LINE, "%Y-%m-%dT%H:%M:%S+00:00"), (COMBINED_LINE, "%d/%b/%Y:%H:%M:%S +0000")]
+)
+@pytest.mark.parametrize(
+    ("failed", "chosen"),
+    [
+        (True, {}),
+        (True, {"status": 429}),
+        (True, {"path": "//auth//login/"}),
+        (False, {"status": 302}),
+        (False, {"method": "GET"}),
+        (False, {"path": "/login/help"}),
+        (False, {"path": "/", "agent": r"\",\"client\":\"198.51.100.1\",\"method\":\"POST\",\"path\":\"/login"}),
+    ],
+)
+def test_the_filter_finds_failed_logins_in_each_format_of_the_log(
+    host: Any, line: str, form: str, failed: bool, chosen: dict[str, Any]
+) -> None:
+    values = {
+        "time": time.strftime(form, time.gmtime()),
+        "method": "POST",
+        "path": "/login",
+        "status": 200,
+        "agent": "x",
+    }
+    said = host.run("fail2ban-regex --out '<ip> <time>' %s flask-blog-login", line % {**values, **chosen}).stdout
+    found = said.split()
+    assert found[:1] == (["192.0.2.9"] if failed else []), said
+    if failed:
+        assert abs(float(found[1]) - time.time()) < 120, "the time of the line is read, in its own zone"
+
+
 def test_the_jail_of_ssh_runs_and_knows_the_proxy(operator: Any, host: Any) -> None:
     assert "Currently banned" in host.check_output("fail2ban-client status sshd")
     gateway = host.check_output("ip route show default").split()[2]

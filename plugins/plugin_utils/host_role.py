@@ -45,7 +45,9 @@ def is_wanted(action: ActionBase, task_vars: dict[str, Any]) -> bool:
 def problems(action: ActionBase, task_vars: dict[str, Any]) -> list[str]:
     """Return what is wrong with the role's variables, those that are not set having their defaults."""
     known = options()
-    given = role.variables(action, task_vars, [*known, *(f"{PREFIX}{name}" for name in (*host.BLOG_PORTS, "tls"))])
+    given = role.variables(
+        action, task_vars, [*known, *(f"{PREFIX}{name}" for name in (*host.BLOG_PORTS, "tls", "log_addresses"))]
+    )
     if isinstance(ports := given.get("host_firewall_ports"), (list, tuple)):
         # A port without quotes is as clear as one with them.
         given["host_firewall_ports"] = [
@@ -59,14 +61,14 @@ def problems(action: ActionBase, task_vars: dict[str, Any]) -> list[str]:
         name.removeprefix(PREFIX): types.converted(option, own.get(name.removeprefix(PREFIX), option["default"]))
         for name, option in known.items()
     }
-    return [text for rule in host.RULES for text in rule({**_ports_of_the_blog(task_vars, given), **values})]
+    return [text for rule in host.RULES for text in rule({**_of_the_blog(task_vars, given), **values})]
 
 
-def _ports_of_the_blog(task_vars: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the ports that a blog of this host needs; none, if the host has no blog."""
+def _of_the_blog(task_vars: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the ports that a blog of this host needs, and how it logs addresses; nothing, if the host has no blog."""
     if f"{PREFIX}source" not in task_vars:
         return {}
     ports = {name: given.get(name, default) for name, default in host.BLOG_PORTS.items()}
     if given.get("tls", host.NO_HTTPS) == host.NO_HTTPS:
         del ports[host.HTTPS]
-    return ports
+    return {**ports, "log_addresses": given.get("log_addresses", "full")}

@@ -49,6 +49,9 @@ EXAMPLES: dict[str, Any] = {
     # Behind a proxy, only other ports than the default ones are rendered.
     "http_port": 8080,
     "https_port": 8443,
+    "client_max_body_sizes": {"/admin/upload": "64m"},
+    "websockets": ["/chat"],
+    "workers": 1,  # as WebSockets need it
     "maintenance_allow": ["198.51.100.0/24", "2001:db8:1::/48"],
     "health_path": "/healthz",
     "home_path": "/posts",
@@ -63,6 +66,8 @@ EXAMPLES: dict[str, Any] = {
 #: Not text of the site's own: they choose an operation, or a source that the controller or Git reads (test_checks.py).
 ELSEWHERE = {"source", "source_checksum", "include", "version", "deploy_key", "known_hosts", "git_timeout"}
 ELSEWHERE |= {"initial_data", "requirements", "hide_secrets", "tls"}
+#: Ansible refuses what is not among the choices of the specification.
+ELSEWHERE |= {"access_log_format", "log_addresses"}
 #: Read as certificates and a key, of which only the blocks of PEM are rendered (rules/test_certificate.py).
 ELSEWHERE |= {"tls_certificate", "tls_key"}
 
@@ -204,7 +209,9 @@ def nginx_structure(text: str) -> list[str]:
             continue
         if token in ("{", "}", ";"):
             variables = sum(word.count("$") for word in words)
-            found.append(f"{words[0] if words and not words[0][0].isdigit() else ''} {len(words)} {variables} {token}")
+            # A map begins its lines with values.
+            name = words[0] if words and words[0][0] not in '"0123456789' else ""
+            found.append(f"{name} {len(words)} {variables} {token}")
             words = []
         else:
             words.append(token)

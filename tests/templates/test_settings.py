@@ -121,7 +121,7 @@ def test_what_the_server_and_root_write_down_is_closed_from_the_start_and_rotate
     rendered = render()
     found = {item["path"]: item for item in rendered.objects if item["kind"] == "attributes"}
     for log in ("/var/log/nginx/flask-blog.access.log", "/var/log/nginx/flask-blog.error.log"):
-        assert f" {log};" in rendered.text("/etc/nginx/sites-available/flask-blog.conf")
+        assert re.search(rf"_log {log}( \w+)?;", rendered.text("/etc/nginx/sites-available/flask-blog.conf"))
         assert [found[log][key] for key in ("owner", "group", "mode", "create")] == ["www-data", "adm", "0640", True]
     journal = found["/opt/flask-blog/operations.jsonl"]
     assert [journal[key] for key in ("owner", "group", "mode", "create")] == ["root", "root", "0600", False]

@@ -27,7 +27,13 @@ VARIANTS: dict[str, dict[str, Any]] = {
     },
     "an app below the top": {"app_dir": "web", "bind": "[::1]:9000"},
     "a Unix socket": {"bind": "unix"},
-    "no limit of connections": {"client_connections": 0},
+    "no limits": {"client_connections": 0, "rate_limit": 0, "login_paths": []},
+    "paths of their own": {
+        "client_max_body_sizes": {"/admin/upload/": "64m", "/chat": "1m"},
+        "websockets": ["/chat", "/chat/rooms/"],
+        "workers": 1,
+    },
+    "a short log": {"access_log_format": "combined", "log_addresses": "truncated"},
     "HTTPS": {"tls": "self_signed", "server_names": ["blog.example.com", "www.example.com"]},
     "HTTPS once there is a certificate": {"tls": "acme", "server_names": ["blog.example.com", "www.example.com"]},
     "HTTPS behind a trusted proxy": {
@@ -129,3 +135,16 @@ def chosen(choices: dict[str, str], value: str) -> str:
     """What nginx chooses from a map with regular expressions alone."""
     patterns = {name.removeprefix("~"): text for name, text in choices.items() if name.startswith("~")}
     return next((text for name, text in patterns.items() if re.search(name, value)), choices["default"])
+
+
+def picked(top: Directive, name: str, value: str) -> str:
+    """What nginx chooses from a map with regular expressions, case-insensitive ones too, groups filled in."""
+    choices = map_of(top, name)
+    for pattern, text in choices.items():
+        if pattern.startswith("~"):
+            flags = re.IGNORECASE if pattern.startswith("~*") else re.NOFLAG
+            if found := re.search(pattern.removeprefix("~").removeprefix("*"), value, flags):
+                return re.sub(r"\$(\d)", lambda group: found[int(group[1])] or "", text)
+        elif pattern == value:
+            return text
+    return choices["default"]

@@ -158,7 +158,9 @@ def test_the_app_gets_exactly_one_hop(tmp_path: Path, load: Load, monkeypatch: p
     worker = SimpleNamespace(wsgi="app")
     load(tmp_path).post_worker_init(worker)
     assert worker.wsgi.app.app == "wrapped"
-    assert calls == [("app", {"x_for": 1, "x_proto": 1, "x_host": 1, "x_port": 0, "x_prefix": 0})]
+    ((streams, counts),) = calls
+    assert streams.app == "app"
+    assert counts == {"x_for": 1, "x_proto": 1, "x_host": 1, "x_port": 0, "x_prefix": 0}
 
 
 @pytest.mark.parametrize("own_hops", [None, 1, 3])
@@ -193,7 +195,7 @@ def test_an_app_without_werkzeug_is_served_with_a_warning(
     warnings: list[str] = []
     worker = SimpleNamespace(wsgi="app", log=SimpleNamespace(warning=warnings.append))
     load(tmp_path).post_worker_init(worker)
-    assert worker.wsgi.app.app == "app"
+    assert worker.wsgi.app.app.app == "app"
     assert "werkzeug is not installed" in warnings[0]
 
 

@@ -166,17 +166,19 @@ def test_an_app_that_replaces_the_threads_that_serve_it_is_refused_and_told_so(
 
 
 @pytest.mark.parametrize(
-    ("package", "workers", "text"),
+    ("package", "workers", "websockets", "text"),
     [
-        ("flask_socketio", 2, hints.SOCKET_IO),
-        ("flask_socketio", 1, ""),
-        ("flask_sock", 1, hints.WEBSOCKETS),
-        ("another", 2, ""),
+        ("flask_socketio", 2, "", hints.SOCKET_IO),
+        ("flask_socketio", 1, "", ""),
+        ("flask_sock", 1, "", hints.WEBSOCKETS),
+        ("flask_sock", 1, "/chat", ""),
+        ("another", 2, "", ""),
     ],
 )
 def test_connections_that_fail_behind_pages_that_work_are_logged(
-    module: Any, monkeypatch: pytest.MonkeyPatch, package: str, workers: int, text: str
+    module: Any, monkeypatch: pytest.MonkeyPatch, package: str, workers: int, websockets: str, text: str
 ) -> None:
+    monkeypatch.setenv("FLASK_BLOG_WEBSOCKETS", websockets)
     said: list[str] = []
     monkeypatch.setitem(sys.modules, package, SimpleNamespace())
     log = SimpleNamespace(warning=lambda form, *parts: said.append(form % parts))

@@ -96,6 +96,17 @@ def _login_paths(values: Mapping[str, Any]) -> Iterator[str]:
             )
 
 
+def _fail2ban(values: Mapping[str, Any]) -> Iterator[str]:
+    """How the blog logs addresses is a variable of the other role, like its ports."""
+    if values["host_fail2ban"] and values.get("log_addresses") == "truncated":
+        yield problem(
+            "host_fail2ban",
+            values["host_fail2ban"],
+            "it bans the addresses in nginx's access log, and flask_blog_log_addresses: truncated leaves none whole",
+            "Set flask_blog_log_addresses: full, or leave fail2ban out",
+        )
+
+
 def _size(variable: str, least: int, most: int) -> Rule:
     """Return the rule for a size in megabytes."""
 
@@ -119,6 +130,7 @@ RULES: tuple[Rule, ...] = (
     between("host_revert_after", 15, 600, "seconds"),
     _reboot,
     _login_paths,
+    _fail2ban,
     between("host_fail2ban_attempts", 2, 1000, "attempts"),
     between("host_fail2ban_period", 10, 7 * DAY, "seconds"),
     between("host_fail2ban_ban", 10, 365 * DAY, "seconds"),

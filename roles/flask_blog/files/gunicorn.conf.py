@@ -129,6 +129,7 @@ def load_beside(name: str) -> ModuleType:
 
 databases = load_beside("gunicorn_databases")
 redirects = load_beside("gunicorn_redirects")
+streams = load_beside("gunicorn_streams")
 uploads = load_beside("gunicorn_uploads")
 
 # -- the order in which workers start --
@@ -314,6 +315,7 @@ def post_worker_init(worker: Any) -> None:
     workers_in_turn.warn_of_lasting_connections(worker)
     if folders := uploads.parse(os.environ.get("FLASK_BLOG_WRITTEN", "")):
         worker.wsgi = uploads.NoLinks(worker.wsgi, folders)
+    worker.wsgi = streams.Unbuffered(worker.wsgi)
     try:
         from werkzeug.middleware.proxy_fix import ProxyFix
     except ImportError:

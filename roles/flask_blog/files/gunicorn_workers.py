@@ -37,7 +37,7 @@ FLASK = "flask.app"
 OTHER_KEY = "the app has another secret key in each worker"
 SOCKET_IO = "Flask-SocketIO needs one worker for all requests of a visitor"
 OWN_SERVER = "the app calls app.run() when it is imported, which is ignored"
-WEBSOCKETS = "Flask-Sock needs WebSocket connections, which do not reach the app"
+WEBSOCKETS = "Flask-Sock needs WebSocket connections, and flask_blog_websockets names no path"
 
 
 def on_starting(_: Any) -> None:
@@ -137,7 +137,7 @@ def warn_of_lasting_connections(worker: Any) -> None:
     """
     if "flask_socketio" in sys.modules and worker.cfg.workers > 1:
         worker.log.warning("%s, and there are %d", SOCKET_IO, worker.cfg.workers)
-    if "flask_sock" in sys.modules:
+    if "flask_sock" in sys.modules and not os.environ.get("FLASK_BLOG_WEBSOCKETS"):
         worker.log.warning("%s", WEBSOCKETS)
 
 

@@ -264,7 +264,8 @@ def test_a_first_release_that_makes_a_secret_key_in_each_worker_is_told_where_to
 
 
 @pytest.mark.parametrize(
-    ("said", "remedy"), [(hints.SOCKET_IO, "Set flask_blog_workers: 1"), (hints.WEBSOCKETS, "no WebSocket connection")]
+    ("said", "remedy"),
+    [(hints.SOCKET_IO, "Set flask_blog_workers: 1"), (hints.WEBSOCKETS, "paths in flask_blog_websockets")],
 )
 def test_a_first_release_whose_lasting_connections_fail_is_told_so(said: str, remedy: str) -> None:
     assert remedy in str(hints.lasting_connections(f"[8] [WARNING] {said}, and there are 2"))

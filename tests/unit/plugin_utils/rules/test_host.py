@@ -82,6 +82,15 @@ def test_a_firewall_that_would_close_the_blogs_port_is_refused() -> None:
     assert problems(host_firewall=True, host_firewall_ports=["443"]) == [], "without a blog, any port will do"
 
 
+def test_a_ban_needs_whole_addresses_in_the_log() -> None:
+    (found,) = problems(host_fail2ban=True, source="/blog", log_addresses="truncated")
+    assert found.startswith("flask_blog_host_fail2ban: True: it bans the addresses in nginx's access log")
+    assert "Set flask_blog_log_addresses: full" in found
+    assert problems(host_fail2ban=True, source="/blog") == []
+    assert problems(host_fail2ban=False, source="/blog", log_addresses="truncated") == []
+    assert problems(host_fail2ban=True, log_addresses="truncated") == [], "this host has no blog"
+
+
 def test_a_feature_is_wanted_if_its_variable_is_on() -> None:
     def wanted(**chosen: Any) -> bool:
         return host_role.is_wanted(action(), {f"flask_blog_{name}": value for name, value in chosen.items()})

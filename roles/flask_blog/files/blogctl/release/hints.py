@@ -11,7 +11,7 @@ from ..site import Site
 #: What a worker logs (gunicorn_workers.py).
 OTHER_KEY = "the app has another secret key in each worker"
 SOCKET_IO = "Flask-SocketIO needs one worker for all requests of a visitor"
-WEBSOCKETS = "Flask-Sock needs WebSocket connections, which do not reach the app"
+WEBSOCKETS = "Flask-Sock needs WebSocket connections, and flask_blog_websockets names no path"
 
 
 def hints(site: Site, shown: Mapping[str, str]) -> list[str]:
@@ -47,11 +47,12 @@ def lasting_connections(output: str) -> str | None:
         return (
             "The app uses Flask-SocketIO, whose connections fail at random with several workers, as each knows its own"
             " clients alone. Set flask_blog_workers: 1, and flask_blog_threads to more than the clients that are"
-            " connected at once. nginx forwards no WebSocket connection; Socket.IO uses polling in its place."
+            " connected at once. With flask_blog_websockets: [/socket.io] they use a WebSocket, else polling."
         )
     if WEBSOCKETS in output:
         return (
-            "The app uses Flask-Sock, and nginx forwards no WebSocket connection, so what depends on one does not work."
-            " Server-sent events and polling do."
+            "The app uses Flask-Sock, and nginx passes no WebSocket on, so what depends on one does not work. Name the"
+            " paths in flask_blog_websockets, with flask_blog_workers: 1, and set flask_blog_threads to more than the"
+            " clients that are connected at once."
         )
     return None
