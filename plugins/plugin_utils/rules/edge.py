@@ -9,12 +9,28 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules.problem import Rule, problem
+from ansible_collections.flaskblog.hosting.plugins.module_utils.source.entry import clean, is_below
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules.problem import (
+    CONTROL,
+    HIDDEN,
+    Rule,
+    problem,
+    relative,
+)
 
 #: Name of a header (RFC 9110) as far as it is also part of the name of one of nginx's variables.
 HEADER = re.compile(r"[A-Za-z][A-Za-z0-9]*(-[A-Za-z0-9]+)*")
 #: What a value may hold. nginx reads a variable after a dollar sign, which nothing escapes.
 VALUE = re.compile(r"[ -#%-\[\]-~]*")
+
+#: nginx's file of users has a colon after the name (ngx_http_auth_basic_module).
+USER = re.compile(r"[!-9;-~]{1,64}")
+PASSWORD = re.compile(r"[ -~]*")
+#: crypt(3) takes no more than 512 bytes.
+LEAST_PASSWORD, MOST_PASSWORD = 12, 256
+
+#: Where a user may add to nginx's configuration.
+PLACES = ("http", "server", "location")
 
 #: Headers that the role sends from other variables.
 ELSEWHERE = {
@@ -72,4 +88,53 @@ def _security_headers(values: Mapping[str, Any]) -> Iterator[str]:
         yield problem("security_headers", dict(headers), rule, "Name each once")
 
 
-RULES: tuple[Rule, ...] = (_policies, _security_headers)
+def _error_pages(values: Mapping[str, Any]) -> Iterator[str]:
+    path = values["error_pages"]
+    yield from relative("error_pages", path, "the folder of the error pages", empty=True)
+    folder = clean(path)
+    if path and not folder:
+        yield problem("error_pages", path, "nginx would have all code of the app", "Name a folder of its own")
+    elif folder and any(name.startswith(".") and name != ".." for name in folder.split("/")):
+        rule = "a folder whose name begins with a dot is not for visitors"
+        yield problem("error_pages", path, rule, "Rename the folder")
+    elif folder and any(_overlap(folder, clean(written)) for written in (*values["writable_paths"], "instance")):
+        rule = "the app writes there, and error pages are part of a release"
+        yield problem("error_pages", path, rule, "Name a folder that flask_blog_writable_paths does not")
+    elif folder and any(is_below(clean(database), [folder]) for database in values["databases"]):
+        rule = "a database lies in it, and nginx may read this folder"
+        yield problem("error_pages", path, rule, "Name a folder that holds error pages alone")
+
+
+def _overlap(one: str, other: str) -> bool:
+    return is_below(one, [other]) or is_below(other, [one])
+
+
+def _basic_auth(values: Mapping[str, Any]) -> Iterator[str]:
+    for user, password in values["basic_auth"].items():
+        shown = {str(user): HIDDEN}
+        if not USER.fullmatch(str(user)):
+            rule = "a user name has 1 to 64 letters, digits and signs of ASCII, without ':' and spaces"
+            yield problem("basic_auth", shown, rule, "Rename the user")
+        if isinstance(password, (bool, float, list, tuple, Mapping)) or password is None:
+            yield problem("basic_auth", shown, "the password is no text", "Write it in quotes")
+        elif not LEAST_PASSWORD <= len(str(password)) <= MOST_PASSWORD:
+            rule = (
+                f"a password has {LEAST_PASSWORD} to {MOST_PASSWORD} characters: visitors may try as often as they like"
+            )
+            yield problem("basic_auth", shown, rule, "Choose another one, such as from 'openssl rand -base64 15'")
+        elif not PASSWORD.fullmatch(str(password)):
+            rule = "browsers send other characters than those of ASCII in different ways"
+            yield problem("basic_auth", shown, rule, "Choose another password")
+
+
+def _snippets(values: Mapping[str, Any]) -> Iterator[str]:
+    for place, text in values["nginx_snippets"].items():
+        if place not in PLACES:
+            rule = "nginx's configuration has no such place"
+            yield problem("nginx_snippets", place, rule, f"Use one of {', '.join(PLACES)}")
+        elif CONTROL.search(re.sub(r"[\t\n]", "", str(text))):
+            rule = "it holds control characters, such as a carriage return"
+            yield problem("nginx_snippets", {place: str(text)[:200]}, rule, "Write it with plain ends of lines")
+
+
+RULES: tuple[Rule, ...] = (_policies, _security_headers, _error_pages, _basic_auth, _snippets)

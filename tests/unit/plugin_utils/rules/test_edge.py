@@ -12,6 +12,9 @@ FINE: list[tuple[str, Any]] = [
     ("content_security_policy", ""),
     ("content_security_policy", "default-src 'self'; img-src * data:; report-uri /csp?a=b&c=%20"),
     ("content_security_policy_report_only", "script-src 'sha256-a+b/c='"),
+    ("error_pages", "templates/errors/"),
+    ("basic_auth", {"ada": "a long password", "b@c.example": '$"; 1234567890'}),
+    ("nginx_snippets", {"server": "location /x {\n\treturn 404;\n}\n"}),
     ("security_headers", {"x-frame-options": "", "X-XSS-Protection": 0}),
     ("security_headers", {"Permissions-Policy": 'geolocation=(self "https://maps.example")'}),
 ]
@@ -37,6 +40,26 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("security_headers", {"Content-Security-Policy": "x"}, "flask_blog_content_security_policy makes this header"),
     ("security_headers", {"strict-transport-security": "x"}, "flask_blog_hsts_max_age makes this header"),
     ("security_headers", {"Set-Cookie": "a=b"}, "make this header for each answer"),
+    ("error_pages", "../errors", "stays inside it"),
+    ("error_pages", "/srv/errors", "stays inside it"),
+    ("error_pages", "a b", "only letters, digits"),
+    ("error_pages", ".", "nginx would have all code of the app"),
+    ("error_pages", "a/.errors", "begins with a dot"),
+    ("error_pages", "static/uploads/errors", "the app writes there"),
+    ("error_pages", "static", "the app writes there"),
+    ("error_pages", "instance", "the app writes there"),
+    ("basic_auth", {"ada": "elevenchars"}, "12 to 256 characters"),
+    ("basic_auth", {"ada": "x" * 257}, "12 to 256 characters"),
+    ("basic_auth", {"ada": 12345678901}, "12 to 256 characters"),
+    ("basic_auth", {"ada": ["a long password"]}, "the password is no text"),
+    ("basic_auth", {"ada": "a long p\u00e4ssword"}, "those of ASCII"),
+    ("basic_auth", {"ada": "a long\npassword"}, "those of ASCII"),
+    ("basic_auth", {"a:b": "a long password"}, "without ':' and spaces"),
+    ("basic_auth", {"a b": "a long password"}, "without ':' and spaces"),
+    ("basic_auth", {"": "a long password"}, "without ':' and spaces"),
+    ("nginx_snippets", {"main": "x"}, "no such place"),
+    ("nginx_snippets", {"server": "a\r\nb"}, "a carriage return"),
+    ("nginx_snippets", {"server": "a\x00b"}, "a carriage return"),
 ]
 
 
@@ -46,3 +69,9 @@ def test_what_nginx_would_not_take_is_refused_with_a_remedy(name: str, value: An
     assert found.startswith(f"flask_blog_{name}: ")
     assert rule in found
     assert found.endswith(".")
+
+
+def test_a_password_is_never_shown() -> None:
+    (found,) = checks.check({**GOOD, "basic_auth": {"ada": "secret"}})
+    assert "secret" not in found
+    assert "ada" in found
