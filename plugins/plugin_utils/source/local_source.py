@@ -85,16 +85,17 @@ def check_included(folder: Path, include: Sequence[str]) -> None:
 
 
 def check_error_pages(folder: Path, path: str) -> None:
-    """Check that a source holds the folder of the app's error pages, with one page at least.
+    """Check that an app has the folder of its error pages, with one page at least.
 
-    :param path: relative to the source.
+    :param folder: the app's.
+    :param path: relative to it.
     :raises SourceError: if nginx would show none of them: it follows no link.
     """
     place = folder
     for name in path.split("/"):
         place /= name
         if place.is_symlink() or not place.is_dir():
-            raise _no_error_pages(path, "the source has no such folder, or it is a link")
+            raise _no_error_pages(path, "the app's folder has no such folder, or it is a link")
     pages = [place / f"{status}.html" for status in ERROR_PAGES]
     if links := [page.name for page in pages if page.is_symlink() or (page.exists() and not page.is_file())]:
         raise _no_error_pages(path, f"{links[0]} in it is no regular file, and nginx follows no link")
