@@ -49,6 +49,14 @@ def test_this_host_may_ask_for_the_health_path(render: Any) -> None:
         assert realm(top, False, client, server, "/healthz") == "off"
 
 
+@pytest.mark.parametrize("path", ["/health?a=b", "/a.b", "/$uri", '/"a', "/a\\b", "/(x", "/a{2}"])
+def test_the_health_path_is_taken_as_it_is(render: Any, path: str) -> None:
+    top = parse(render(**{**USERS, "health_path": path}).text(SITE))
+    assert realm(top, False, "::1", "::1", path) == "off"
+    for other in (f"{path}x", f"/x{path}", path.replace(".", "x").replace("{2}", "a").replace("?", "")):
+        assert other == path or realm(top, False, "::1", "::1", other) == "blog.test"
+
+
 def test_the_run_passes_by_the_sites_key(render: Any) -> None:
     rendered = render(**USERS)
     top = parse(rendered.text(SITE))

@@ -66,7 +66,7 @@ GOOD: dict[str, Any] = {
     "security_headers": {},
     "error_pages": "",
     "basic_auth": {},
-    "nginx_snippets": {"http": "", "server": "", "location": ""},
+    "nginx_snippets": {},
     "client_max_body_size": "8m",
     "proxy_read_timeout": 60,
     "trusted_proxies": [],

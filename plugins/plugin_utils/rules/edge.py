@@ -19,18 +19,21 @@ from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules.problem im
 )
 
 #: Name of a header (RFC 9110) as far as it is also part of the name of one of nginx's variables.
-HEADER = re.compile(r"[A-Za-z][A-Za-z0-9]*(-[A-Za-z0-9]+)*")
+HEADER = re.compile(r"(?=.{1,64}\Z)[A-Za-z][A-Za-z0-9]*(-[A-Za-z0-9]+)*")
 #: What a value may hold. nginx reads a variable after a dollar sign, which nothing escapes.
 VALUE = re.compile(r"[ -#%-\[\]-~]*")
 
-#: nginx's file of users has a colon after the name (ngx_http_auth_basic_module).
-USER = re.compile(r"[!-9;-~]{1,64}")
+#: nginx's file of users has a colon after the name, and comments (ngx_http_auth_basic_module).
+USER = re.compile(r"[\w.@+-]{1,64}", re.ASCII)
 PASSWORD = re.compile(r"[ -~]*")
 #: crypt(3) takes no more than 512 bytes.
 LEAST_PASSWORD, MOST_PASSWORD = 12, 256
 
 #: Where a user may add to nginx's configuration.
 PLACES = ("http", "server", "location")
+
+#: nginx reads no word of 4 KiB or more, and a quote takes two characters.
+MOST_VALUE = 3500
 
 #: Headers that the role sends from other variables.
 ELSEWHERE = {
@@ -56,7 +59,10 @@ def _policies(values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _header_value(variable: str, value: str, shown: Any) -> Iterator[str]:
-    if not VALUE.fullmatch(value):
+    if len(value) + value.count('"') > MOST_VALUE:
+        rule = f"nginx takes at most {MOST_VALUE} characters"
+        yield problem(variable, f"{str(shown)[:80]} ...", rule, "Write a shorter one")
+    elif not VALUE.fullmatch(value):
         yield problem(
             variable,
             shown,
@@ -113,7 +119,7 @@ def _basic_auth(values: Mapping[str, Any]) -> Iterator[str]:
     for user, password in values["basic_auth"].items():
         shown = {str(user): HIDDEN}
         if not USER.fullmatch(str(user)):
-            rule = "a user name has 1 to 64 letters, digits and signs of ASCII, without ':' and spaces"
+            rule = "a user name has 1 to 64 letters, digits and . _ - + @, and neither ':' nor spaces"
             yield problem("basic_auth", shown, rule, "Rename the user")
         if isinstance(password, (bool, float, list, tuple, Mapping)) or password is None:
             yield problem("basic_auth", shown, "the password is no text", "Write it in quotes")
@@ -132,9 +138,11 @@ def _snippets(values: Mapping[str, Any]) -> Iterator[str]:
         if place not in PLACES:
             rule = "nginx's configuration has no such place"
             yield problem("nginx_snippets", place, rule, f"Use one of {', '.join(PLACES)}")
-        elif CONTROL.search(re.sub(r"[\t\n]", "", str(text))):
+        elif not isinstance(text, str):
+            yield problem("nginx_snippets", {place: text}, "a snippet is text", "Write it with '|' in YAML")
+        elif CONTROL.search(re.sub(r"[\t\n]", "", text)):
             rule = "it holds control characters, such as a carriage return"
-            yield problem("nginx_snippets", {place: str(text)[:200]}, rule, "Write it with plain ends of lines")
+            yield problem("nginx_snippets", {place: text[:200]}, rule, "Write it with plain ends of lines")
 
 
 RULES: tuple[Rule, ...] = (_policies, _security_headers, _error_pages, _basic_auth, _snippets)

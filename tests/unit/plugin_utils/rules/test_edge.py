@@ -30,6 +30,9 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("content_security_policy", "default-src $host", "neither '$' nor a backslash"),
     ("content_security_policy_report_only", "default-src \\", "neither '$' nor a backslash"),
     ("content_security_policy", "default-src b\u00fccher.example", "one line of ASCII"),
+    ("content_security_policy", "img-src " + "a" * 3500, "at most 3500 characters"),
+    ("security_headers", {"X-A": '"' * 2000}, "at most 3500 characters"),
+    ("security_headers", {"X-" + "a" * 63: "x"}, "letters, digits and hyphens"),
     ("security_headers", {"Referrer Policy": "x"}, "letters, digits and hyphens"),
     ("security_headers", {"X-A\nX-B": "x"}, "letters, digits and hyphens"),
     ("security_headers", {"X-A": "x\r\nX-B: y"}, "one line of ASCII"),
@@ -54,12 +57,15 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("basic_auth", {"ada": ["a long password"]}, "the password is no text"),
     ("basic_auth", {"ada": "a long p\u00e4ssword"}, "those of ASCII"),
     ("basic_auth", {"ada": "a long\npassword"}, "those of ASCII"),
-    ("basic_auth", {"a:b": "a long password"}, "without ':' and spaces"),
-    ("basic_auth", {"a b": "a long password"}, "without ':' and spaces"),
-    ("basic_auth", {"": "a long password"}, "without ':' and spaces"),
+    ("basic_auth", {"a:b": "a long password"}, "neither ':' nor spaces"),
+    ("basic_auth", {"#a": "a long password"}, "neither ':' nor spaces"),
+    ("basic_auth", {"a b": "a long password"}, "neither ':' nor spaces"),
+    ("basic_auth", {"": "a long password"}, "neither ':' nor spaces"),
     ("nginx_snippets", {"main": "x"}, "no such place"),
     ("nginx_snippets", {"server": "a\r\nb"}, "a carriage return"),
     ("nginx_snippets", {"server": "a\x00b"}, "a carriage return"),
+    ("nginx_snippets", {"server": ["a"]}, "a snippet is text"),
+    ("nginx_snippets", {"server": None}, "a snippet is text"),
 ]
 
 
