@@ -300,7 +300,7 @@ def test_a_staging_site_asks_for_a_password_and_is_verified_all_the_same(
 ) -> None:
     assert play(operator, **STAGING) > 0
     assert play(operator, **STAGING) == 0
-    for path in ("/", "/static/site.css", "/snippet", "/no-such-page"):
+    for path in ("/", "/static/site.css", "/no-such-page"):
         reply = browser.ask(f"https://{NAME}{path}")
         assert (reply.status, reply.headers["X-Robots-Tag"]) == (401, "noindex, nofollow")
         assert "<h1>Login needed</h1>" in reply.text
@@ -324,6 +324,13 @@ def test_a_snippet_that_nginx_refuses_is_named_and_the_site_stays(operator: Any,
     host.check_output("nginx -t")
 
 
+def test_nothing_of_a_staging_site_is_left(operator: Any, host: Any, browser: Browser) -> None:
+    assert play(operator, **FIRST) > 0
+    assert browser.ask(f"https://{NAME}/").status == 200
+    assert browser.ask(f"https://{NAME}/snippet").status == 404
+    assert not [path for path in (PASSWORDS, SNIPPET) if host.file(path).exists]
+
+
 def test_https_is_turned_off_and_no_key_is_left(operator: Any, host: Any, browser: Browser) -> None:
     with Visits(operator.address(), f"{NAME}/") as visits:
         assert play(operator, tls="none") > 0
@@ -331,7 +338,6 @@ def test_https_is_turned_off_and_no_key_is_left(operator: Any, host: Any, browse
     assert json.loads(browser.ask(f"http://{NAME}/").text)["scheme"] == "http"
     assert "secure" not in str(browser.ask(f"http://{NAME}/").headers["Set-Cookie"]).lower()
     assert not host.file("/etc/flask-blog/certificates").exists
-    assert not [path for path in (PASSWORDS, SNIPPET) if host.file(path).exists], "nothing of a staging site is left"
     assert host.file("/etc/flask-blog/schemes").listdir() == ["http"]
     assert play(operator, tls="none") == 0
 

@@ -26,7 +26,11 @@ def matched(choices: dict[str, str], value: str) -> str:
 def realm(top: Directive, key: bool, client: str, server: str, uri: str) -> str:
     """What nginx asks a request for: a realm, or nothing ("off")."""
     is_local = matched(map_of(top, "$flask_blog_is_local"), f"{client}|{server}")
-    return matched(map_of(top, "$flask_blog_realm"), f"{'1' if key else ''}:{is_local}:{uri}")
+    (asks,) = [one for one in site_server(top).all("if") if one.arguments[0] == "($request_uri"]
+    pattern = asks.arguments[2]
+    assert [one.arguments for one in asks.block] == [["$is_health", "1"]]
+    is_health = "1" if re.search(pattern, uri) else ""
+    return matched(map_of(top, "$flask_blog_realm"), f"{'1' if key else ''}:{is_health}:{is_local}")
 
 
 def test_a_visitor_needs_a_password_for_everything(render: Any) -> None:
