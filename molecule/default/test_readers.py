@@ -84,7 +84,27 @@ def test_nginx_serves_static_files_and_lets_browsers_keep_them(blog: Visitor) ->
     assert "public" in styles.headers.get_all("Cache-Control", [])
     assert styles.headers["Expires"]
     assert styles.headers["X-Content-Type-Options"] == "nosniff"
-    assert "Content-Security-Policy" not in styles.headers, "the app's own header: nginx did not serve it itself"
+    policy = styles.headers["Content-Security-Policy"]
+    assert "default-src" not in policy, "the app's own header: nginx did not serve it itself"
+
+
+SECURITY_HEADERS = (
+    "X-Content-Type-Options",
+    "X-Frame-Options",
+    "Referrer-Policy",
+    "Permissions-Policy",
+    "Cross-Origin-Opener-Policy",
+    "Cross-Origin-Resource-Policy",
+    "Content-Security-Policy",
+)
+
+
+@pytest.mark.parametrize("path", ["/", "/posts", "/no-such-page", STYLES, "/static/missing.css", "/static/.hidden"])
+def test_every_answer_has_each_security_header_once(blog: Visitor, path: str) -> None:
+    answer = blog.ask(path)
+    for name in SECURITY_HEADERS:
+        assert len(answer.headers.get_all(name, [])) == 1, name
+    assert "default-src 'none'" in blog.ask("/").headers["Content-Security-Policy"], "the app's own takes precedence"
 
 
 @pytest.mark.usefixtures("stopped_app")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import ssl
 import subprocess
@@ -131,6 +132,44 @@ def test_a_visitor_cannot_forge_the_scheme(browser: Browser) -> None:
     assert browser.ask(f"http://{NAME}/", {"X-Forwarded-Proto": "https"}).status == 301
 
 
+SECURITY_HEADERS = (
+    "Strict-Transport-Security",
+    "X-Content-Type-Options",
+    "X-Frame-Options",
+    "Referrer-Policy",
+    "Permissions-Policy",
+    "Cross-Origin-Opener-Policy",
+    "Cross-Origin-Resource-Policy",
+    "Content-Security-Policy",
+)
+PATHS = ("/", "/login", "/broken", "/no-such-page", "/static/site.css", "/static/missing.css", "/static/.hidden")
+
+
+@pytest.mark.parametrize("url", [*(f"https://{NAME}{path}" for path in PATHS), f"https://{OTHER}/"])
+def test_every_answer_has_each_security_header_once(browser: Browser, url: str) -> None:
+    reply = browser.ask(url)
+    assert {name: len(reply.headers.get_all(name, [])) for name in SECURITY_HEADERS} == dict.fromkeys(
+        SECURITY_HEADERS, 1
+    )
+
+
+def test_a_header_of_the_app_takes_precedence(browser: Browser) -> None:
+    headers = browser.ask(f"https://{NAME}/framed").headers
+    assert headers.get_all("X-Frame-Options") == ["DENY"]
+    assert headers.get_all("Referrer-Policy") == ["no-referrer"]
+    assert headers.get_all("Content-Security-Policy") == ["base-uri 'self'; object-src 'self'"]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_an_error_of_nginx_has_a_page_and_keeps_its_status(browser: Browser, method: str) -> None:
+    reply = browser.ask(f"https://{NAME}/static/.hidden", method=method, body=b"a=b" if method == "POST" else None)
+    assert (reply.status, reply.headers["Cache-Control"]) == (404, "no-store")
+    assert "<h1>Not found</h1>" in reply.text
+    reply = browser.ask(f"https://{NAME}/", method="POST", body=b"0" * (9 * 1024 * 1024))
+    assert reply.status == 413
+    assert "<h1>Too large</h1>" in reply.text
+
+
 def test_an_upload_is_served_and_is_no_page_of_the_site(browser: Browser) -> None:
     content = b"<script>alert(1)</script>"
     assert browser.ask(f"https://{NAME}/uploads/a.html", method="POST", body=content).text == "stored"
@@ -247,6 +286,49 @@ def test_behind_a_trusted_proxy_the_visitors_scheme_counts(operator: Any, browse
         assert (reply.status, reply.headers["Location"]) == (301, f"https://{NAME}/")
     assert browser.ask(f"http://{NAME}/").status == 301
     assert play(operator, **FIRST, proxies=[me]) == 0
+
+
+USERS = {"ada": "a long password $1"}
+LOGIN = {"Authorization": f"Basic {base64.b64encode(b'ada:a long password $1').decode()}"}
+STAGING = {**FIRST, "users": USERS, "snippets": {"server": "location = /snippet { return 200 here; }"}}
+PASSWORDS = "/etc/nginx/flask-blog-hosting.flask-blog.htpasswd"
+SNIPPET = "/etc/nginx/snippets/flask-blog-hosting.flask-blog.server.conf"
+
+
+def test_a_staging_site_asks_for_a_password_and_is_verified_all_the_same(
+    operator: Any, host: Any, browser: Browser
+) -> None:
+    assert play(operator, **STAGING) > 0
+    assert play(operator, **STAGING) == 0
+    for path in ("/", "/static/site.css", "/no-such-page"):
+        reply = browser.ask(f"https://{NAME}{path}")
+        assert (reply.status, reply.headers["X-Robots-Tag"]) == (401, "noindex, nofollow")
+        assert "<h1>Login needed</h1>" in reply.text
+        assert browser.ask(f"https://{NAME}{path}", {"X-Flask-Blog-Login": "0" * 64}).status == 401
+    reply = browser.ask(f"https://{NAME}/", LOGIN)
+    assert (reply.status, reply.headers["X-Robots-Tag"]) == (200, "noindex, nofollow")
+    assert browser.ask(f"https://{NAME}/snippet", LOGIN).text == "here"
+    assert json.loads(browser.ask(f"https://{NAME}/authorization", LOGIN).text) == {}
+    assert (host.file(PASSWORDS).group, host.file(PASSWORDS).mode) == ("www-data", 0o640)
+    ask = f"curl -sk -o /dev/null -w '%{{http_code}}' --resolve {NAME}:443:127.0.0.1 https://{NAME}"
+    if host.exists("curl"):
+        assert [host.check_output(f"{ask}{path}") for path in ("/", "/login")] == ["200", "401"]
+
+
+def test_a_snippet_that_nginx_refuses_is_named_and_the_site_stays(operator: Any, host: Any, browser: Browser) -> None:
+    broken = {**STAGING, "snippets": {"server": "location = /snippet { retrun 200; }"}}
+    run = operator.play("--extra-vars", json.dumps(broken))
+    assert run.returncode != 0
+    assert f"{SNIPPET} holds flask_blog_nginx_snippets.server" in run.output
+    assert browser.ask(f"https://{NAME}/snippet", LOGIN).text == "here"
+    host.check_output("nginx -t")
+
+
+def test_nothing_of_a_staging_site_is_left(operator: Any, host: Any, browser: Browser) -> None:
+    assert play(operator, **FIRST) > 0
+    assert browser.ask(f"https://{NAME}/").status == 200
+    assert browser.ask(f"https://{NAME}/snippet").status == 404
+    assert not [path for path in (PASSWORDS, SNIPPET) if host.file(path).exists]
 
 
 def test_https_is_turned_off_and_no_key_is_left(operator: Any, host: Any, browser: Browser) -> None:

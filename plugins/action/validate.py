@@ -111,6 +111,8 @@ class ActionModule(ActionBase):
             shared = unpacked.run_folder()
             with local_source.opened(self._absolute(wanted), checksum, self._limits(values), shared) as folder:
                 local_source.check_included(folder, values["include"])
+                if values["error_pages"]:
+                    local_source.check_error_pages(folder / clean(values["app_dir"]), clean(values["error_pages"]))
                 app_requirements(folder, clean(values["app_dir"]), values["requirements"])
         except SourceError as error:
             return [error.explain(wanted, self._absolute(wanted))]

@@ -18,7 +18,7 @@ from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-from ansible_collections.flaskblog.hosting.plugins.module_utils import probe, redirects
+from ansible_collections.flaskblog.hosting.plugins.module_utils import probe, redirects, site_key
 from ansible_collections.flaskblog.hosting.plugins.module_utils.printable import printable
 
 #: Files that are requested at most, the first ones of each kind.
@@ -222,7 +222,7 @@ def _problem_of(site: Mapping[str, Any], address: str, seconds: float) -> str:
         if own.scheme != site["scheme"] and url != address:
             return None
         name = own.netloc.rpartition("@")[2] if own.scheme == site["scheme"] else site["host"]
-        more = {"Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())} if cookies else {}
+        more = site_key.headers(site, cookies)
         left = max(0.1, deadline - time.monotonic())
         target = redirects.request_target(url)
         spoken = site["certificate"], site.get("proxy_protocol", False)

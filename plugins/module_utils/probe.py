@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import os
 import re
 import ssl
 import subprocess
@@ -17,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from ansible_collections.flaskblog.hosting.plugins.module_utils import beneath, bounded_http, contract, redirects
+from ansible_collections.flaskblog.hosting.plugins.module_utils import bounded_http, contract, redirects, site_key
 from ansible_collections.flaskblog.hosting.plugins.module_utils.printable import printable
 
 #: Bytes that are read of an answer. A longer one is not compared with a file; its status counts.
@@ -36,8 +35,7 @@ OK = 200
 #: Seconds between two attempts.
 POLL_INTERVAL = 0.2
 
-#: The most bytes of the file with the site's key, and of that with its certificate, that are read.
-KEY_FILE_LIMIT = 4096
+#: The most bytes of the file with the site's certificate that are read.
 CERTIFICATE_LIMIT = 1024 * 1024
 
 #: Bytes of a page that are kept, to find what it refers to.
@@ -88,6 +86,7 @@ def wanted(site: Mapping[str, Any], probes: Sequence[Mapping[str, Any]]) -> dict
         "schemes": scheme.public_schemes,
         "proxy_protocol": scheme.proxy_protocol,
         "certificate": f"{site['certificate']}/fullchain.pem" if scheme.scheme == "https" else "",
+        "login": site_key.login(site["site_key"]),
         "probes": probes,
     }
 
@@ -158,7 +157,7 @@ def visit(site: Mapping[str, Any], path: str, timeout: float) -> tuple[redirects
     def ask_for(url: str, cookies: dict[str, str]) -> redirects.Response | None:
         if not url.startswith(f"{site['scheme']}:"):
             return None  # a trusted proxy serves it, and nginx takes no other client's word for the scheme
-        more = {"Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())} if cookies else {}
+        more = site_key.headers(site, cookies)
         host = urlsplit(url).netloc.rpartition("@")[2]
         target = redirects.request_target(url)
         spoken = {"certificate": site["certificate"], "proxy_protocol": site.get("proxy_protocol", False)}
@@ -198,8 +197,7 @@ def other_site(site: Mapping[str, Any], timeout: float) -> str | None:
 
     Without a key there is nothing to ask for: the site is older than the key, and a run writes it.
     """
-    key = _site_key(site["site_key"])
-    if not key:
+    if not (key := site_key.read(site["site_key"])):
         return None
     right = hashlib.sha256(site["name"].encode()).hexdigest()
     ports = [(site["port"], site["host"][len(site["names"][0]) :], site["certificate"])]
@@ -221,13 +219,14 @@ def other_site(site: Mapping[str, Any], timeout: float) -> str | None:
     return None
 
 
-def _site_key(path: str) -> str:
-    try:
-        content = beneath.read_small(os.path.dirname(path), os.path.basename(path), KEY_FILE_LIMIT)
-    except (OSError, beneath.Blocked):
-        return ""
-    found = re.search(rb'"([0-9a-f]{64})"', content)
-    return found[1].decode() if found else ""
+def no_login(site: Mapping[str, Any], timeout: float) -> str | None:
+    """Return the problem if the site has a login for all pages, and nginx asks for none; None if all is well."""
+    if not site.get("login"):
+        return None
+    spoken = {"certificate": site["certificate"], "proxy_protocol": site.get("proxy_protocol", False)}
+    answer = get(site["host"], site["port"], site_key.LOGIN_PATH, timeout, **spoken)
+    found = f"answered {answer.status or answer.reason}, not 401, to a request without a password of"
+    return None if answer.status == site_key.LOGIN_STATUS else f"{site['host']}: {found} flask_blog_basic_auth"
 
 
 def ask(site: Mapping[str, Any], timeout: float = 0.0) -> list[str]:
@@ -244,7 +243,7 @@ def examine(site: Mapping[str, Any], timeout: float = 0.0) -> Findings:
     deadline = time.monotonic() + timeout
     limit = max(MIN_TIMEOUT, timeout)
     findings = Findings()
-    if problem := _retried(lambda: other_site(site, limit), deadline):
+    if problem := _retried(lambda: other_site(site, limit) or no_login(site, limit), deadline):
         findings.problems.append(problem)
         return findings
 

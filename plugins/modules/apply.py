@@ -134,6 +134,7 @@ def apply_checked(name: str, items: list[Object], machine: Host) -> list[Undo]:
         if status:
             raise Failure(
                 f"{name} refuses the new configuration, so the old one was put back and still serves:\n{output}"
+                f"{origins(items, output)}"
             )
     except BaseException as problem:
         undo_all(undo)
@@ -144,6 +145,12 @@ def apply_checked(name: str, items: list[Object], machine: Host) -> list[Undo]:
             ) from problem
         raise
     return undo
+
+
+def origins(items: list[Object], output: str) -> str:
+    """Return a line for each file that a check names and that a variable of the user fills."""
+    named = [item for item in items if "variable" in item and item["path"] in output]
+    return "".join(f"\n{item['path']} holds {item['variable']}. Correct it there, and run again." for item in named)
 
 
 def refusal(name: str, machine: Host) -> str:

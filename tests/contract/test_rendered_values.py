@@ -55,6 +55,10 @@ EXAMPLES: dict[str, Any] = {
     "maintenance_allow": ["198.51.100.0/24", "2001:db8:1::/48"],
     "health_path": "/healthz",
     "home_path": "/posts",
+    "security_headers": {"Referrer-Policy": "no-referrer"},
+    "content_security_policy_report_only": "default-src 'self'",
+    "error_pages": "errors",
+    "basic_auth": {"ada": "a long password"},
     "acme_directory": "https://ca.example.com/acme/directory",
     "acme_email": "ada@example.com",
     "acme_profile": "shortlived",
@@ -68,6 +72,8 @@ ELSEWHERE = {"source", "source_checksum", "include", "version", "deploy_key", "k
 ELSEWHERE |= {"initial_data", "requirements", "hide_secrets", "tls"}
 #: Ansible refuses what is not among the choices of the specification.
 ELSEWHERE |= {"access_log_format", "log_addresses"}
+#: Lines of nginx's configuration, which nginx tests.
+ELSEWHERE |= {"nginx_snippets"}
 #: Read as certificates and a key, of which only the blocks of PEM are rendered (rules/test_certificate.py).
 ELSEWHERE |= {"tls_certificate", "tls_key"}
 

@@ -107,14 +107,13 @@ def test_the_host_itself_has_no_limit_and_nobody_can_claim_to_be_it(
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_who_has_asked_too_much_is_told_when_to_try_again(config: Config, variant: str) -> None:
     found = config(variant)
-    server = site_server(found)
-    assert ["429", "@too_many"] in [page.arguments for page in server.all("error_page")]
-    page = locations(found)["@too_many"]
-    headers = {header.arguments[0]: header.arguments[1:] for header in page.all("add_header")}
-    assert headers["Retry-After"] == ["$flask_blog_limit_retry_after", "always"]
-    for name, location in locations(found).items():
-        if location.all("error_page"):  # drops those of the server
-            assert ["429", "@too_many"] in [one.arguments for one in location.all("error_page")], name
+    assert map_of(found, "$flask_blog_retry_after")["429"] == "$flask_blog_limit_retry_after"
+    asked = [site_server(found), *(one for one in locations(found).values() if not one.all("internal"))]
+    for block in asked:
+        named = block if block.all("error_page") else site_server(found)  # a block with one inherits none
+        page = next(page.arguments[-1] for page in named.all("error_page") if "429" in page.arguments)
+        headers = {header.arguments[0]: header.arguments[1:] for header in locations(found)[page].all("add_header")}
+        assert headers["Retry-After"] == ["$flask_blog_retry_after", "always"]
 
 
 def test_a_flood_does_not_fill_the_error_log(config: Config) -> None:

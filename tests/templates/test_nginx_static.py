@@ -13,6 +13,7 @@ from nginx_config import (
     Config,
     Directive,
     chosen,
+    error_pages,
     locations,
     map_of,
     parse,
@@ -47,7 +48,7 @@ def test_hidden_files_are_not_served(config: Config, variant: str) -> None:
 @pytest.mark.parametrize("variant", WITH_STATIC)
 def test_what_the_app_writes_is_never_a_page_with_scripts_of_this_site(config: Config, variant: str) -> None:
     written = 0
-    for location in locations(config(variant)).values():
+    for location in static_locations(config(variant)).values():
         if not location.all("alias"):
             continue
         headers = {header.arguments[0]: header.arguments for header in location.all("add_header")}
@@ -58,14 +59,19 @@ def test_what_the_app_writes_is_never_a_page_with_scripts_of_this_site(config: C
             written += 1
             assert headers["Content-Security-Policy"][1] == "$flask_blog_upload_policy"
             assert headers["X-Content-Type-Options"][1] == "nosniff"
-            assert location.one("error_page") == ["403", "404", "405", "=", "@written"]
+            assert error_pages(location) == [["403", "404", "405", "=", "@written"]]
     assert written == 1
     # The app serves what nginx may not read, and the policy stays.
-    answered = locations(config(variant))["@written"].all("add_header")
-    assert [header.arguments for header in answered if header.arguments[0] != "Strict-Transport-Security"] == [
-        ["Content-Security-Policy", "$flask_blog_upload_policy", "always"],
-        ["X-Content-Type-Options", "nosniff", "always"],
-    ]
+    written_by_app = locations(config(variant))["@written"]
+    answered = {header.arguments[0]: header.arguments[1:] for header in written_by_app.all("add_header")}
+    assert answered["Content-Security-Policy"] == ["$flask_blog_upload_policy", "always"]
+    assert answered["X-Content-Type-Options"] == ["nosniff", "always"]
+    # The app's own would stand beside it.
+    assert {header.arguments[0] for header in written_by_app.all("proxy_hide_header")} >= {
+        "Content-Security-Policy",
+        "Content-Security-Policy-Report-Only",
+        "X-Content-Type-Options",
+    }
 
 
 def rewritten(location: Directive, uri: str) -> str:
@@ -116,7 +122,7 @@ def test_only_a_url_that_names_one_content_is_kept_without_asking(config: Config
 @pytest.mark.parametrize("off", [False, "false"])
 def test_every_file_is_kept_as_long_as_in_the_article_where_wanted(render: Any, off: bool | str) -> None:
     top = parse(render(static_revalidate=off).text(SITE))
-    assert not [one for one in top.all("map") if one.arguments[-1] != "$flask_blog_upload_policy"]
+    assert "$flask_blog_expires" not in {one.arguments[-1] for one in top.all("map")}
     for location in locations(top).values():
         if location.all("disable_symlinks"):
             assert location.one("expires") == ["604800s"]
@@ -127,9 +133,9 @@ def test_every_file_is_kept_as_long_as_in_the_article_where_wanted(render: Any, 
 def test_a_file_that_nginx_does_not_find_is_the_apps_to_serve(config: Config, variant: str) -> None:
     found = locations(config(variant))
     for location in static_locations(config(variant)).values():
-        last = [page.arguments for page in location.all("error_page")]
+        last = error_pages(location)
         if last[0] == ["404", "=", found_name(found, location)]:
-            last = last[1:] + [page.arguments for page in found[last[0][-1]].all("error_page")]
+            last = last[1:] + error_pages(found[last[0][-1]])
         assert {status for page in last for status in page[:-2]} >= {"403", "404", "405"}
         for page in last:
             assert found[page[-1]].one("proxy_pass") == ["http://flask-blog"]
@@ -138,13 +144,13 @@ def test_a_file_that_nginx_does_not_find_is_the_apps_to_serve(config: Config, va
 
 def found_name(found: dict[str, Directive], location: Directive) -> str:
     """The name of the location to which a file that is missing in a location leads."""
-    pages = {page.arguments[0]: page.arguments[-1] for page in location.all("error_page")}
+    pages = {statuses[0]: statuses[-1] for statuses in error_pages(location)}
     return pages["404"] if pages.get("404", "").startswith("@previous") and pages["404"] in found else ""
 
 
 @pytest.mark.parametrize("variant", WITH_STATIC)
 def test_nginx_follows_no_link_in_what_it_serves(config: Config, variant: str) -> None:
-    served = [location for location in locations(config(variant)).values() if location.all("alias")]
+    served = [location for location in static_locations(config(variant)).values() if location.all("alias")]
     assert served
     for location in served:
         assert location.one("disable_symlinks") == ["on", f"from={location.one('alias')[0]}"]
@@ -156,24 +162,25 @@ def test_nginx_follows_no_link_in_what_it_serves(config: Config, variant: str) -
 @pytest.mark.parametrize("variant", WITH_STATIC)
 def test_a_link_of_a_release_is_the_apps_to_serve_and_a_hidden_file_nobodys(config: Config, variant: str) -> None:
     found = 0
-    for location in locations(config(variant)).values():
+    for location in static_locations(config(variant)).values():
         if location.all("alias") and location.one("alias")[0].startswith("/var/www/"):
             found += 1
-            pages = {page.arguments[0]: page.arguments[1:] for page in location.all("error_page")}
+            pages = {statuses[0]: statuses[1:] for statuses in error_pages(location)}
             assert pages.pop("404")[1].startswith("@previous_")
             assert pages == {"403": ["405", "500", "=", "@static"]}
-            assert location.one("recursive_error_pages") == ["on"]
+            assert site_server(config(variant)).one("recursive_error_pages") == ["on"]
             previous = locations(config(variant))[location.all("error_page")[0].arguments[-1]]
             assert previous.one("root") == ["/opt/flask-blog/assets/all"]
             prefix, folder = location.arguments[-1], location.one("alias")[0].removeprefix("/var/www/flask-blog")
-            *statuses, _, app = previous.one("error_page")
+            ((*statuses, _, app),) = error_pages(previous)
             assert statuses == ["403", "404", "405"]
             # Earlier assets lie by their folder; the app is asked for the visitor's URI.
             assert rewritten(previous, f"{prefix}a b.css") == f"{folder}a b.css"
             assert rewritten(locations(config(variant))[app], f"{folder}a b.css") == f"{prefix}a b.css"
             (hidden,) = location.all("location")
-            # It has error pages of its own, so it inherits none.
-            assert [page.arguments for page in hidden.all("error_page")] == [["404", "@nothing"]]
+            # It has an error page of its own, so it inherits none.
+            (page,) = hidden.all("error_page")
+            assert page.arguments == ["404", "@error_404" if "@error_404" in locations(config(variant)) else "@error"]
     assert found
 
 

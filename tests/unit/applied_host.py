@@ -15,8 +15,8 @@ from wanted_objects import keep_notes_in
 class Machine(module.Host):
     """A host whose commands succeed, but for those that a test lets fail, and are remembered."""
 
-    def __init__(self, failing: str = "", times: int = 1000) -> None:
-        self.failing, self.times = failing, times
+    def __init__(self, failing: str = "", times: int = 1000, message: str = "nginx: [emerg] unknown directive") -> None:
+        self.failing, self.times, self.message = failing, times, message
         self.commands: list[str] = []
 
     def run(self, *command: str) -> tuple[int, str]:
@@ -25,7 +25,7 @@ class Machine(module.Host):
         if not self.failing or line != self.failing or self.times <= 0:
             return 0, ""
         self.times -= 1
-        return 1, "nginx: [emerg] unknown directive"
+        return 1, self.message
 
 
 def make_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,11 @@ SITE = "/etc/nginx/sites-available/flask-blog.conf"
 #: Where an authority looks for a file.
 CHALLENGE = "/.well-known/acme-challenge/"
 
+#: Where nginx finds error pages of the app.
+ERROR_PAGES = ("@error_", "/-error-pages/")
+#: Pages that each location with pages of its own has besides.
+EVERYWHERE = ("@error", "$unavailable")
+
 VARIANTS: dict[str, dict[str, Any]] = {
     "defaults": {},
     "two names": {"server_names": ["blog.example.com", "www.example.com"]},
@@ -34,6 +39,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "workers": 1,
     },
     "a short log": {"access_log_format": "combined", "log_addresses": "truncated"},
+    "error pages of the app": {"error_pages": "errors"},
     "HTTPS": {"tls": "self_signed", "server_names": ["blog.example.com", "www.example.com"]},
     "HTTPS once there is a certificate": {"tls": "acme", "server_names": ["blog.example.com", "www.example.com"]},
     "HTTPS behind a trusted proxy": {
@@ -44,6 +50,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
     },
 }
 
+VARIANTS["HTTPS and a login"] = {
+    **VARIANTS["HTTPS"],
+    "basic_auth": {"ada": "a long password"},
+    "content_security_policy_report_only": "default-src 'self'",
+}
 VARIANTS["the PROXY protocol"] = {**VARIANTS["trusted proxies"], "proxy_protocol": True}
 VARIANTS["HTTPS and the PROXY protocol"] = {**VARIANTS["HTTPS behind a trusted proxy"], "proxy_protocol": True}
 VARIANTS["only through proxies"] = {**VARIANTS["trusted proxies"], "only_through_proxies": True, "http_port": 8080}
@@ -122,7 +133,15 @@ def locations(top: Directive) -> dict[str, Directive]:
 
 def static_locations(top: Directive) -> dict[str, Directive]:
     """The locations with files of the release or of the app."""
-    return {name: one for name, one in locations(top).items() if name != CHALLENGE and one.all("disable_symlinks")}
+    others = (CHALLENGE, *ERROR_PAGES)
+    return {
+        name: one for name, one in locations(top).items() if not name.startswith(others) and one.all("disable_symlinks")
+    }
+
+
+def error_pages(location: Directive) -> list[list[str]]:
+    """The error pages of a location, but for those that all locations have."""
+    return [page.arguments for page in location.all("error_page") if not page.arguments[-1].startswith(EVERYWHERE)]
 
 
 def map_of(top: Directive, name: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.flaskblog.hosting.plugins.module_utils import probe
+from ansible_collections.flaskblog.hosting.plugins.module_utils import probe, site_key
 
 HOME = {"what": "the home page", "path": "/", "allow_login": True}
 HEALTH = {"what": "the health path", "path": "/healthz"}
@@ -202,6 +202,43 @@ def test_retries_end_with_the_timeout(server: Any) -> None:
     began = time.monotonic()
     assert probe.ask(site(server, HEALTH), timeout=0.3) != []
     assert 0.3 <= time.monotonic() - began < 2
+
+
+# -- a login for all pages ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def login_key(tmp_path: Path) -> str:
+    """The file with the key of a site whose pages all ask for a password."""
+    path = tmp_path / "site-key.conf"
+    path.write_text(
+        f'set $site_key "{"5e" * 32}"; if ($http_x_flask_blog_site = $site_key) {{ return 200 "blog"; }} set'
+        ' $passes_login ""; if ($http_x_flask_blog_login = $site_key) { set $passes_login 1; }\n'
+    )
+    return str(path)
+
+
+def test_the_probes_pass_a_login_for_all_pages_by_the_sites_key(server: Any, login_key: str) -> None:
+    assert site_key.login(login_key) == {"X-Flask-Blog-Login": "5e" * 32}
+    server.answers = {"/": (200, b"blog"), "/healthz": (200, b""), site_key.LOGIN_PATH: (401, b"")}
+    wanted = site(server, HEALTH, site_key=login_key, login=site_key.login(login_key))
+    assert probe.ask(wanted) == []
+    sent = {path: headers.get("X-Flask-Blog-Login") for path, headers in server.asked}
+    assert sent == {"/": None, site_key.LOGIN_PATH: None, "/healthz": "5e" * 32}
+
+
+@pytest.mark.parametrize("status", [200, 404, 502])
+def test_a_site_that_asks_nobody_for_its_password_is_a_problem(server: Any, login_key: str, status: int) -> None:
+    server.answers = {"/": (200, b"blog"), site_key.LOGIN_PATH: (status, b"")}
+    wanted = site(server, HEALTH, site_key=login_key, login=site_key.login(login_key))
+    assert probe.ask(wanted) == [
+        f"blog.test: answered {status}, not 401, to a request without a password of flask_blog_basic_auth"
+    ]
+
+
+def test_the_key_is_sent_to_no_site_without_such_a_login(key: str) -> None:
+    assert site_key.login(key) == {}
+    assert site_key.login("/no/key") == {}
 
 
 # -- which site answers ---------------------------------------------------------------------------------------------

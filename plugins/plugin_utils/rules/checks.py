@@ -12,6 +12,7 @@ from typing import Any
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules import (
     acme,
     app,
+    edge,
     operations,
     proxy,
     site,
@@ -21,7 +22,15 @@ from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules import (
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules.problem import PREFIX, Rule
 
 #: Of a deployment: the entry points C(main) and C(release).
-DEPLOYMENT: tuple[Rule, ...] = (*site.RULES, *source.RULES, *app.RULES, *proxy.RULES, *traffic.RULES, *acme.RULES)
+DEPLOYMENT: tuple[Rule, ...] = (
+    *site.RULES,
+    *source.RULES,
+    *app.RULES,
+    *proxy.RULES,
+    *traffic.RULES,
+    *edge.RULES,
+    *acme.RULES,
+)
 
 #: The rules for the variables of each entry point (meta/argument_specs.yml).
 ENTRY_POINTS: dict[str, tuple[Rule, ...]] = {

@@ -23,7 +23,7 @@ TRUE, FALSE = frozenset({"true", "yes", "on", "1"}), frozenset({"false", "no", "
 #: What YAML makes of text without quotes, or of another mistake. Text from a vault has a class of its own.
 NO_TEXT = (bool, float, list, tuple, Mapping)
 #: Hidden in messages, beside the options with C(no_log).
-SECRET = frozenset({"secrets", "rehearsal_environment", "acme_dns", "acme_dns.credentials"})
+SECRET = frozenset({"secrets", "rehearsal_environment", "acme_dns", "acme_dns.credentials", "basic_auth"})
 YAML = "Text from -e NAME=VALUE or an INI file stays text: use YAML, or -e '{{\"flask_blog_{}\": {}}}'"
 
 

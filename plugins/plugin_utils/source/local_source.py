@@ -27,6 +27,8 @@ from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source.unpacked 
 
 #: Files of a folder that are looked at, and databases in it that are named.
 MOST_ENTRIES, MOST_DATABASES = 5000, 5
+#: Errors of nginx for which an app may have a page (sites-available/parts/error_pages.conf.j2).
+ERROR_PAGES = (403, 404, 413, 429, 500, 502, 503, 504)
 
 
 @contextlib.contextmanager
@@ -80,6 +82,29 @@ def check_included(folder: Path, include: Sequence[str]) -> None:
     for path in include:
         if not (folder / path).exists():
             raise refusals.not_included(path)
+
+
+def check_error_pages(folder: Path, path: str) -> None:
+    """Check that an app has the folder of its error pages, with one page at least.
+
+    :param folder: the app's.
+    :param path: relative to it.
+    :raises SourceError: if nginx would show none of them: it follows no link.
+    """
+    place = folder
+    for name in path.split("/"):
+        place /= name
+        if place.is_symlink() or not place.is_dir():
+            raise _no_error_pages(path, "the app's folder has no such folder, or it is a link")
+    pages = [place / f"{status}.html" for status in ERROR_PAGES]
+    if links := [page.name for page in pages if page.is_symlink() or (page.exists() and not page.is_file())]:
+        raise _no_error_pages(path, f"{links[0]} in it is no regular file, and nginx follows no link")
+    if not any(page.is_file() for page in pages):
+        raise _no_error_pages(path, f"it holds none of {', '.join(page.name for page in pages)}")
+
+
+def _no_error_pages(path: str, rule: str) -> refusals.SourceError:
+    return refusals.VariableError("flask_blog_error_pages", path, rule, "Add the pages to the source, or leave it out")
 
 
 def _only_folder(folder: Path) -> Path:

@@ -40,6 +40,19 @@ def own_hsts() -> Response:
     return Response("own", headers={"Strict-Transport-Security": "max-age=1"})
 
 
+@app.route("/authorization")
+def authorization() -> dict[str, Any]:
+    """Show what the app learns of a login that is not its own."""
+    names = ("Authorization", "X-Flask-Blog-Login", "X-Flask-Blog-Site")
+    return {name: request.headers[name] for name in names if name in request.headers}
+
+
+@app.route("/framed")
+def framed() -> Response:
+    """Send security headers of the app's own."""
+    return Response("framed", headers={"X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer"})
+
+
 @app.route("/broken")
 def broken() -> str:
     """Fail."""

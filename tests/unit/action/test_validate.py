@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,36 @@ def test_bad_input_is_refused_with_variable_value_and_rule(run: Run, chosen: dic
     assert result["failed"] is True
     assert result["msg"].startswith("Nothing was touched, as the input is not right:\n")
     assert words in result["msg"]
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        ("nothing", "flask_blog_error_pages: 'errors': the app's folder has no such folder, or it is a link"),
+        ("link", "the app's folder has no such folder, or it is a link"),
+        ("empty", "it holds none of 403.html, 404.html"),
+        ("linked page", "404.html in it is no regular file, and nginx follows no link"),
+        ("fifo", "404.html in it is no regular file"),
+        ("page", ""),
+    ],
+)
+def test_error_pages_of_an_app_have_to_be_in_its_source(
+    run: Run, variables: dict[str, Any], made: str, words: str
+) -> None:
+    source = Path(variables["flask_blog_source"])
+    errors = source / "errors"
+    if made == "link":
+        errors.symlink_to("templates")
+    elif made != "nothing":
+        errors.mkdir()
+    if made == "linked page":
+        (errors / "404.html").symlink_to("/etc/passwd")
+    elif made == "fifo":
+        os.mkfifo(errors / "404.html")
+    elif made == "page":
+        (errors / "404.html").write_text("none")
+    assert words in run(validate, {}, error_pages="errors/").get("msg", "")
+    assert bool(run(validate, {}, error_pages="errors/").get("failed")) is bool(words)
 
 
 def test_a_source_without_requirements_is_refused(run: Run, variables: dict[str, Any]) -> None:

@@ -64,6 +64,21 @@ def test_if_nginx_refuses_its_configuration_every_file_and_link_is_as_before(
     assert os.readlink(tmp_path / "nginx" / "default") == "/etc/nginx/sites-available/default"
 
 
+def test_a_snippet_that_nginx_refuses_is_named_with_its_file_and_variable(
+    tmp_path: Path, wanted: Wanted, site: dict[str, Any]
+) -> None:
+    bad = wanted("nginx/server.conf", variable="flask_blog_nginx_snippets.server")
+    good = wanted("nginx/http.conf", variable="flask_blog_nginx_snippets.http")
+    machine = Machine(failing="nginx -t", times=1, message=f'unknown directive "x" in {bad["path"]}:6')
+    with pytest.raises(module.Failure) as refused:
+        apply(site, [good, bad], machine)
+    assert str(refused.value).splitlines()[-1] == (
+        f"{bad['path']} holds flask_blog_nginx_snippets.server. Correct it there, and run again."
+    )
+    assert "flask_blog_nginx_snippets.http" not in str(refused.value)
+    assert list((tmp_path / "nginx").iterdir()) == []
+
+
 def test_nginx_that_refuses_what_the_host_had_before_is_not_blamed_on_this_site(
     tmp_path: Path, wanted: Wanted, site: dict[str, Any]
 ) -> None:
