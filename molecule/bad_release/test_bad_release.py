@@ -82,24 +82,6 @@ def test_code_that_does_not_work_never_serves(operator: Any, visit: Callable[...
             refused(operator, source, words, "the live site was not touched", **patience)
 
 
-@pytest.mark.machine("13")
-def test_a_bad_release_with_another_address_leaves_the_site_at_the_old_one(
-    host: Any, operator: Any, visit: Callable[..., Any], source: Path
-) -> None:
-    before, bind = served(visit), {"bind": "127.0.0.1:8010"}
-    (source / "behaviour").write_text("answers 500")
-    refused(operator, source, "answered 500", "The previous settings were restored as well", **bind)
-    assert served(visit) == before
-    host.check_output("systemctl restart flask-blog.socket flask-blog.service")
-    assert served(visit) == before, "it starts at the old address, too"
-    (source / "behaviour").write_text("works")
-    for variables in (bind, {}):
-        run = operator.play("--extra-vars", json.dumps({"source": str(source), **variables}))
-        assert run.returncode == 0, run.output
-        assert served(visit) != before
-        assert host.run("ss --listening --numeric --tcp").stdout.count(variables.get("bind", "127.0.0.1:8000")) == 1
-
-
 @pytest.mark.machine("12")
 def test_code_that_does_not_work_on_the_live_data_alone_meets_no_visitor(
     host: Any, operator: Any, visit: Callable[..., Any], source: Path
