@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ledger import copy_of_the_blog, served
+from ledger import NAME, copy_of_the_blog, served
 
 
 @pytest.mark.machine("13")
 def test_a_bad_release_with_another_address_leaves_the_site_at_the_old_one(
-    host: Any, operator: Any, visit: Callable[..., Any], tmp_path: Path
+    host: Any, operator: Any, visit: Callable[..., Any], eventually: Callable[..., None], tmp_path: Path
 ) -> None:
     source = copy_of_the_blog(tmp_path)
     before, bind = served(visit), {"bind": "127.0.0.1:8010"}
@@ -22,8 +22,9 @@ def test_a_bad_release_with_another_address_leaves_the_site_at_the_old_one(
     assert refused.returncode != 0
     assert "answered 500" in refused.output
     assert "The previous settings were restored as well" in refused.output
+    eventually(lambda: visit(NAME).ask("/healthz").status == 200, 10)
     assert served(visit) == before
-    host.check_output("systemctl restart flask-blog.socket flask-blog.service")
+    host.check_output("systemctl stop flask-blog.socket flask-blog.service && systemctl start flask-blog.socket")
     assert served(visit) == before, "it starts at the old address, too"
     (source / "behaviour").write_text("works")
     for variables in (bind, {}):

@@ -42,7 +42,11 @@ def test_notes_are_forgotten_for_this_site_alone(site: Site) -> None:
 
 
 def test_a_failed_release_with_another_address_leaves_nginx_at_the_old_one(
-    site: Site, tmp_path: Path, ownerless: list[tuple[str, int, int]], monkeypatch: pytest.MonkeyPatch
+    site: Site,
+    machine: Any,
+    tmp_path: Path,
+    ownerless: list[tuple[str, int, int]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     loaded: list[str] = []
     monkeypatch.setattr(settings.scheme, "load", lambda: loaded.append("nginx"))
@@ -56,15 +60,24 @@ def test_a_failed_release_with_another_address_leaves_nginx_at_the_old_one(
         copy = settings.previous_settings(site)[path]
         copy.parent.mkdir(exist_ok=True)
         copy.write_text("old address\n")
-    assert settings.restore_settings(site) is True
+    assert settings.restore_under_running(site)
+    assert machine.commands == [
+        "daemon-reload",
+        "stop blog.socket blog.service blog-next.service",
+        "start blog.socket",
+        "start blog.service",
+    ]
     assert [path.read_text() for path in (unit, http)] == ["old address\n"] * 2
     assert not https.exists()
     assert loaded == ["nginx"]
 
 
-def test_nginx_is_left_alone_if_the_address_stays(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nginx_and_the_socket_are_left_alone_if_the_address_stays(
+    site: Site, machine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(settings.scheme, "load", lambda: pytest.fail("nginx was loaded"))
     (copy,) = [path for path in settings.previous_settings(site).values() if "environment" in path.name][:1]
     copy.parent.mkdir(exist_ok=True)
     copy.write_text("before\n")
-    assert settings.restore_settings(site) is True
+    assert settings.restore_under_running(site)
+    assert machine.commands == ["daemon-reload"]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..errors import OperationError
 from ..host import scheme, systemd
-from ..host.units import hold_unit
+from ..host.units import hold_unit, next_unit
 from ..shared import address_files, contract
 from ..site import Site
 
@@ -71,9 +71,14 @@ def restore_settings(site: Site) -> bool:
             _copy(copy, aside)
             aside.replace(path)
             restored.append(str(path))
-    if set(address_files.of(site.settings)) & set(restored):
+    if has_moved(site) and restored:
         scheme.try_to_load(site)
     return _restore_scheme(site) or bool(restored)
+
+
+def has_moved(site: Site) -> bool:
+    """Return whether the change that is not loaded yet gives the app another address."""
+    return any(os.path.lexists(contract.settings_copy(site.name, path)) for path in address_files.of(site.settings))
 
 
 def _restore_scheme(site: Site) -> bool:
@@ -95,7 +100,18 @@ def restore_under_running(site: Site) -> str:
         return ""
     with contextlib.suppress(OperationError):
         systemd.systemctl("daemon-reload")
+        if has_moved(site):
+            # systemd has closed the socket: it has read a unit with another address.
+            reopen_socket(site)
     return "\nThe previous settings were restored as well."
+
+
+def reopen_socket(site: Site) -> None:
+    """Stop what serves, and open the socket at the address of its unit; the service can start then."""
+    socket, service = site.settings["socket_unit"], site.settings["service_unit"]
+    systemd.systemctl("stop", socket, service, next_unit(site))
+    systemd.systemctl("start", socket)
+    systemd.systemctl("start", service)
 
 
 def remove_pending(site: Site) -> None:

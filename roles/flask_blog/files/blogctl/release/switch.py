@@ -11,7 +11,7 @@ from ..host.watch import Watch
 from ..shared import contract
 from ..site import Site
 from . import assets
-from .settings import restore_settings, restore_under_running
+from .settings import reopen_socket, restore_settings, restore_under_running
 
 
 def start(site: Site) -> None:
@@ -21,9 +21,9 @@ def start(site: Site) -> None:
     """
     socket, service = site.settings["socket_unit"], site.settings["service_unit"]
     if not systemd.is_active(socket) or site.pending("socket").exists():
-        systemd.systemctl("stop", socket, service, next_unit(site))
-        systemd.systemctl("start", socket)
-    systemd.systemctl("restart", service)
+        reopen_socket(site)
+    else:
+        systemd.systemctl("restart", service)
 
 
 def start_first(site: Site, release: str, previous: str | None) -> None:
