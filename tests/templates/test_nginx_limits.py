@@ -35,7 +35,7 @@ def test_the_limits_are_those_that_were_chosen(render: Any) -> None:
     assert {zone.arguments[-1] for zone in found.all("limit_req_zone")} == {"rate=7r/s", "rate=9r/m"}
     limits = [limit.arguments[1:] for limit in locations(found)["/"].all("limit_req")]
     assert limits == [["burst=11", "nodelay"], ["burst=8", "nodelay"]]
-    assert map_of(found, "$flask_blog_limit_retry_after") == {"default": "7", "": "1"}
+    assert map_of(found, "$flask_blog_try_again") == {"default": "7", "": "1"}
 
 
 def test_without_limits_nothing_is_counted(config: Config, render: Any) -> None:
@@ -111,7 +111,7 @@ def test_who_has_asked_too_much_is_told_when_to_try_again(config: Config, varian
     assert ["429", "@too_many"] in [page.arguments for page in server.all("error_page")]
     page = locations(found)["@too_many"]
     headers = {header.arguments[0]: header.arguments[1:] for header in page.all("add_header")}
-    assert headers["Retry-After"] == ["$flask_blog_limit_retry_after", "always"]
+    assert headers["Retry-After"] == ["$flask_blog_try_again", "always"]
     for name, location in locations(found).items():
         if location.all("error_page"):  # drops those of the server
             assert ["429", "@too_many"] in [one.arguments for one in location.all("error_page")], name
@@ -172,3 +172,10 @@ def test_no_other_path_is_upgraded(config: Config, variant: str) -> None:
             sent = {header.arguments[0]: header.arguments[1] for header in location.all("proxy_set_header")}
             assert sent["Connection"] == ""
             assert "Upgrade" not in sent
+
+
+def test_the_variables_of_a_long_name_fit_into_nginxs_hash(render: Any) -> None:
+    """Of a variable with more than 46 characters, nginx says: could not build variables_hash."""
+    text = render(name="a" * 32, **VARIANTS["paths of their own"]).text(f"/etc/nginx/sites-available/{'a' * 32}.conf")
+    made = [one.arguments[-1].removeprefix("$") for one in parse(text).all("map")]
+    assert max(map(len, made)) <= 46
