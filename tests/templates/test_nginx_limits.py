@@ -35,7 +35,7 @@ def test_the_limits_are_those_that_were_chosen(render: Any) -> None:
     assert {zone.arguments[-1] for zone in found.all("limit_req_zone")} == {"rate=7r/s", "rate=9r/m"}
     limits = [limit.arguments[1:] for limit in locations(found)["/"].all("limit_req")]
     assert limits == [["burst=11", "nodelay"], ["burst=8", "nodelay"]]
-    assert map_of(found, "$flask_blog_limit_retry_after") == {"default": "7", "": "1"}
+    assert map_of(found, "$flask_blog_try_again") == {"default": "7", "": "1"}
 
 
 def test_without_limits_nothing_is_counted(config: Config, render: Any) -> None:
@@ -107,7 +107,7 @@ def test_the_host_itself_has_no_limit_and_nobody_can_claim_to_be_it(
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_who_has_asked_too_much_is_told_when_to_try_again(config: Config, variant: str) -> None:
     found = config(variant)
-    assert map_of(found, "$flask_blog_retry_after")["429"] == "$flask_blog_limit_retry_after"
+    assert map_of(found, "$flask_blog_retry_after")["429"] == "$flask_blog_try_again"
     asked = [site_server(found), *(one for one in locations(found).values() if not one.all("internal"))]
     for block in asked:
         named = block if block.all("error_page") else site_server(found)  # a block with one inherits none

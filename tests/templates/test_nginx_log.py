@@ -48,14 +48,14 @@ def test_a_line_is_json_with_all_that_was_promised(config: Config) -> None:
 
 def test_a_status_is_a_number_of_json(config: Config) -> None:
     found = config("defaults")
-    assert picked(found, "$flask_blog_logged_status", "404") == "$status"
-    assert picked(found, "$flask_blog_logged_status", "009") == "0"
-    assert picked(found, "$flask_blog_logged_status", "000") == "0"
+    assert picked(found, "$flask_blog_log_status", "404") == "$status"
+    assert picked(found, "$flask_blog_log_status", "009") == "0"
+    assert picked(found, "$flask_blog_log_status", "000") == "0"
 
 
 def logged(config: Config, variable: str, value: str) -> str:
     """What is logged of a path or a referer."""
-    found = picked(config("defaults"), f"$flask_blog_logged_{variable}", value)
+    found = picked(config("defaults"), f"$flask_blog_log_{variable}", value)
     return value if found in ("$request_uri", "$http_referer") else found
 
 
@@ -95,8 +95,8 @@ def test_a_path_is_logged_without_its_query_string_and_signed_tokens(config: Con
     ],
 )
 def test_truncated_addresses_name_nobody(config: Config, address: str, shown: str) -> None:
-    assert picked(config("a short log"), "$flask_blog_logged_client", address) == shown
-    assert picked(config("defaults"), "$flask_blog_logged_client", address) == "$remote_addr"
+    assert picked(config("a short log"), "$flask_blog_log_client", address) == shown
+    assert picked(config("defaults"), "$flask_blog_log_client", address) == "$remote_addr"
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
