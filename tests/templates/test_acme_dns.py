@@ -110,6 +110,6 @@ def test_a_wildcard_is_one_label_as_in_its_certificate(render: Any, host: str, s
     assert canonical == ["blog.example.com"]
     (pattern,) = other
     assert bool(re.search(pattern.removeprefix("~"), host)) is served
-    (known,) = [one for one in site.all("map") if one.arguments[-1] == "$flask_blog_is_misdirected"]
+    (known,) = [one for one in site.all("map") if one.arguments[-1] == "$flask_blog_misdirected"]
     patterns = [one.name.strip('"') for one in known.block if one.name.strip('"').startswith("~*")]
     assert any(re.search(one.removeprefix("~*"), f"on:{host}") for one in patterns) is served

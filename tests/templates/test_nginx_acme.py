@@ -40,7 +40,7 @@ def test_a_challenge_comes_before_whatever_ends_a_request(render: Any, scheme: s
         conditions = [" ".join(one.arguments) for one in server.all("if")]
         ends = [one for one in server.all("if") if one.all("return")]
         # A request for another name than the connection's is misdirected over HTTPS alone.
-        flags = {one.arguments[0].strip("()$") for one in ends} - {"flask_blog_is_misdirected"}
+        flags = {one.arguments[0].strip("()$") for one in ends} - {"flask_blog_misdirected"}
         for flag in flags:
             (cleared,) = [
                 position

@@ -171,3 +171,12 @@ def test_no_other_path_is_upgraded(config: Config, variant: str) -> None:
             sent = {header.arguments[0]: header.arguments[1] for header in location.all("proxy_set_header")}
             assert sent["Connection"] == ""
             assert "Upgrade" not in sent
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_variables_of_a_long_name_fit_into_nginxs_hash(render: Any, variant: str) -> None:
+    """Of a variable with more than 46 characters, nginx says: could not build variables_hash."""
+    name = "a" * 32
+    found = parse(render(**{**VARIANTS[variant], "name": name}).text(f"/etc/nginx/sites-available/{name}.conf"))
+    made = {one.arguments[-1].removeprefix("$") for kind in ("map", "geo") for one in found.all(kind)}
+    assert max(map(len, made)) <= 46
