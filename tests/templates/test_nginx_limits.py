@@ -171,3 +171,10 @@ def test_no_other_path_is_upgraded(config: Config, variant: str) -> None:
             sent = {header.arguments[0]: header.arguments[1] for header in location.all("proxy_set_header")}
             assert sent["Connection"] == ""
             assert "Upgrade" not in sent
+
+
+def test_the_variables_of_a_long_name_fit_into_nginxs_hash(render: Any) -> None:
+    """Of a variable with more than 46 characters, nginx says: could not build variables_hash."""
+    text = render(name="a" * 32, **VARIANTS["paths of their own"]).text(f"/etc/nginx/sites-available/{'a' * 32}.conf")
+    made = [one.arguments[-1].removeprefix("$") for one in parse(text).all("map")]
+    assert max(map(len, made)) <= 46
