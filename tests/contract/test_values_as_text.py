@@ -40,6 +40,9 @@ NUMBERS_AS_TEXT = {
 }
 
 
+#: A name server that takes updates.
+WORDS = {"acme_dns": {"provider": "rfc2136", "server": "192.0.2.53", "key_name": "blog", "key": "c2VjcmV0LXNlY3JldA=="}}
+
 #: What the tasks give to the modules.
 TASKS = "\n".join(path.read_text() for path in sorted((ROLE / "tasks").glob("*.yml")))
 
@@ -90,15 +93,17 @@ def all_values(boolean: bool, first_number: int) -> dict[str, Any]:
         elif option["type"] == "int":
             found[name] = place
         elif "options" in option:
-            assert {one["type"] for one in option["options"].values()} == {"int"}, "another type needs a value here"
-            found[name] = {key: place + more for more, key in enumerate(option["options"])}
+            kinds = {key: one["type"] for key, one in option["options"].items()}
+            assert {*kinds.values()} <= {"int", "str", "dict"}, "another type needs a value here"
+            values = {key: one["default"] for key, one in option["options"].items()} | WORDS.get(name, {})
+            found[name] = values | {key: place + more for more, key in enumerate(kinds) if kinds[key] == "int"}
     return found
 
 
 def as_text(value: Any, boolean: str) -> Any:
     """Return the text of a number, this text for a boolean, and a mapping with the text of its values."""
     if isinstance(value, dict):
-        return {key: as_text(item, boolean) for key, item in value.items()}
+        return {key: as_text(item, boolean) for key, item in value.items()} if value else value
     return boolean if isinstance(value, bool) else str(value)
 
 
@@ -116,6 +121,14 @@ def test_zero_has_the_same_effect_as_text() -> None:
     """C("0") is true for Jinja."""
     zero = {name: 0 for name, option in OPTIONS.items() if option["type"] == "int"}
     assert differences(zero, dict.fromkeys(zero, "0")) == []
+
+
+@pytest.mark.parametrize("number", [0, 53])
+def test_a_number_of_a_mapping_has_the_same_effect_as_text(number: int) -> None:
+    numbers = {"port": number, "propagation_seconds": number}
+    native = {"tls": "acme", "acme_dns": WORDS["acme_dns"] | numbers}
+    given = {"tls": "acme", "acme_dns": WORDS["acme_dns"] | {key: str(value) for key, value in numbers.items()}}
+    assert differences(native, given) == []
 
 
 def test_a_word_among_booleans_has_its_effect_in_any_case() -> None:

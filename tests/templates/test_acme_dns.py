@@ -71,6 +71,10 @@ def test_the_credentials_are_in_the_form_that_each_plugin_reads(render: Any) -> 
         "dns_rfc2136_secret": "c2VjcmV0/LXNlY3JldA==",
         "dns_rfc2136_algorithm": "HMAC-SHA256",
     }
+    assert (
+        settings(acme(render, {**RFC2136, "algorithm": "", "port": 0}), CREDENTIALS)["dns_rfc2136_algorithm"]
+        == "HMAC-SHA256"
+    )
     more = settings(acme(render, {**RFC2136, "port": 5353, "algorithm": "hmac-sha512"}), CREDENTIALS)
     assert (more["dns_rfc2136_port"], more["dns_rfc2136_algorithm"]) == ("5353", "HMAC-SHA512")
     assert settings(acme(render, PROVIDERS["cloudflare"]), CREDENTIALS) == {
