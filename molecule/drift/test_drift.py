@@ -190,7 +190,8 @@ def managed(host: Any, operator: Operator) -> Managed:
         others_write=paths["attributes"],
         made_empty=[item["path"] for item in declared["objects"] if item.get("create")],
         secret=[item["path"] for item in declared["objects"] if item.get("generated")],
-        units=[unit["name"] for unit in declared["units"]],
+        # A timer that this site does not use is stopped already.
+        units=[unit["name"] for unit in declared["units"] if unit.get("active", True)],
         site=declared["site"],
         release=operator.python(RELEASE, declared["site"]["link"]),
     )
