@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from https import connect
-from strangers import NAME, Reply, exchange
+from strangers import NAME, NEIGHBOUR, Reply, exchange, exchange_all
 
 Send = Callable[..., list[Reply]]
 #: Seconds in which both sites answer a visitor.
@@ -124,6 +124,17 @@ def test_a_body_within_the_limit_arrives(send: Send) -> None:
 )
 def test_what_is_too_long_is_refused(send: Send, sent: str, status: int, answers: Callable[[], bool]) -> None:
     assert [reply.status for reply in send(sent.encode())] == [status]
+    assert answers()
+
+
+def test_of_a_flood_of_logins_a_few_reach_the_app(operator: Any, answers: Callable[[], bool]) -> None:
+    """The editor of test_browser.py, who has another address, logs in all the while."""
+    body = b"username=admin&password=guessed"
+    head = f"POST /%61dmin//login HTTP/1.1\r\nHost: {NEIGHBOUR}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    found = exchange_all(operator.address(), [head + body] * 60, NEIGHBOUR)
+    refused = [reply for reply in found if reply.status == 429]
+    assert 60 - len(refused) <= 15
+    assert {reply.headers["Retry-After"] for reply in refused} == {"6"}
     assert answers()
 
 

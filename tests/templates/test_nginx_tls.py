@@ -150,7 +150,7 @@ def test_what_hsts_covers_is_the_users_own(render: Any, chosen: dict[str, Any], 
         ("on:blog.example.com.evil.example", True),
     ],
 )
-def test_a_connection_for_another_site_misdirected(render: Any, connection: str, misdirected: bool) -> None:
+def test_a_connection_for_another_site_is_misdirected(render: Any, connection: str, misdirected: bool) -> None:
     top = served(render, **HTTPS)
     choices = map_of(top, "$flask_blog_misdirected")
     patterns = {name.removeprefix("~*"): value for name, value in choices.items() if name.startswith("~*")}
