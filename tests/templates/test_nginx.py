@@ -165,8 +165,8 @@ def test_a_connection_that_has_named_no_host_has_the_timeouts_of_the_sites(
 
 def test_one_client_has_as_many_requests_under_way_as_it_may(config: Config, render: Any) -> None:
     found = config("defaults")
-    assert found.one("limit_conn_zone") == ["$flask_blog_client", "zone=flask_blog_clients:1m"]
-    assert site_server(found).one("limit_conn") == ["flask_blog_clients", "100"]
+    assert found.one("limit_conn_zone") == ["$flask_blog_client", "zone=flask_blog_connections:1m"]
+    assert site_server(found).one("limit_conn") == ["flask_blog_connections", "100"]
     assert site_server(found).one("limit_conn_status") == ["429"]
     assert site_server(parse(render(client_connections=7).text(SITE))).one("limit_conn")[1] == "7"
     assert not site_server(config("no limits")).all("limit_conn")
