@@ -18,6 +18,8 @@ BENCHMARKS = ROOT / "benchmarks"
 BLOG = ROOT / "examples" / "blog"
 LEDGER = ROOT / "tests" / "blogs" / "ledger"
 IMAGE = "flaskblog/bench:12-ssh"
+#: What sends requests, beside the machines.
+LOAD_IMAGE = "flaskblog/bench:load"
 USER = "admin"
 #: The blog's host name, the same for all contenders.
 SITE_NAME = "blog.test"
@@ -56,12 +58,17 @@ def run(*command: str | Path, environment: dict[str, str] | None = None, log: Pa
     return result.stdout
 
 
-def build_image() -> None:
-    """Build the image of all machines, unless Docker has it already."""
+def build_load_image() -> None:
+    """Build the image of what sends requests, unless Docker has it already."""
+    build_image(LOAD_IMAGE, "--target", "load")
+
+
+def build_image(image: str = IMAGE, *options: str) -> None:
+    """Build the image of all machines, or another one, unless Docker has it already."""
     with tempfile.TemporaryDirectory(prefix="flask-blog-bench-") as context:
         for path in (BENCHMARKS / "Dockerfile", BENCHMARKS / "pip.conf", BLOG / "requirements.txt"):
             shutil.copy(path, context)
-        run("docker", "build", "--tag", IMAGE, context)
+        run("docker", "build", "--tag", image, *options, context)
 
 
 @dataclass(frozen=True)

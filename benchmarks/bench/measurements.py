@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from .contenders import Contender, Pyinfra, PyinfraWithoutCode, Role, Shell, Workplace
+from .https import https
 from .machines import BenchmarkError, Machine, machine
 from .report import FIRST_DEPLOYMENT, MEMORY, NEW_RELEASE, NOTHING_CHANGED, Row, Target, comparison, publish, verdict
 from .under_load import under_load
@@ -173,4 +174,5 @@ MEASUREMENTS = {
     "under-load": (under_load, 1),
     "first-deploy": (first_deploy, 3),
     "memory": (memory, 1),
+    "https": (https, 5),
 }

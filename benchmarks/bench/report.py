@@ -20,7 +20,8 @@ NEW_RELEASE = "A release of changed code"
 UNDER_LOAD = "Ten releases under load"
 FIRST_DEPLOYMENT = "First deployment, packages cached"
 MEMORY = "Memory of the example blog"
-SECTIONS = (NOTHING_CHANGED, NEW_RELEASE, UNDER_LOAD, FIRST_DEPLOYMENT, MEMORY)
+HTTPS = "HTTPS and plain HTTP"
+SECTIONS = (NOTHING_CHANGED, NEW_RELEASE, UNDER_LOAD, FIRST_DEPLOYMENT, MEMORY, HTTPS)
 
 
 @dataclass
