@@ -8,6 +8,7 @@ Only the module apply imports this: Ansible packs all imports of a module in eac
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -61,6 +62,16 @@ def keep_settings(site: Object, wanted: Sequence[Object], _: Sequence[Object]) -
         # Without them, nginx would ask at the new address for a process that stays at the old one.
         kept += address_files.of(site)
     live.keep_previous(site["name"], kept)
+    _keep_http(site)
+
+
+def _keep_http(site: Object) -> None:
+    """Let a failed activation restore HTTP for a site of an earlier role, which had no link that chooses."""
+    link = site.get("scheme_link")
+    if link is None or live.link_target(site) is None or os.path.lexists(link):
+        return
+    with contextlib.suppress(FileExistsError):
+        os.symlink(f"{site['schemes']}/http", contract.settings_copy(site["name"], link))
 
 
 def hold_redirects(site: Object, _: Sequence[Object], changed: Sequence[Object]) -> None:

@@ -17,7 +17,7 @@ def app_paths(sizes: Mapping[str, str], websockets: Iterable[str]) -> list[dict[
     :param sizes: largest body by path.
     :returns: C(path) without a slash at its end, C(size) or "", and whether it is a C(websocket).
     """
-    limits = {path.rstrip("/"): size for path, size in sizes.items()}
+    limits = {path.rstrip("/"): str(size) for path, size in sizes.items()}
     upgraded = {path.rstrip("/") for path in websockets}
     paths = sorted({*limits, *upgraded}, key=lambda path: (-len(path), path))
     return [

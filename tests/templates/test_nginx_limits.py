@@ -25,6 +25,9 @@ def test_each_request_to_the_app_counts_and_no_file_that_nginx_serves(config: Co
     assert not server.all("limit_req"), "static files would count as well"
     for name, location in locations(found).items():
         zones = [limit.arguments[0] for limit in location.all("limit_req")]
+        if location.all("alias") and server.all("auth_basic"):
+            assert zones == ["zone=flask_blog_requests"], "a password takes a while (test_nginx_login.py)"
+            continue
         assert zones == (["zone=flask_blog_logins", "zone=flask_blog_requests"] if name in asking(found) else []), name
     assert server.one("limit_req_status") == server.one("limit_conn_status") == ["429"]
     assert {zone.arguments[0] for zone in found.all("limit_req_zone")} == {"$flask_blog_limited", "$flask_blog_login"}

@@ -95,8 +95,8 @@ def test_a_path_is_logged_without_its_query_string_and_signed_tokens(config: Con
     ],
 )
 def test_truncated_addresses_name_nobody(config: Config, address: str, shown: str) -> None:
-    assert picked(config("a short log"), "$flask_blog_log_client", address) == shown
-    assert picked(config("defaults"), "$flask_blog_log_client", address) == "$remote_addr"
+    assert picked(config("a short log"), "$flask_blog_log_address", address) == shown
+    assert picked(config("defaults"), "$flask_blog_log_address", address) == "$remote_addr"
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

@@ -23,14 +23,17 @@ def matched(choices: dict[str, str], value: str) -> str:
     return next((text for name, text in patterns.items() if re.search(name, value)), choices["default"])
 
 
-def realm(top: Directive, key: bool, client: str, server: str, uri: str) -> str:
+REALM = "Login for blog.test"
+
+
+def realm(top: Directive, key: bool, client: str, server: str, uri: str, forwarded: str = "") -> str:
     """What nginx asks a request for: a realm, or nothing ("off")."""
     is_local = matched(map_of(top, "$flask_blog_is_local"), f"{client}|{server}")
     (asks,) = [one for one in site_server(top).all("if") if one.arguments[0] == "($request_uri"]
     pattern = asks.arguments[2]
     assert [one.arguments for one in asks.block] == [["$is_health", "1"]]
     is_health = "1" if re.search(pattern, uri) else ""
-    return matched(map_of(top, "$flask_blog_realm"), f"{'1' if key else ''}:{is_health}:{is_local}")
+    return matched(map_of(top, "$flask_blog_realm"), f"{'1' if key else ''}:{is_health}:{is_local}:{forwarded}")
 
 
 def test_a_visitor_needs_a_password_for_everything(render: Any) -> None:
@@ -41,16 +44,24 @@ def test_a_visitor_needs_a_password_for_everything(render: Any) -> None:
     for name, location in locations(top).items():
         off = [one.arguments for one in location.all("auth_basic")]
         assert off == ([["off"]] if "acme" in name or name.startswith(("@error_", "/-error")) else []), name
-    assert realm(top, False, "192.0.2.1", "192.0.2.2", "/healthz") == "blog.test"
-    assert realm(top, False, "127.0.0.1", "127.0.0.2", "/") == "blog.test"
-    assert realm(top, False, "127.0.0.1", "127.0.0.2", "/healthz/../x") == "blog.test"
-    assert realm(top, False, "192.0.2.22", "192.0.2.2", "/healthz") == "blog.test"
+    assert realm(top, False, "192.0.2.1", "192.0.2.2", "/healthz") == REALM
+    assert realm(top, False, "127.0.0.1", "127.0.0.2", "/") == REALM
+    assert realm(top, False, "127.0.0.1", "127.0.0.2", "/healthz/../x") == REALM
+    assert realm(top, False, "192.0.2.22", "192.0.2.2", "/healthz") == REALM
 
 
 def test_this_host_may_ask_for_the_health_path(render: Any) -> None:
     top = parse(render(**USERS).text(SITE))
     for client, server in (("127.0.0.1", "127.0.0.2"), ("::1", "::1"), ("192.0.2.2", "192.0.2.2")):
         assert realm(top, False, client, server, "/healthz") == "off"
+        assert realm(top, False, client, server, "/healthz", "203.0.113.7") == REALM, "the visitor of a tunnel"
+
+
+def test_guesses_at_a_file_count_as_requests(render: Any) -> None:
+    """Each takes nginx some milliseconds."""
+    top = parse(render(**USERS).text(SITE))
+    (limit,) = locations(top)["/static/"].all("limit_req")
+    assert limit.arguments == ["zone=flask_blog_requests", "burst=200", "nodelay"]
 
 
 @pytest.mark.parametrize("path", ["/health?a=b", "/a.b", "/$uri", '/"a', "/a\\b", "/(x", "/a{2}"])
@@ -58,7 +69,7 @@ def test_the_health_path_is_taken_as_it_is(render: Any, path: str) -> None:
     top = parse(render(**{**USERS, "health_path": path}).text(SITE))
     assert realm(top, False, "::1", "::1", path) == "off"
     for other in (f"{path}x", f"/x{path}", path.replace(".", "x").replace("{2}", "a").replace("?", "")):
-        assert other == path or realm(top, False, "::1", "::1", other) == "blog.test"
+        assert other == path or realm(top, False, "::1", "::1", other) == REALM
 
 
 def test_the_run_passes_by_the_sites_key(render: Any) -> None:

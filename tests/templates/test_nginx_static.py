@@ -38,8 +38,9 @@ def test_hidden_files_are_not_served(config: Config, variant: str) -> None:
     for name, location in locations(config(variant)).items():
         # Old assets are reached from such a location alone, which has refused hidden files by then.
         if location.all("alias") and not location.all("internal"):
-            (hidden,) = location.all("location")
-            assert hidden.arguments[0] == "~"
+            hidden, folder = sorted(location.all("location"), key=lambda one: one.one("return"), reverse=True)
+            assert hidden.arguments[0] == folder.arguments[0] == "~"
+            assert (folder.arguments[1], folder.one("return")) == ("/$", ["403"])
             assert re.search(hidden.arguments[1], f"{name}.git/config")
             assert not re.search(hidden.arguments[1], f"{name}css/blog.css")
             assert hidden.one("return") == ["404"]
@@ -177,7 +178,7 @@ def test_a_link_of_a_release_is_the_apps_to_serve_and_a_hidden_file_nobodys(conf
             # Earlier assets lie by their folder; the app is asked for the visitor's URI.
             assert rewritten(previous, f"{prefix}a b.css") == f"{folder}a b.css"
             assert rewritten(locations(config(variant))[app], f"{folder}a b.css") == f"{prefix}a b.css"
-            (hidden,) = location.all("location")
+            (hidden,) = [one for one in location.all("location") if one.one("return") == ["404"]]
             # It has an error page of its own, so it inherits none.
             (page,) = hidden.all("error_page")
             assert page.arguments == ["404", "@error_404" if "@error_404" in locations(config(variant)) else "@error"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -30,3 +31,22 @@ def test_the_files_with_the_apps_address_are_kept_if_it_changes(
     reload_steps.prepare("app", site, wanted, wanted)
     copies = [path.name.rpartition("%")[2] for path in Path(contract.settings_copies("blog")).iterdir()]
     assert sorted(copies) == sorted(["blog.service", *kept])
+
+
+@pytest.mark.parametrize(("is_live", "kept"), [(True, "schemes/http"), (False, "")])
+def test_a_site_of_an_older_role_was_served_by_http(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_live: bool, kept: str
+) -> None:
+    make_folders(tmp_path, monkeypatch)
+    site = {
+        "name": "blog",
+        "link": str(tmp_path / "live"),
+        "scheme_link": str(tmp_path / "scheme"),
+        "schemes": str(tmp_path / "schemes"),
+        "socket_unit": "blog.socket",
+    }
+    if is_live:
+        (tmp_path / "live").symlink_to("/opt/blog/releases/1")
+    reload_steps.prepare("app", site, [], [])
+    copy = contract.settings_copy("blog", str(tmp_path / "scheme"))
+    assert (os.readlink(copy) if os.path.lexists(copy) else "") == (str(tmp_path / kept) if kept else "")

@@ -22,6 +22,8 @@ with contextlib.suppress(ImportError):
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+#: P-256 and P-384 by their names in OpenSSL.
+CURVES = ("secp256r1", "secp384r1")
 LEAST_RSA_BITS = 2048
 #: Days before the end of a certificate at which each run warns.
 WARNING_DAYS = 21
@@ -144,7 +146,9 @@ def _key_rule(key: Any) -> str:
         return f"is RSA with {key.key_size} bits; at least {LEAST_RSA_BITS} are needed" * (
             key.key_size < LEAST_RSA_BITS
         )
-    return "" if isinstance(key, ec.EllipticCurvePublicKey) else "is neither RSA nor ECDSA, and browsers take no other"
+    if not isinstance(key, ec.EllipticCurvePublicKey):
+        return "is neither RSA nor ECDSA, and browsers take no other"
+    return "" if key.curve.name in CURVES else f"has the curve {key.curve.name}; browsers take {' and '.join(CURVES)}"
 
 
 def _key(value: str, found: Material) -> Any:

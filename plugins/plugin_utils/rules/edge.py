@@ -49,6 +49,7 @@ OF_THE_ANSWER = frozenset(
         *("content-language", "content-length", "content-location", "content-range", "content-type", "date", "etag"),
         *("expires", "keep-alive", "last-modified", "location", "pragma", "proxy-authenticate", "retry-after"),
         *("server", "set-cookie", "trailer", "transfer-encoding", "upgrade", "vary", "via", "www-authenticate"),
+        "x-request-id",
     )
 )
 
@@ -100,6 +101,8 @@ def _error_pages(values: Mapping[str, Any]) -> Iterator[str]:
     folder = clean(path)
     if path and not folder:
         yield problem("error_pages", path, "nginx would have all code of the app", "Name a folder of its own")
+    elif folder and path.rstrip("/") != folder:
+        yield problem("error_pages", path, "'.', '..' or '//' stands in it", f"Write {folder!r}")
     elif folder and any(name.startswith(".") and name != ".." for name in folder.split("/")):
         rule = "a folder whose name begins with a dot is not for visitors"
         yield problem("error_pages", path, rule, "Rename the folder")
@@ -118,17 +121,19 @@ def _overlap(one: str, other: str) -> bool:
 def _basic_auth(values: Mapping[str, Any]) -> Iterator[str]:
     for user, password in values["basic_auth"].items():
         shown = {str(user): HIDDEN}
-        if not USER.fullmatch(str(user)):
+        if not isinstance(user, str):
+            yield problem("basic_auth", shown, "the user name is no text", "Write it in quotes")
+        elif not USER.fullmatch(user):
             rule = "a user name has 1 to 64 letters, digits and . _ - + @, and neither ':' nor spaces"
             yield problem("basic_auth", shown, rule, "Rename the user")
-        if isinstance(password, (bool, float, list, tuple, Mapping)) or password is None:
+        if not isinstance(password, str):
             yield problem("basic_auth", shown, "the password is no text", "Write it in quotes")
-        elif not LEAST_PASSWORD <= len(str(password)) <= MOST_PASSWORD:
+        elif not LEAST_PASSWORD <= len(password) <= MOST_PASSWORD:
             rule = (
                 f"a password has {LEAST_PASSWORD} to {MOST_PASSWORD} characters: visitors may try as often as they like"
             )
             yield problem("basic_auth", shown, rule, "Choose another one, such as from 'openssl rand -base64 15'")
-        elif not PASSWORD.fullmatch(str(password)):
+        elif not PASSWORD.fullmatch(password):
             rule = "browsers send other characters than those of ASCII in different ways"
             yield problem("basic_auth", shown, rule, "Choose another password")
 

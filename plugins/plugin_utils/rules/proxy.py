@@ -35,8 +35,8 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 #: The Unix socket of the site instead of an address.
 UNIX = "unix"
-#: Where nginx looks for the assets of earlier releases (sites-available/parts/static.conf.j2).
-RESERVED_PREFIX = "/-previous-assets/"
+#: Where nginx looks for the app's error pages (sites-available/parts/error_pages.conf.j2).
+RESERVED_PREFIX = "/-error-pages/"
 
 
 def _server_names(values: Mapping[str, Any]) -> Iterator[str]:
@@ -161,7 +161,7 @@ def _url_prefix(prefix: str, target: str, values: Mapping[str, Any]) -> Iterator
             "static", prefix, "nginx serves nothing whose name begins with a dot", "Write the prefix without it"
         )
     elif prefix.startswith(RESERVED_PREFIX):
-        yield problem("static", prefix, "the role serves the assets of earlier releases there", "Choose another prefix")
+        yield problem("static", prefix, "the role serves error pages there", "Choose another prefix")
     for path in values["writable_paths"]:
         folder, written = clean(target), clean(path)
         if written != folder and is_below(written, [folder]):

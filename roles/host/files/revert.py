@@ -24,7 +24,7 @@ NFT = "/usr/sbin/nft"
 def write(path: str, text: str, mode: int = 0o644) -> None:
     """Write a file in one step."""
     descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".flask-blog-host.")
-    with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
+    with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as handle:
         handle.write(text)
         os.fchmod(handle.fileno(), mode)
         os.fsync(handle.fileno())
@@ -41,7 +41,7 @@ def put_back(pending: dict[str, Any]) -> list[str]:
                     os.unlink(path)
             else:
                 write(path, text)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             failed.append(f"{path}: {error}")
     errors = [run(command, "") for command in pending["commands"]]
     if pending["firewall"]:

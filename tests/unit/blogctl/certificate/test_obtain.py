@@ -29,7 +29,7 @@ def test_the_first_certificate_is_for_all_names_and_the_site_changes_to_https(
     assert authority.asked == [[BLOG, WWW]]
     assert used(acme).names == [BLOG, WWW]
     assert promoted == ["https"]
-    assert scheduled == [True]
+    assert scheduled == [False, True], "for the case that it is killed meanwhile; then no more"
     folder = acme.path("certificate").resolve()
     assert (folder / KEY).stat().st_mode & 0o777 == 0o600
     assert [path.name for path in acme.path("certificates").iterdir()] == [folder.name]
@@ -74,14 +74,14 @@ def test_a_name_that_leads_elsewhere_does_not_keep_the_others_waiting(
     outcome = run()
     assert authority.asked == [[BLOG]]
     assert (outcome.issued, outcome.promoted, outcome.missing) == (True, True, {WWW: ELSEWHERE.reason})
-    assert scheduled == [False]
+    assert scheduled == [False, False]
     assert describe.status(acme)["missing"] == {WWW: ELSEWHERE.reason}
     assert run().issued is False
     assert len(authority.asked) == 1
     findings[WWW] = Finding("ready")
     assert run().issued is True
     assert used(acme).names == [BLOG, WWW]
-    assert scheduled == [False, False, True]
+    assert scheduled == [False, False, False, False, True]
 
 
 def test_without_the_canonical_name_nothing_is_requested(
@@ -165,7 +165,7 @@ def test_an_authority_that_is_down_is_asked_at_the_next_attempt(
     assert run().problem.endswith("issues no certificate: Connection refused")
     run()
     assert len(authority.asked) == 2
-    assert scheduled == [False, False]
+    assert scheduled == [False] * 4
 
 
 def test_an_authority_that_is_down_is_no_alarm_before_the_last_quarter(

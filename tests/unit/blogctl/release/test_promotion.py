@@ -211,6 +211,26 @@ def test_a_promotion_that_was_killed_is_undone(site: Site, machine: Machine, ngi
     assert nothing_is_pending(site)
 
 
+def test_an_app_that_does_not_start_after_a_killed_promotion_blocks_no_later_release(
+    site: Site, machine: Machine, nginx: Nginx, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep_settings(site)
+    contract.replace_link(site.path("config") / "scheme", scheme.target_of(site, "https"))
+    nginx.load()
+    killed(site, "old", promotion.PROMOTE)
+
+    def refuse(*arguments: str) -> None:
+        if "restart" in arguments:
+            raise OperationError("it does not start")
+        machine.systemctl(*arguments)
+
+    monkeypatch.setattr(systemd, "systemctl", refuse)
+    with contextlib.suppress(OSError):
+        assert "it does not start" in recovery.recover(site)
+    (entry,) = history.read(site)
+    assert entry.result == history.INTERRUPTED
+
+
 def test_a_promotion_that_was_killed_at_its_end_stays(site: Site, machine: Machine, nginx: Nginx) -> None:
     promotion.promote(site)
     Path(contract.no_redirect(site.name)).touch()

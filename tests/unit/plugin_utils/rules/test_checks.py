@@ -205,7 +205,7 @@ BAD = [
     ("server_names", ["_"], "_", "no host name"),
     ("server_names", [".example.com"], ".example.com", "no host name"),
     ("server_names", ["blog.example.com\n"], "blog.example.com\n", "no host name"),
-    ("static", {"/-previous-assets/x/": "static/"}, "/-previous-assets/x/", "the assets of earlier releases"),
+    ("static", {"/-error-pages/x/": "static/"}, "/-error-pages/x/", "serves error pages there"),
     ("static", {"/../": "static/"}, "/../", "begins with a dot"),
     ("static", {"/.well-known/": "static/"}, "/.well-known/", "begins with a dot"),
     ("static", {"/a//b/": "static/"}, "/a//b/", "starts and ends with '/'"),

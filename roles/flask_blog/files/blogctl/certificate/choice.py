@@ -38,9 +38,10 @@ class Have:
         found = self.found
         return found is None or found.renewal <= now or found.directory != issued.authority(site.settings)
 
-    def is_urgent(self, now: float) -> bool:
+    def is_urgent(self, site: Site, now: float) -> bool:
         """Say whether it is better to have one for fewer names than to wait."""
-        return self.found is None or self.found.left(now) < URGENT
+        found = self.found
+        return found is None or found.left(now) < URGENT or found.directory != issued.authority(site.settings)
 
 
 @dataclass
@@ -88,7 +89,7 @@ def choose(
     if names[0] in choice.missing:
         reason = choice.missing[names[0]]
         choice.problem = f"{names[0]}, the first of flask_blog_server_names: {reason}"
-    elif lost and not gains and not renew and not have.is_urgent(now):
+    elif lost and not renew and not have.is_urgent(site, now):
         choice.problem = "; ".join(f"{name} is in the certificate: {choice.missing[name]}" for name in lost)
     elif state.is_waiting(now) and not at_once:
         choice.problem = _asked_after(state.problem or "the authority has refused the last request", state.wait)

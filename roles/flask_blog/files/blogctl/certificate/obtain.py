@@ -69,6 +69,8 @@ def obtain(
                 outcome.planned = _planned(site, choice)
                 return outcome
             if choice.names:
+                # If this program is killed meanwhile; the end stops it if everything is there.
+                state.schedule(site, is_complete=False)
                 folder = _get(site, have, choice, known, outcome, renew=renew)
         elif dry_run:
             outcome.planned = _planned(site, Choice())
@@ -76,6 +78,8 @@ def obtain(
         try:
             _put_to_use(site, folder, outcome)
         except Busy as error:
+            if renew and folder is not None and not issued.reasons(site.settings, now):
+                raise  # nothing else asks for it again: the present one is good
             outcome.problem = str(error)  # what was issued is used by the next attempt
         except OperationError as error:
             known.problem, known.problem_time, known.missing = str(error), time.time(), outcome.missing
@@ -122,6 +126,12 @@ def _get(site: Site, have: Have, choice: Choice, known: state.State, outcome: Ou
             if not bad or not names or choice.names[0] in bad:
                 outcome.problem = f"{issued.authority(site.settings)} issues no certificate: {answer.problem}"
                 return None
+            if not renew and have.found and not have.is_urgent(site, time.time()):
+                if lost := [name for name in bad if name in have.found.names]:
+                    outcome.problem = f"the certificate with {', '.join(lost)} is kept for now: {answer.problem}"
+                    return None
+                if not have.is_due(site, time.time()) and {*names} == {*have.found.names}:
+                    return None  # it has these already
         outcome.problem = f"{issued.authority(site.settings)} issues no certificate: {answer.problem}"
     except FAILURES as error:
         outcome.problem = f"no certificate could be requested: {printable(str(error))}"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import time
 from typing import Any
 
 from ..certificate import describe, state
 from ..release import recovery
+from ..shared import issued
 from ..site import Site
 from .command import Command, Result
 
@@ -21,7 +23,9 @@ def run(site: Site, _: argparse.Namespace) -> Result:
 
 
 def _is_incomplete(site: Site, certificate: dict[str, Any]) -> bool:
-    return bool(certificate["problem"] or certificate["missing"]) or site.scheme.scheme == "http"
+    # A missed run of the timer is delayed as well (systemd.timer(5), RandomizedDelaySec=).
+    is_due = bool(issued.reasons(site.settings, time.time()))
+    return is_due or bool(certificate["problem"] or certificate["missing"]) or site.scheme.scheme == "http"
 
 
 COMMAND = Command(

@@ -107,8 +107,12 @@ def settle(site: Site) -> str:
     done = f"it is served by {site.scheme.scheme.upper()}"
     if restored and _runs_with_others(site):
         service, release = site.settings["service_unit"], str(live_release(site))
-        systemd.systemctl("restart", service)
-        if problem := health.wait_for_instance(site, "main", release, site.settings["activation_timeout"]):
+        try:
+            systemd.systemctl("restart", service)
+            problem = health.wait_for_instance(site, "main", release, site.settings["activation_timeout"])
+        except FAILURES as error:
+            problem = str(error)
+        if problem:
             done += f", and does not answer: {problem}"
     remove_pending(site)
     scheme.release_redirects(site)
