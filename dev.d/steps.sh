@@ -138,7 +138,7 @@ check_types() {
         [[ -z $(find "$path" -name '*.py' -print -quit 2>/dev/null) ]] || paths+=("$path")
     done
     mypy "${paths[@]}"
-    (cd benchmarks && MYPYPATH=../molecule mypy --package bench)
+    (cd benchmarks && MYPYPATH=../molecule:../tests/unit mypy --package bench)
 }
 
 shell_files() { # all files with a shell's first line; shellcheck follows ./dev to its parts

@@ -84,7 +84,7 @@ class Contender(ABC):
     #: for the tables
     title: str
     #: pages that a deployment must serve before its time is taken
-    pages = PAGES
+    pages: tuple[str, ...] = PAGES
 
     def __init__(self, place: Workplace) -> None:
         self.place = place
