@@ -43,6 +43,18 @@ def served_certificate(address: str, name: str) -> str:
         return ssl.DER_cert_to_PEM_cert(connection.getpeercert(binary_form=True) or b"")
 
 
+#: Security headers of every answer, over HTTP too.
+SECURITY_HEADERS = (
+    "X-Content-Type-Options",
+    "X-Frame-Options",
+    "Referrer-Policy",
+    "Permissions-Policy",
+    "Cross-Origin-Opener-Policy",
+    "Cross-Origin-Resource-Policy",
+    "Content-Security-Policy",
+)
+
+
 @dataclass(frozen=True)
 class Reply:
     """The response to a request."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from https import SECURITY_HEADERS
 
 if TYPE_CHECKING:
     from molecule.conftest import Operator, Visitor
@@ -86,17 +87,6 @@ def test_nginx_serves_static_files_and_lets_browsers_keep_them(blog: Visitor) ->
     assert styles.headers["X-Content-Type-Options"] == "nosniff"
     policy = styles.headers["Content-Security-Policy"]
     assert "default-src" not in policy, "the app's own header: nginx did not serve it itself"
-
-
-SECURITY_HEADERS = (
-    "X-Content-Type-Options",
-    "X-Frame-Options",
-    "Referrer-Policy",
-    "Permissions-Policy",
-    "Cross-Origin-Opener-Policy",
-    "Cross-Origin-Resource-Policy",
-    "Content-Security-Policy",
-)
 
 
 @pytest.mark.parametrize("path", ["/", "/posts", "/no-such-page", STYLES, "/static/missing.css", "/static/.hidden"])

@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules.problem import DAY, Rule, between, problem
-from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules.proxy import NETWORK
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules.proxy import network_of
 
 OPEN_PORT = re.compile(r"([1-9][0-9]{0,4})(?:-([1-9][0-9]{0,4}))?(?:/(tcp|udp))?")
 TIME = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
@@ -62,9 +61,7 @@ def _covers(text: str, port: int) -> bool:
 def _ssh_from(values: Mapping[str, Any]) -> Iterator[str]:
     for network in values["host_firewall_ssh_from"]:
         try:
-            if not NETWORK.fullmatch(network):
-                raise ValueError("an address, or an address and the length of its prefix")
-            ipaddress.ip_network(network)
+            network_of(network)
         except ValueError as error:
             yield problem("host_firewall_ssh_from", network, f"it is no network: {error}", "Write it as '192.0.2.0/24'")
 

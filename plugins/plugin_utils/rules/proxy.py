@@ -243,7 +243,7 @@ def _networks(
         if text in names:
             continue
         try:
-            found.append(_network(text))
+            found.append(network_of(text))
         except ValueError as error:
             more = f", or name one of {', '.join(names)}" if names else ""
             yield problem(variable, text, f"it is no network: {error}", f"Write it as '192.0.2.0/24'{more}")
@@ -254,7 +254,7 @@ def _networks(
         yield problem(variable, [*map(str, values[variable])], f"together these are all addresses: {everybody}", remedy)
 
 
-def _network(text: str) -> Network:
+def network_of(text: str) -> Network:
     """Return a network.
 
     :raises ValueError: if nginx would not read it: Python reads masks and zones as well.
