@@ -65,7 +65,7 @@ def test_a_failed_release_with_another_address_leaves_nginx_at_the_old_one(
         "daemon-reload",
         "stop blog.socket blog.service blog-next.service",
         "start blog.socket",
-        "start blog.service",
+        "start --no-block blog.service",
     ]
     assert [path.read_text() for path in (unit, http)] == ["old address\n"] * 2
     assert not https.exists()

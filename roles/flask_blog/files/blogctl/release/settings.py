@@ -103,15 +103,16 @@ def restore_under_running(site: Site) -> str:
         if has_moved(site):
             # systemd has closed the socket: it has read a unit with another address.
             reopen_socket(site)
+            # While the data is restored, starts are held: this one waits, and nobody for it.
+            systemd.systemctl("start", "--no-block", site.settings["service_unit"])
     return "\nThe previous settings were restored as well."
 
 
 def reopen_socket(site: Site) -> None:
-    """Stop what serves, and open the socket at the address of its unit; the service can start then."""
-    socket, service = site.settings["socket_unit"], site.settings["service_unit"]
-    systemd.systemctl("stop", socket, service, next_unit(site))
+    """Stop what serves, and open the socket at the address of its unit."""
+    socket = site.settings["socket_unit"]
+    systemd.systemctl("stop", socket, site.settings["service_unit"], next_unit(site))
     systemd.systemctl("start", socket)
-    systemd.systemctl("start", service)
 
 
 def remove_pending(site: Site) -> None:

@@ -22,8 +22,7 @@ def start(site: Site) -> None:
     socket, service = site.settings["socket_unit"], site.settings["service_unit"]
     if not systemd.is_active(socket) or site.pending("socket").exists():
         reopen_socket(site)
-    else:
-        systemd.systemctl("restart", service)
+    systemd.systemctl("restart", service)
 
 
 def start_first(site: Site, release: str, previous: str | None) -> None:
