@@ -251,11 +251,17 @@ def visit(operator: Operator) -> Callable[..., Visitor]:
 
 @pytest.fixture(scope="module")
 def eventually() -> Callable[..., None]:
-    """Wait until something is true: eventually(lambda: ..., seconds)."""
+    """Wait until something is true: eventually(lambda: ..., seconds). While nobody listens there, it is not."""
+
+    def is_so(happened: Callable[[], object]) -> bool:
+        try:
+            return bool(happened())
+        except (ConnectionError, http.client.RemoteDisconnected):
+            return False
 
     def wait(happened: Callable[[], object], seconds: float = 30) -> None:
         deadline = time.monotonic() + seconds
-        while not happened():
+        while not is_so(happened):
             assert time.monotonic() < deadline, f"did not happen within {seconds} s"
             time.sleep(0.2)
 
