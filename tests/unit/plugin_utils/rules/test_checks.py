@@ -414,7 +414,10 @@ def test_slowing_down_begins_below_the_limit_if_the_two_can_be_compared(most: st
         ({"http3": True}, "flask_blog_http3: True: it needs HTTPS. Set flask_blog_tls, or leave it out."),
         ({"http3": True, "tls": "acme"}, ""),
         ({"http3": True, "tls": "acme", "reject_unknown_hosts": False}, "flask_blog_http3: True: its sockets belong"),
-        ({"http3": True, "tls": "acme", "trusted_proxies": ["cloudflare"]}, "flask_blog_http3: True: visitors' connections"),
+        (
+            {"http3": True, "tls": "acme", "trusted_proxies": ["cloudflare"]},
+            "flask_blog_http3: True: visitors' connections",
+        ),
         (
             {"tls": "acme", "server_names": ["192.0.2.7"], "reject_unknown_hosts": False},
             "flask_blog_server_names: '192.0.2.7': no certificate is requested for an IP address",
