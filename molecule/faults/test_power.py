@@ -32,7 +32,7 @@ def test_no_acknowledged_entry_is_lost_over_power_cuts(
     written: dict[int, str] = {}
     away = []
     for _ in range(CUTS):
-        with Load(operator.address(), NAME, fast=WRITERS, slow=(), pause=0.0) as load:
+        with Load(operator.address(), NAME, fast=WRITERS, slow=(), pause=0.01) as load:
             time.sleep(chance.uniform(0.2, 1.2))
             docker("kill", operator.machine)
         written |= load.written
