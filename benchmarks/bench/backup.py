@@ -24,22 +24,23 @@ MOST_RATIO, MOST_DELAY, MOST_MEMORY, MOST_UNCHANGED, MOST_AWAY = 3.0, 100.0, 64.
 DATABASE = "/var/lib/flask-blog/database.db"
 
 # As the app, durably. What cannot be compressed takes all of its size.
-FILL = f"""
-import os, sqlite3
-c = sqlite3.connect({DATABASE!r}, timeout=60)
+FILL = """
+import os, sqlite3, sys
+c = sqlite3.connect(sys.argv[1], timeout=60)
 c.execute('CREATE TABLE IF NOT EXISTS pages (id INTEGER PRIMARY KEY, body BLOB)')
-for _ in range({SIZE}):
+for _ in range(int(sys.argv[2])):
     c.executemany('INSERT INTO pages (body) VALUES (?)', [(os.urandom(10_000),) for _ in range(100)])
     c.commit()
 c.execute('PRAGMA wal_checkpoint(TRUNCATE)')
 """
 # Writes at an even pace until its standard input ends; prints the longest write in seconds, and their number.
-WRITE = f"""
+WRITE = """
 import json, select, sqlite3, sys, time
-c = sqlite3.connect({DATABASE!r}, timeout=60, isolation_level=None)
+c = sqlite3.connect(sys.argv[1], timeout=60, isolation_level=None)
+pace = float(sys.argv[2])
 c.execute('PRAGMA synchronous = FULL')
 longest, count, begun = 0.0, 0, time.monotonic()
-while not select.select([sys.stdin], [], [], max(0.0, begun + count / {WRITES} - time.monotonic()))[0]:
+while not select.select([sys.stdin], [], [], max(0.0, begun + count / pace - time.monotonic()))[0]:
     before = time.monotonic()
     c.execute("INSERT INTO entries (text) VALUES ('written while a backup is made')")
     longest, count = max(longest, time.monotonic() - before), count + 1
@@ -119,7 +120,7 @@ def backup(place: Workplace, rounds: int) -> None:
     found = Found()
     with machine("backup") as target:
         RoleWithLedger(place).deploy(target)
-        target.execute("runuser", "-u", "flask-blog", "--", "python3", "-c", FILL)
+        target.execute("runuser", "-u", "flask-blog", "--", "python3", "-c", FILL, DATABASE, str(SIZE))
         print(f"  filled with {SIZE} MB", flush=True)
         for turn in range(rounds):
             found.copies.append(_copy(target))
@@ -167,8 +168,8 @@ def _table(found: Found, rounds: int) -> str:
         f"Rounds: {rounds}. Cores, for the writer, the visitor and the container together: {os.cpu_count()}.",
         "",
         f"**Target: backup and restore at most {MOST_RATIO:.0f} × `cp`, no write over {MOST_DELAY:.0f} ms, at most"
-        f" {MOST_MEMORY:.0f} MB, {MOST_UNCHANGED:.0f} s without a change, away at most {MOST_AWAY:.0f} s longer than the"
-        f" copy. Measured: {made / copy:.1f} × and {restored / copy:.1f} ×, {delay:.0f} ms, {memory:.0f} MB,"
+        f" {MOST_MEMORY:.0f} MB, {MOST_UNCHANGED:.0f} s without a change, away at most {MOST_AWAY:.0f} s longer than"
+        f" `cp`. Measured: {made / copy:.1f} × and {restored / copy:.1f} ×, {delay:.0f} ms, {memory:.0f} MB,"
         f" {median(found.unchanged):.2f} s, {away:.1f} s. {verdict(sum(missed), 0)}.**",
     ]
     return "\n".join(lines)
@@ -182,7 +183,8 @@ def _copy(target: Machine) -> float:
 
 
 def _backup_of_written(target: Machine, found: Found, watch: str = "time") -> float:
-    command = ["docker", "exec", "-i", target.name, "runuser", "-u", "flask-blog", "--", "python3", "-c", WRITE]
+    command = ["docker", "exec", "-i", target.name, "runuser", "-u", "flask-blog", "--"]
+    command += ["python3", "-c", WRITE, DATABASE, str(WRITES)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
         time.sleep(1)
         seconds, memory = _timed(target, watch, "blogctl", "backup")
