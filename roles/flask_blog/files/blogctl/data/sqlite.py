@@ -28,7 +28,7 @@ class SQLite:
 
         :returns: what could not be copied at all, such as a file that its owner has closed.
         """
-        with process.working(self._site, "read", databases=True, at_rest=True) as work:
+        with process.working(self._site, "read", databases=True, at_rest=True, described=False) as work:
             for one in process.handed_files(work):
                 fsync(process.store(one, target).parent)
             return Skipped.of(work.answer)
