@@ -97,6 +97,9 @@ FINE = [
     ("backup_schedule", "*-*-* 03:00"),
     ("backup_schedule", "Mon..Fri 02:30:00 Europe/Berlin"),
     ("backup_keep", {"daily": 1}),
+    ("proof_schedule", "Sun 04:00"),
+    ("proof_schedule", "never"),
+    ("proof_paths", ["/", "/search?q=a%20b&page=2"]),
 ]
 
 #: variable, value, the value that the message names, a part of its rule
@@ -121,6 +124,7 @@ BAD = [
             "-next",
             "-recovery",
             "-backup",
+            "-proof",
             "-command",
             "-rehearsal",
             "-build",
@@ -244,6 +248,12 @@ BAD = [
     ("backup_schedule", "daily\n", "daily\n", "no systemd calendar expression"),
     ("backup_schedule", "never ", "never ", "no systemd calendar expression"),
     ("backup_keep", {"daily": 10**6}, {"daily": 10**6}, "at most"),
+    ("proof_schedule", "weekly\n", "weekly\n", "no systemd calendar expression"),
+    ("proof_paths", ["archive"], "archive", "begins with /"),
+    ("proof_paths", ["/a b"], "/a b", "other than spaces"),
+    ("proof_paths", ["/a\n"], "/a\n", "other than spaces"),
+    ("proof_paths", ["/Übersicht"], "/Übersicht", "printable ASCII"),
+    ("proof_paths", [""], "", "begins with /"),
     ("user", "blog\n", "blog\n", "no valid name of an account"),
     ("group", "a%b", "a%b", "no valid name of an account"),
     ("bind", "127.0.0.1:0", "127.0.0.1:0", "from 1 to 65535"),

@@ -253,7 +253,7 @@ def handed_files(work: Work) -> Iterator[Handed]:
                 mode & 0o777 if isinstance(mode, int) else 0o640,
                 tables if isinstance(tables, int) else None,
                 printable(journal)[:20] if isinstance(journal, str) else None,
-                _rows(work.answer.get("rows")),
+                rows_by_table(work.answer.get("rows")),
                 schema if isinstance(schema, str) and DIGEST.fullmatch(schema) else None,
             )
         finally:
@@ -261,7 +261,7 @@ def handed_files(work: Work) -> Iterator[Handed]:
         work.channel.send({})
 
 
-def _rows(value: object) -> dict[str, int] | None:
+def rows_by_table(value: object) -> dict[str, int] | None:
     """Return the rows by table, as far as they are that."""
     if not isinstance(value, dict):
         return None

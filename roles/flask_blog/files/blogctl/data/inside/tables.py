@@ -145,3 +145,12 @@ def _text(value: object) -> str:
 
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
+
+
+def all_rows(database: Path, clock: Clock) -> dict[str, int]:
+    """Count the rows of each table."""
+    with contextlib.closing(connect(database, clock, read_only=True)) as connection:
+        return {
+            table: int(connection.execute(f"SELECT count(*) FROM {_quoted(table)}").fetchone()[0])  # noqa: S608
+            for table in sorted(_tables(connection, "main"))
+        }
