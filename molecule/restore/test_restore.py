@@ -50,6 +50,12 @@ connection = sqlite3.connect('/var/lib/flask-blog/database.db', timeout=30)
 connection.executemany('INSERT INTO entries (text) VALUES (?)', [(f'{args[0]} {number}',) for number in range(args[1])])
 connection.commit()
 """
+EMPTY = """
+import sqlite3
+connection = sqlite3.connect('/var/lib/flask-blog/database.db', timeout=30)
+connection.execute('DELETE FROM entries')
+connection.commit()
+"""
 DAMAGES = {
     "the database is gone": "import os; os.unlink('/var/lib/flask-blog/database.db')",
     "the database is corrupted": (
@@ -83,7 +89,7 @@ from blogctl.cli import main
 sys.exit(main(['restore', '--discard-newer', 'latest']))
 """
 
-#: Where it is stopped, and whose data serves after that.
+#: Where it is stopped, and whose data serves after that. Each machine takes every other step.
 STEPS = [
     ("blogctl.data.exchange", "stage", 1, "present"),
     ("blogctl.restore.operation", "_exchange", 1, "present"),
@@ -110,6 +116,7 @@ def restore(host: Any, *words: str) -> dict[str, Any]:
 def backup(host: Any, operator: Any) -> str:
     """A backup of rows and uploads."""
     operator.python(UPLOADS, 0, 400, user="flask-blog")
+    operator.python(EMPTY, user="flask-blog")
     operator.python(WRITE, "before", 500, user="flask-blog")
     return str(json.loads(host.check_output("blogctl --json backup"))["name"])
 
@@ -124,7 +131,7 @@ def test_every_row_and_every_byte_comes_back_whatever_happened_to_the_data(
         operator.python(code, user="flask-blog")
         found = restore(host, "--discard-newer")
         assert content(operator) == before, damage
-        assert found["waited"] < 20
+        assert found["waited"] < 60
         answer = visit(NAME).ask("/")
         assert (answer.status, answer.json()["entries"]) == (200, 500)
         assert visit(NAME).ask("/static/uploads/7/7.bin").status == 200, "nginx can read it"
@@ -233,7 +240,7 @@ def test_a_restore_that_is_killed_at_any_step_is_undone_or_completed(
 ) -> None:
     restore(host, "--discard-newer", backup)
     restored = content(operator)
-    for number, (module, name, call, state) in enumerate(STEPS):
+    for number, (module, name, call, state) in enumerate(STEPS[operator.machine.endswith("13") :: 2]):
         operator.python(WRITE, f"after {number}", 3, user="flask-blog")
         operator.python(UPLOADS, 400 + number, 401 + number, user="flask-blog")
         present = content(operator)

@@ -68,6 +68,15 @@ def test_a_leftover_write_ahead_log_is_not_replayed_over_the_restored_database(l
     assert rows(kept) == 4, "the safety copy has what the log held"
 
 
+def test_a_file_that_a_restore_wrote_is_not_taken_for_a_change(live: Site, backup: Path) -> None:
+    all_of_it(live)
+    again = restore(live, "latest", [])
+    assert again.loss.changed.count == 0
+    (live.path("data") / "static" / "uploads" / "a.jpg").write_bytes(b"other")
+    with pytest.raises(Undecided, match=r"1 file changed since: static/uploads/a\.jpg"):
+        restore(live, "latest", [])
+
+
 def test_a_restore_is_taken_back_by_restoring_its_safety_copy(live: Site, backup: Path) -> None:
     write_more(live)
     newer = content(live.path("data"))

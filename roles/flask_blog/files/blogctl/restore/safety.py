@@ -94,7 +94,9 @@ def _store(site: Site, name: str, note: dict[str, Any]) -> bool:
     if folder.exists():
         return True
     shutil.rmtree(aside, ignore_errors=True)
-    (aside / "data").mkdir(mode=0o700, parents=True)
+    root.mkdir(mode=0o700, exist_ok=True)
+    aside.mkdir(mode=0o700)
+    (aside / "data").mkdir(mode=0o700)
     try:
         files: dict[str, dict[str, Any]] = {}
         known = _known(site)

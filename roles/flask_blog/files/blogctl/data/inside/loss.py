@@ -14,7 +14,7 @@ from .. import tree
 from ..channel import Channel
 from ..tree import Directory, Skipped
 from . import read, sqlite, tables
-from .common import Request, is_companion
+from .common import Request, closing, is_companion
 from .limited import limited
 from .sqlite import Clock
 
@@ -137,8 +137,24 @@ class Loss:
             except (FileNotFoundError, NotADirectoryError):
                 self._missing.add(path)
                 return
-            if comes.st_size != status.st_size or status.st_mtime > self.since:
+            # A file that an earlier restore wrote is younger than the backup, and may be the same.
+            if comes.st_size != status.st_size or (status.st_mtime > self.since and self._differs(directory, name)):
                 self._changed.add(path)
+
+    def _differs(self, directory: Directory, name: str) -> bool:
+        try:
+            now = tree.open_file(directory.descriptor, name)
+        except (PermissionError, BlockingIOError):
+            return True
+        if now is None:
+            return False
+        with closing(now), closing(os.open(self.incoming / directory.path_of(name), tree.OPEN_FILE)) as comes:
+            size = os.fstat(comes).st_size
+            for start in range(0, size, tree.BLOCK_SIZE):
+                if os.pread(now, tree.BLOCK_SIZE, start) != os.pread(comes, tree.BLOCK_SIZE, start):
+                    return True
+                self.clock.beat()
+        return False
 
 
 class _Named:
