@@ -95,12 +95,12 @@ def test_an_exchange_that_is_killed_between_any_two_renames_is_undone(
     monkeypatch.setattr(inside, "_move", counted)
     request = {"data": str(data), "paths": only, "kept": []}
     with contextlib.suppress(Killed):
-        inside.exchange(None, request, None)  # type: ignore[arg-type]
+        inside.exchange(None, request, None)
     # The undo is killed once as well.
     done.clear()
     steps = 1
     with contextlib.suppress(Killed):
-        inside.undo(None, request, None)  # type: ignore[arg-type]
+        inside.undo(None, request, None)
     monkeypatch.setattr(inside, "_move", move)
     exchange.undo(live, only)
     assert content(data) == before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -164,9 +165,13 @@ def test_a_backup_that_is_not_whole_is_refused(
     assert "nothing was changed" in str(failure.value)
 
 
+def remove(key: str, manifest: dict[str, Any]) -> None:
+    manifest.pop(key)
+
+
 def test_a_backup_of_the_older_form_can_be_restored(live: Site, backup: Path, rewrite: Rewrite) -> None:
     for key in ("format", "release", "settings", "schemas", "collection"):
-        rewrite(lambda manifest, key=key: manifest.pop(key))
+        rewrite(partial(remove, key))
     found = source.choose(live, "latest")
     source.verify(found)
     assert found.release is None

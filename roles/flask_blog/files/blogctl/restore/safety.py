@@ -17,7 +17,7 @@ from typing import Any
 
 from ..backup.retention import NAME_FORMAT, complete_backups
 from ..backup.verify import FORMAT, MANIFEST, sha256_of
-from ..data import exchange, process, transaction
+from ..data import exchange, process, transaction, tree
 from ..data.process import Handed
 from ..data.seed import state_folder
 from ..data.transaction import SAFETY_PREFIX
@@ -79,7 +79,7 @@ def finish(site: Site) -> str:
     except (OperationError, OSError) as error:
         raise OperationError(
             f"The data from before the restore cannot be stored in {site.path('snapshots') / name}: {error}\n"
-            f"It is kept in {site.path('data')}/{exchange.tree.EXCHANGE}/old. Free the disk; each half minute"
+            f"It is kept in {site.path('data')}/{tree.EXCHANGE}/old. Free the disk; each half minute"
             f" {site.unit('recovery_unit')} tries again."
         ) from error
     _note(site).unlink()
