@@ -20,7 +20,7 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils.source.read impo
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.refusals import SourceError
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.release import Release
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils import host_role, role, tags
-from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source import place, repository
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source import backup, place, repository
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source.local_source import (
     described,
     found_databases,
@@ -228,7 +228,10 @@ class ActionModule(ActionBase):
         :raises AnsibleActionFail: if it does not; a blog takes its initial data only once, so it would stay empty.
         """
         places = data_places(Release.from_dict(release), site)
-        path = Path(place.absolute(folder, self._loader))
+        try:
+            path, places = backup.data_in(Path(place.absolute(folder, self._loader)), places)
+        except (SourceError, OSError) as error:
+            raise AnsibleActionFail(f"flask_blog_initial_data: {folder!r}: {error}. Nothing was touched.") from error
         if not holds_data(path, places):
             found = ", ".join(map(printable, found_databases(path)))
             there = f" The databases in it, {found}, are named in neither variable." if found else ""

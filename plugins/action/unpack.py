@@ -14,7 +14,13 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils.source.descripti
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.refusals import SourceError
 from ansible_collections.flaskblog.hosting.plugins.module_utils.source.release import Release
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils import role
-from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source import local_source, place, repository, unpacked
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils.source import (
+    backup,
+    local_source,
+    place,
+    repository,
+    unpacked,
+)
 
 
 class ActionModule(ActionBase):
@@ -57,7 +63,7 @@ class ActionModule(ActionBase):
         archive = os.path.join(folder, "data.tar.gz")
         places = data_places(Release.from_dict(arguments["release"]), arguments["site"])
         try:
-            local_source.pack_data(Path(place.absolute(data, self._loader)), places, archive)
+            local_source.pack_data(*backup.data_in(Path(place.absolute(data, self._loader)), places), archive)
         except (SourceError, OSError) as error:
             raise AnsibleActionFail(f"flask_blog_initial_data: {data!r}: {error}.") from error
         return archive

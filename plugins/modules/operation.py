@@ -31,6 +31,7 @@ options:
       - rollback
       - maintenance
       - backup
+      - restore
       - certificate
   release:
     description:
@@ -52,6 +53,17 @@ options:
       - restore
       - keep
     default: ask
+  backup:
+    description:
+      - The backup to restore, C(latest), the name of a backup or of a safety copy, or a moment.
+      - Required for C(restore).
+    type: str
+  discard:
+    description:
+      - Let C(restore) lose what was written since the backup. Without it, C(restore) fails if there is anything, and
+        reports it.
+    type: bool
+    default: false
   maintenance:
     description: Whether visitors get the maintenance page. Required for C(maintenance).
     type: bool
@@ -66,8 +78,8 @@ attributes:
   check_mode:
     support: full
     description:
-      - C(rollback), C(maintenance) and C(certificate) run with C(--dry-run). The other operations do not run; the
-        message names what would be done.
+      - C(rollback), C(restore), C(maintenance) and C(certificate) run with C(--dry-run). The other operations
+        do not run; the message names what would be done.
 """
 
 EXAMPLES = r"""
@@ -93,6 +105,13 @@ EXAMPLES = r"""
   flaskblog.hosting.operation:
     site: flask-blog
     operation: backup
+
+- name: Restore the data of yesterday evening, and lose what was written since
+  flaskblog.hosting.operation:
+    site: flask-blog
+    operation: restore
+    backup: 2026-11-27T18:30
+    discard: true
 """
 
 RETURN = r"""
@@ -111,9 +130,9 @@ details:
 status:
   description:
     - The exit status of blogctl. C(0) done, C(1) refused or failed, C(2) wrong command line, C(3) another operation is
-      running, C(4) O(data) must be chosen, C(5) the release is served, but a command that follows a release failed,
-      C(7) the backup was made and lacks what could not be copied, C(8) the certificate is missing or lacks a name,
-      C(130) interrupted and undone.
+      running, C(4) O(data) or O(discard) must be chosen, C(5) the release is served, but a command that
+      follows a release failed, C(7) the backup was made and lacks what could not be copied, C(8) the certificate is
+      missing or lacks a name, C(130) interrupted and undone.
     - Each but C(0) is a failure, and but C(3) and C(8) of C(certificate).
   returned: if blogctl ran
   type: int
@@ -144,7 +163,13 @@ INCOMPLETE = 7
 NO_CERTIFICATE = 8
 
 #: The operations that have C(--dry-run).
-WITH_DRY_RUN = frozenset({"rollback", "maintenance", "certificate"})
+WITH_DRY_RUN = frozenset({"rollback", "restore", "maintenance", "certificate"})
+
+#: The role's variable for the decision that an operation needs.
+DECISIONS = {
+    "rollback": "flask_blog_rollback_data: restore or keep",
+    "restore": "flask_blog_restore_discard: true",
+}
 
 #: blogctl's option for each value of C(data).
 DATA_OPTIONS = {"ask": [], "restore": ["--restore-data"], "keep": ["--keep-data"]}
@@ -158,9 +183,13 @@ def command(params: Mapping[str, Any], dry_run: bool) -> list[str]:
         found += ["--retry"] if params["retry"] else []
     elif operation == "rollback":
         found += DATA_OPTIONS[params["data"]]
+    elif operation == "restore":
+        found += ["--discard-newer"] if params["discard"] else []
     elif operation == "maintenance":
         found.append("on" if params["maintenance"] else "off")
     found += ["--dry-run"] if dry_run else []
+    if operation == "restore":
+        return [*found, params["backup"]]
     return found + ([params["release"]] if operation in ("activate", "rollback") and params["release"] else [])
 
 
@@ -196,6 +225,8 @@ def summary(params: Mapping[str, Any], details: Mapping[str, Any]) -> str:
             return f"{found}; this loses {lost_rows(details)}" if restored else found
         found = f"{details['release']} is served again{restored}"
         return f"{found}; left behind: {lost_rows(details)}" if restored else found
+    if params["operation"] == "restore":
+        return f"{details['backup']} {'would be' if details['dry_run'] else 'is'} restored"
     if params["operation"] == "maintenance":
         would = "would be" if details["dry_run"] and details["changed"] else "is"
         already = "" if details["changed"] else " already"
@@ -235,7 +266,7 @@ def outcome(params: Mapping[str, Any], status: int, stdout: str, stderr: str) ->
     )
     details.pop("status", None)
     if status == UNDECIDED:
-        message += "\nThe role's variable for this is flask_blog_rollback_data: restore or keep."
+        message += f"\nThe role's variable for this is {DECISIONS[params['operation']]}."
     return {
         "failed": params["operation"] != "certificate" or status != BUSY,
         "changed": status == FOLLOW_UP_FAILED,
@@ -261,15 +292,21 @@ def main() -> None:
             "operation": {
                 "type": "str",
                 "required": True,
-                "choices": ["activate", "rollback", "maintenance", "backup", "certificate"],
+                "choices": ["activate", "rollback", "maintenance", "backup", "restore", "certificate"],
             },
             "release": {"type": "str"},
             "retry": {"type": "bool", "default": False},
             "data": {"type": "str", "choices": ["ask", "restore", "keep"], "default": "ask"},
+            "backup": {"type": "str"},
+            "discard": {"type": "bool", "default": False},
             "maintenance": {"type": "bool"},
             "reasons": {"type": "list", "elements": "str", "default": []},
         },
-        required_if=[("operation", "activate", ["release"]), ("operation", "maintenance", ["maintenance"])],
+        required_if=[
+            ("operation", "activate", ["release"]),
+            ("operation", "restore", ["backup"]),
+            ("operation", "maintenance", ["maintenance"]),
+        ],
         supports_check_mode=True,
     )
     params = module.params

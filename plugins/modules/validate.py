@@ -23,7 +23,7 @@ options:
   entry_point:
     description: The role's entry point whose variables are checked.
     type: str
-    choices: [main, release, rollback, maintenance]
+    choices: [main, release, rollback, restore, maintenance]
     default: main
 extends_documentation_fragment:
   - flaskblog.hosting.site.without_diff

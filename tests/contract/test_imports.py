@@ -21,7 +21,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("host",),
     ("data",),
     ("release", "backup"),
-    ("certificate",),
+    ("restore",),
+    ("proof", "certificate"),
     ("commands",),
     ("cli",),
 )

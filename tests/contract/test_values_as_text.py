@@ -37,6 +37,7 @@ NUMBERS_AS_TEXT = {
     "app_dir": 2027,
     "requirements": 2028,
     "rollback_release": 20260101,
+    "restore": 20260101,
 }
 
 

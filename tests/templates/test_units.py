@@ -265,6 +265,20 @@ def test_the_timer_runs_unless_the_schedule_is_never(render: Any, schedule: str,
     assert (timer["enabled"], timer["active"]) == (wanted, wanted)
 
 
+@pytest.mark.parametrize(
+    ("schedule", "wanted", "calendar"), [("Sun 04:00", True, "Sun 04:00"), ("never", False, "weekly")]
+)
+def test_proofs_follow_their_schedule(render: Any, schedule: str, wanted: bool, calendar: str) -> None:
+    units = {item["name"]: item for item in render(proof_schedule=schedule).variables["__flask_blog_units"]}
+    timer = units["flask-blog-proof.timer"]
+    assert (timer["enabled"], timer["active"]) == (wanted, wanted)
+    found = settings(unit(render, "flask-blog-proof.timer", proof_schedule=schedule))
+    assert found["Timer.OnCalendar"] == [calendar]
+    assert found["Timer.Persistent"] == ["true"]
+    service = settings(unit(render, "flask-blog-proof.service"))
+    assert service["Service.ExecStart"] == ["/usr/local/sbin/blogctl --site flask-blog prove"]
+
+
 @pytest.mark.parametrize("name", APP_UNITS)
 def test_gunicorn_is_told_which_static_folders_the_app_writes_to(render: Any, name: str) -> None:
     given = {"static": {"/static/": "static/", "/media/": "media/"}, "writable_paths": ["static/uploads", "media"]}

@@ -87,6 +87,8 @@ GOOD: dict[str, Any] = {
     "health_path": "/",
     "home_path": "/",
     "backup_schedule": "daily",
+    "proof_schedule": "weekly",
+    "proof_paths": [],
     "backup_keep": {"daily": 7, "weekly": 4, "monthly": 6},
 }
 

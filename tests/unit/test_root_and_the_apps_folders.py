@@ -17,7 +17,7 @@ PLUGINS = ("plugins/modules/*.py", "plugins/module_utils/**/*.py")
 BLOGCTL = ("roles/flask_blog/files/blogctl/**/*.py",)
 
 #: The process that has the app's uid.
-INSIDE = ("__init__", "common", "limited", "main", "read", "sqlite", "tables", "write")
+INSIDE = ("__init__", "common", "exchange", "limited", "loss", "main", "read", "sqlite", "tables", "write")
 
 #: The mechanism: a walk by descriptors; and a program that runs with the app's uid, with its client.
 MECHANISM = (

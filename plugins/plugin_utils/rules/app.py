@@ -23,6 +23,8 @@ from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules.problem im
 WSGI = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(\(.*\))?")
 #: Calendar expressions of systemd.time(7).
 CALENDAR = re.compile(r"[A-Za-z0-9*:,./~ +_-]+")
+#: The path of a page with its query.
+PAGE = re.compile(r"/[!-~]*")
 MAX_BACKUPS = 10_000
 #: Prefix of the settings that the role passes to gunicorn.conf.py.
 OWN_SETTINGS = "FLASK_BLOG_"
@@ -122,6 +124,22 @@ def _backup(values: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
+def _proof(values: Mapping[str, Any]) -> Iterator[str]:
+    schedule = values["proof_schedule"]
+    if not CALENDAR.fullmatch(schedule) or schedule != schedule.strip():
+        yield problem(
+            "proof_schedule", schedule, "it is no systemd calendar expression", "Write 'weekly', 'Sun 04:00' or 'never'"
+        )
+    for path in values["proof_paths"]:
+        if not PAGE.fullmatch(path):
+            yield problem(
+                "proof_paths",
+                path,
+                "the path of a page begins with / and has printable ASCII characters other than spaces alone",
+                "Write it as in a URL, such as '/archive' or '/search?q=a%20b'",
+            )
+
+
 def _limits(values: Mapping[str, Any]) -> Iterator[str]:
     for fault in limits.faults(values):
         yield problem(*fault)
@@ -141,4 +159,5 @@ RULES: tuple[Rule, ...] = (
     _rehearse,
     _limits,
     _backup,
+    _proof,
 )

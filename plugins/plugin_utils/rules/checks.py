@@ -37,6 +37,7 @@ ENTRY_POINTS: dict[str, tuple[Rule, ...]] = {
     "main": DEPLOYMENT,
     "release": DEPLOYMENT,
     "rollback": (*site.NAME_RULES, *operations.ROLLBACK_RULES),
+    "restore": (*site.NAME_RULES, *operations.RESTORE_RULES),
     "maintenance": site.NAME_RULES,
 }
 

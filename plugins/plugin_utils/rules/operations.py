@@ -14,6 +14,9 @@ from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules.problem im
 #: The name of a release's directory. A text that begins with a hyphen would be an option of blogctl.
 RELEASE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 
+#: The name of a backup, or a moment with or without an offset from UTC.
+BACKUP = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._:+ -]{0,99}")
+
 
 def _rollback_release(values: Mapping[str, Any]) -> Iterator[str]:
     release = values["rollback_release"]
@@ -26,4 +29,16 @@ def _rollback_release(values: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
+def _restore(values: Mapping[str, Any]) -> Iterator[str]:
+    backup = str(values["restore"])
+    if not BACKUP.fullmatch(backup):
+        yield problem(
+            "restore",
+            backup,
+            "it is neither the name of a backup nor a moment",
+            "Write latest, a name from the folder of the backups, or a moment such as 2026-11-27T18:30",
+        )
+
+
 ROLLBACK_RULES: tuple[Rule, ...] = (_rollback_release,)
+RESTORE_RULES: tuple[Rule, ...] = (_restore,)

@@ -289,8 +289,8 @@ HEALTHY_OR_LOGIN = HEALTHY | {401, 403}
 
 def page_problem(worker: Any, host: str, health_path: str) -> str:
     """Request the health path and the home page, if there is one; return the first problem, or an empty text."""
-    home_path = os.environ.get("FLASK_BLOG_HOME_PATH", "/")
-    for path, healthy in ((health_path, HEALTHY), *([(home_path, HEALTHY_OR_LOGIN)] if home_path else [])):
+    others = [os.environ.get("FLASK_BLOG_HOME_PATH", "/"), *os.environ.get("FLASK_BLOG_PROOF_PATHS", "").split()]
+    for path, healthy in ((health_path, HEALTHY), *((path, HEALTHY_OR_LOGIN) for path in others if path)):
         worker.log.info("tries %s before it takes a request", path)
         try:
             found = redirects.follow(partial(ask, worker.wsgi, host), f"{scheme}://{host}{path}", public_schemes)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +46,22 @@ def test_initial_data_without_any_data_is_refused_while_the_blog_is_new(
         run(plan, {**arguments, "initial_data": str(tmp_path / "empty")})
     host.answers = [{"data_is_new": False, "layers": []}]
     run(plan, {**arguments, "initial_data": str(tmp_path / "empty")})
+
+
+def test_a_copy_of_a_backup_is_initial_data_and_one_that_is_not_whole_is_refused(
+    run: Run, host: Host, arguments: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "data" / "static").mkdir(parents=True)
+    (tmp_path / "data" / "static" / "a.jpg").write_bytes(b"a")
+    entry = {"size": 1, "sha256": hashlib.sha256(b"a").hexdigest(), "mode": 0o640}
+    manifest = {"site": "other", "name": "20260101T000000Z", "files": {"static/a.jpg": entry}}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    host.answers = [{"data_is_new": True, "layers": []}]
+    run(plan, {**arguments, "initial_data": str(tmp_path)})
+    (tmp_path / "data" / "static" / "a.jpg").write_bytes(b"b")
+    host.answers = [{"data_is_new": True, "layers": []}]
+    with pytest.raises(AnsibleActionFail, match=r"it is a backup, and 'static/a\.jpg' .*Nothing was touched"):
+        run(plan, {**arguments, "initial_data": str(tmp_path)})
 
 
 NO_PYTHON = {"failed": True, "module_stderr": "/bin/sh: 1: /usr/bin/python3: not found"}

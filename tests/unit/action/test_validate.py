@@ -90,6 +90,7 @@ ENTRY_POINTS: list[tuple[str, dict[str, Any]]] = [
     ("main", {}),
     ("release", {}),
     ("rollback", {"rollback_release": "3f2a9c1e", "rollback_data": "ask"}),
+    ("restore", {"restore": "2026-11-27T18:30:00+01:00", "restore_discard": True}),
     ("maintenance", {"maintenance": True}),
 ]
 
@@ -113,6 +114,12 @@ def test_every_entry_point_checks_the_sites_name(run: Run, entry_point: str, cho
 def test_a_rollback_refuses_what_is_no_release(run: Run, release: str) -> None:
     result = run(validate, {"entry_point": "rollback"}, rollback_release=release)
     assert f"flask_blog_rollback_release: {release!r}: it is no id of a release" in result["msg"]
+
+
+@pytest.mark.parametrize("backup", ["", "--discard-newer", "../other", "a\nb", ".", "x" * 101])
+def test_a_restore_refuses_what_is_neither_a_backup_nor_a_moment(run: Run, backup: str) -> None:
+    result = run(validate, {"entry_point": "restore"}, restore=backup)
+    assert f"flask_blog_restore: {backup!r}: it is neither the name of a backup nor a moment" in result["msg"]
 
 
 def test_a_rollback_does_not_need_what_only_a_deployment_needs(run: Run, host: Host) -> None:

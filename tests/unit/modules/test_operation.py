@@ -49,6 +49,8 @@ def blogctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Blogctl:
         ({"operation": "maintenance", "maintenance": True}, False, "maintenance on"),
         ({"operation": "maintenance", "maintenance": False}, True, "maintenance off --dry-run"),
         ({"operation": "backup"}, False, "backup"),
+        ({"operation": "restore", "backup": "latest"}, False, "restore latest"),
+        ({"operation": "restore", "backup": "x", "discard": True}, True, "restore --discard-newer --dry-run x"),
     ],
 )
 def test_an_operation_becomes_a_command_line(
@@ -168,6 +170,21 @@ def test_an_undecided_rollback_names_the_roles_variable(blogctl: Blogctl, run_mo
     blogctl(stderr={"error": "the schema changed. Choose: --restore-data or --keep-data.", "status": 4}, status=4)
     outcome = run_module(module, site="blog", operation="rollback")
     assert outcome.said["msg"].endswith("flask_blog_rollback_data: restore or keep.")
+
+
+def test_an_undecided_restore_names_the_roles_variable(blogctl: Blogctl, run_module: Any) -> None:
+    blogctl(stderr={"error": "it would lose 2 rows", "status": 4}, status=4)
+    outcome = run_module(module, site="blog", operation="restore", backup="latest")
+    assert outcome.said["msg"] == (
+        "it would lose 2 rows\nThe role's variable for this is flask_blog_restore_discard: true."
+    )
+
+
+def test_a_restore_warns_of_a_safety_copy_that_is_not_stored_yet(blogctl: Blogctl, run_module: Any) -> None:
+    blogctl({"backup": "x", "warnings": ["the disk is full"], "message": "restored x"})
+    outcome = run_module(module, site="blog", operation="restore", backup="latest")
+    assert (outcome.failed, outcome.said["changed"], outcome.said["msg"]) == (False, True, "restored x")
+    assert outcome.said["warnings"] == ["the disk is full"]
 
 
 def test_an_incomplete_backup_is_a_change_and_a_failure_that_names_what_it_lacks(

@@ -33,7 +33,9 @@ def test_a_missing_argument_is_named(run_module: Any, module: ModuleType, missin
     assert outcome.said["msg"] == f"missing required arguments: {missing}"
 
 
-@pytest.mark.parametrize(("name", "missing"), [("activate", "release"), ("maintenance", "maintenance")])
+@pytest.mark.parametrize(
+    ("name", "missing"), [("activate", "release"), ("restore", "backup"), ("maintenance", "maintenance")]
+)
 def test_what_an_operation_needs_is_named(run_module: Any, name: str, missing: str) -> None:
     outcome = run_module(operation, site="blog", operation=name)
     assert outcome.failed

@@ -86,6 +86,9 @@ FINE = [
     ("backup_schedule", "*-*-* 03:00"),
     ("backup_schedule", "Mon..Fri 02:30:00 Europe/Berlin"),
     ("backup_keep", {"daily": 1}),
+    ("proof_schedule", "Sun 04:00"),
+    ("proof_schedule", "never"),
+    ("proof_paths", ["/", "/search?q=a%20b&page=2"]),
 ]
 
 

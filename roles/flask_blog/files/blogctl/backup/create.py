@@ -1,4 +1,4 @@
-"""Back up a blog's data: copy it consistently, verify the copy, remove old backups."""
+"""Back up a blog: copy its data consistently, and its settings; verify the copy, remove old backups."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ from ..errors import HostError, OperationError
 from ..host.files import fsync
 from ..host.locks import locked
 from ..site import Site
+from . import origin, settings
 from .retention import INCOMPLETE_PREFIX, NAME_FORMAT, complete_backups, prune
-from .verify import MANIFEST, identity, read_manifest, sha256_of, verify
+from .verify import FORMAT, MANIFEST, identity, read_manifest, sha256_of, verify
 
 
 def back_up(site: Site, now: datetime.datetime | None = None) -> dict[str, Any]:
-    """Back up a site's data.
+    """Back up a site's data and settings.
 
     The backup gets its name only after it was verified. Old backups are removed after that.
 
-    :returns: C(name), C(files), C(bytes), C(databases), C(removed), and C(skipped): what could not be copied, with the
-        reasons.
+    :returns: C(name), C(files), C(bytes), C(databases), C(settings), C(removed), and C(skipped): what could not be
+        copied, with the reasons.
     :raises OperationError: if it failed; earlier backups are kept.
     """
     with locked(site, "backup"):
@@ -44,7 +45,8 @@ def back_up(site: Site, now: datetime.datetime | None = None) -> dict[str, Any]:
             if not manifest["files"] and not manifest["skipped"]:
                 _refuse_empty(site, _newest(root))
             verify(aside, manifest)
-            _write(aside / MANIFEST, json.dumps({"site": site.name, "name": name, **manifest}, indent=1))
+            facts = {"site": site.name, "name": name, "format": FORMAT, "collection": origin.collection()}
+            _write(aside / MANIFEST, json.dumps({**facts, "release": origin.release(site), **manifest}, indent=1))
             _sync_folders(aside)
             aside.rename(root / name)
             fsync(root)
@@ -63,6 +65,7 @@ def back_up(site: Site, now: datetime.datetime | None = None) -> dict[str, Any]:
         "files": len(files),
         "bytes": sum(entry["size"] for entry in files.values()),
         "databases": sorted(path for path, entry in files.items() if entry.get("tables") is not None),
+        "settings": len(manifest["settings"]),
         "removed": removed,
         "skipped": manifest["skipped"],
         "skipped_more": manifest["skipped_more"],
@@ -91,18 +94,30 @@ def _newest(root: Path) -> Path | None:
 
 
 def _copy(site: Site, aside: Path, earlier: Path | None) -> dict[str, Any]:
-    """Store every file that the process in the data folder passes, and note what it could not read."""
+    """Store every file that the process in the data folder passes, and the settings; note what could not be read."""
     aside.mkdir(mode=0o700)
     (aside / "data").mkdir(mode=0o700)
-    known = read_manifest(earlier)["files"] if earlier else {}
+    last = read_manifest(earlier) if earlier else {}
+    known = last.get("files", {})
+    copied = settings.copy(site, aside, earlier, last.get("settings", {}))
     files: dict[str, dict[str, Any]] = {}
-    with process.working(site, "read", databases=False, at_rest=False) as work:
+    schemas: dict[str, str] = {}
+    with process.working(site, "read", databases=False, at_rest=False, described=True) as work:
         for one in process.handed_files(work):
             if one.path in files:
                 raise HostError(f"the work on the data named {one.path} twice")
             files[one.path] = _store(one, aside, earlier, known.get(one.path))
+            if one.schema:
+                schemas[one.path] = one.schema
         skipped = Skipped.of(work.answer)
-    return {"files": files, "skipped": skipped.reasons, "skipped_more": skipped.more}
+    return {
+        "files": files,
+        "schemas": schemas,
+        "settings": copied.files,
+        "settings_links": copied.links,
+        "skipped": {**skipped.reasons, **copied.skipped},
+        "skipped_more": skipped.more,
+    }
 
 
 def _store(one: Handed, aside: Path, earlier: Path | None, known: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -124,7 +139,8 @@ def _store(one: Handed, aside: Path, earlier: Path | None, known: Mapping[str, A
         raise OperationError(f"The backup is not whole, earlier ones are untouched: {one.path} reads differently")
     if one.tables is None:
         return {**found, "mode": one.mode}
-    return {**found, "mode": one.mode, "tables": one.tables, "journal_mode": one.journal_mode}
+    described = {} if one.rows is None else {"rows": one.rows}
+    return {**found, "mode": one.mode, "tables": one.tables, "journal_mode": one.journal_mode, **described}
 
 
 def _is_unchanged(one: Handed, before: Path, known: Mapping[str, Any]) -> bool:

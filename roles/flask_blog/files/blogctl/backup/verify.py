@@ -14,6 +14,8 @@ from ..errors import OperationError
 
 #: In each backup, written last: its files with their checksums. A directory without it is no backup.
 MANIFEST = "manifest.json"
+#: The version of the manifest's form. Version 1, which names none, has no settings, release, schemas and rows.
+FORMAT = 2
 
 
 def verify(backup: Path, manifest: Mapping[str, Any]) -> None:
@@ -21,10 +23,12 @@ def verify(backup: Path, manifest: Mapping[str, Any]) -> None:
 
     :raises OperationError: for the first file that is wrong.
     """
-    for relative, entry in manifest["files"].items():
-        path = backup / "data" / relative
-        if identity(path)["sha256"] != entry["sha256"]:
-            raise OperationError(f"The backup is not whole, earlier ones are untouched: {relative} reads differently")
+    for folder, entries in (("data", manifest["files"]), ("settings", manifest.get("settings", {}))):
+        for relative, entry in entries.items():
+            if identity(backup / folder / relative)["sha256"] != entry["sha256"]:
+                raise OperationError(
+                    f"The backup is not whole, earlier ones are untouched: {relative} reads differently"
+                )
 
 
 def identity(path: Path) -> dict[str, Any]:

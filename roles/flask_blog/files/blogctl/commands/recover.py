@@ -7,7 +7,9 @@ import time
 from typing import Any
 
 from ..certificate import describe, state
+from ..host.locks import locked
 from ..release import recovery
+from ..restore import safety
 from ..shared import issued
 from ..site import Site
 from .command import Command, Result
@@ -16,6 +18,10 @@ from .command import Command, Result
 def run(site: Site, _: argparse.Namespace) -> Result:
     """Wait until no operation is under way, and recover one that was killed."""
     done = recovery.recover(site)
+    if safety.is_due(site):
+        with locked(site, "recover", wait=float("inf")):
+            stored = safety.finish(site)
+        done += f"; the data from before the restore was stored as {stored}" if stored else ""
     if (certificate := describe.status(site)) and _is_incomplete(site, certificate):
         # A reboot has dropped the transient timer.
         state.schedule(site, is_complete=False)

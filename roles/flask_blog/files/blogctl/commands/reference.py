@@ -7,7 +7,7 @@ SUMMARY = "operate the Flask blogs of this host"
 
 DESCRIPTION = (
     "Operate the Flask blogs of this host: show what is served, activate a release, roll back, show a maintenance page,"
-    " back up. It works without the Ansible controller. Everything but --help needs root.",
+    " back up, restore. It works without the Ansible controller. Everything but --help needs root.",
     "One operation at a time changes a site. Another one waits a minute for it, and then ends with status 3. An"
     " operation that fails or is interrupted is undone: the previous release still serves, or the message says"
     " otherwise.",
@@ -40,7 +40,7 @@ FILES = {
     "/opt/NAME/operations.jsonl": "the journal of operations: who did what, from which release to which, the result",
     "/opt/NAME/maintenance": "the maintenance page is shown while this file exists",
     "/var/lib/NAME": "the app's data",
-    "/var/backups/NAME": "backups; snapshots/ has the databases from before a release changed them",
+    "/var/backups/NAME": "backups; snapshots/ has the databases from before a release changed them, and safety copies",
     "/run/flask-blog-hosting/NAME.lock": "held while an operation is under way; the kernel drops it with its process",
 }
 

@@ -13,7 +13,7 @@ from ..release import rollback
 from ..release.history import History
 from ..site import Site
 from .candidates import release_folders
-from .command import FOLLOW_UP_FAILED, Command, Result
+from .command import FOLLOW_UP_FAILED, UNDECIDED, Command, Result
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,7 +64,7 @@ COMMAND = Command(
     example="blogctl rollback --dry-run",
     arguments=add_arguments,
     statuses={
-        Undecided.status: "a decision is needed, --restore-data or --keep-data; nothing was done",
+        Undecided.status: UNDECIDED,
         FollowUpFailed.status: FOLLOW_UP_FAILED,
     },
     requires_interface=True,

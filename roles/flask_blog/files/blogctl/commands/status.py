@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import datetime
 
 from ..certificate import describe
+from ..proof import record
 from ..release import status
 from ..site import Site
 from .command import Command, Result
@@ -20,6 +22,9 @@ def run(site: Site, _: argparse.Namespace) -> Result:
     if certificate := describe.status(site):
         found["certificate"] = certificate
         shown = "\n".join([shown, *(f"certificate  {line}" for line in describe.lines(certificate))])
+    if "proof_timer" in site.settings:  # an older role has none
+        found["proof"] = record.read(site)
+        shown += f"\nproof        {record.describe(found['proof'], datetime.datetime.now(datetime.UTC))}"
     return Result(found, shown, 0 if found["serves"] else NOT_SERVING)
 
 

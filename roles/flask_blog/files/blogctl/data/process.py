@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import socket
 import stat
 import subprocess
@@ -38,6 +39,11 @@ OUTPUT_LIMIT = 1 << 16
 #: Characters of a path, or of a message.
 PATH_LIMIT = 4096
 
+#: Tables of one database whose rows are noted.
+TABLES_LIMIT = 500
+#: A sha256.
+DIGEST = re.compile(r"[0-9a-f]{64}")
+
 #: Set in a unit that confines blogctl already (NAME-backup.service): it may not start units, and needs none.
 CONFINED = "BLOGCTL_CONFINED"
 #: Starts the process; the arguments are the directory above blogctl's, and the request.
@@ -59,6 +65,9 @@ class Handed:
     #: of a database: its number of tables, and its journal mode
     tables: int | None
     journal_mode: str | None
+    #: its rows by table, and a digest of its schema; only if they were asked for
+    rows: dict[str, int] | None = None
+    schema: str | None = None
 
 
 class Work:
@@ -236,17 +245,28 @@ def handed_files(work: Work) -> Iterator[Handed]:
         try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise HostError(f"the work on the data gave {work.answer.get('path')!r}, which is no file")
-            mode, tables, journal = (work.answer.get(key) for key in ("mode", "tables", "journal_mode"))
+            keys = ("mode", "tables", "journal_mode", "schema")
+            mode, tables, journal, schema = (work.answer.get(key) for key in keys)
             yield Handed(
                 checked_path(work.answer.get("path")),
                 descriptor,
                 mode & 0o777 if isinstance(mode, int) else 0o640,
                 tables if isinstance(tables, int) else None,
                 printable(journal)[:20] if isinstance(journal, str) else None,
+                rows_by_table(work.answer.get("rows")),
+                schema if isinstance(schema, str) and DIGEST.fullmatch(schema) else None,
             )
         finally:
             os.close(descriptor)
         work.channel.send({})
+
+
+def rows_by_table(value: object) -> dict[str, int] | None:
+    """Return the rows by table, as far as they are that."""
+    if not isinstance(value, dict):
+        return None
+    found = ((printable(table), count) for table, count in list(value.items())[:TABLES_LIMIT])
+    return {table: count for table, count in found if isinstance(count, int) and count >= 0}
 
 
 def store(one: Handed, root: Path) -> Path:

@@ -28,7 +28,7 @@ class SQLite:
 
         :returns: what could not be copied at all, such as a file that its owner has closed.
         """
-        with process.working(self._site, "read", databases=True, at_rest=True) as work:
+        with process.working(self._site, "read", databases=True, at_rest=True, described=False) as work:
             for one in process.handed_files(work):
                 fsync(process.store(one, target).parent)
             return Skipped.of(work.answer)
@@ -68,7 +68,7 @@ class SQLite:
         rows = answer.get("rows")
         return Comparison(
             bool(answer.get("changed")),
-            [_change(row) for row in (rows if isinstance(rows, list) else [])[:LIST_LIMIT] if isinstance(row, dict)],
+            [change_of(row) for row in (rows if isinstance(rows, list) else [])[:LIST_LIMIT] if isinstance(row, dict)],
         )
 
     def fingerprint(self, folder: Path) -> str:
@@ -85,6 +85,7 @@ def files_of(snapshot: Path) -> Iterator[str]:
             yield str(Path(folder, name).relative_to(snapshot))
 
 
-def _change(row: dict[object, object]) -> TableChange:
+def change_of(row: dict[object, object]) -> TableChange:
+    """Read what the process says about a table."""
     written, deleted = (value if isinstance(value := row.get(key), int) else 0 for key in ("written", "deleted"))
     return TableChange(printable(str(row.get("database"))), printable(str(row.get("table"))), written, deleted)

@@ -17,11 +17,13 @@ from ..host.releases import point_link
 from ..host.units import transient_units
 from ..shared import contract
 from ..site import Site
-from . import folder
+from . import exchange, folder
 from .layer import data_layer
 
 #: Starts the name of a snapshot that a rollback of the data took; the release that was live then follows.
 LEFT_PREFIX = "left-"
+#: Starts the name of a safety copy: the data from before a restore, in the form of a backup. The moment follows.
+SAFETY_PREFIX = "before-restore-"
 
 
 def _note(site: Site) -> Path:
@@ -79,6 +81,15 @@ def begin(site: Site, release: str, previous: str | None) -> Path:
     return snapshot
 
 
+def begin_exchange(site: Site, release: str, previous: str | None, paths: list[str] | None) -> None:
+    """Note how to undo an exchange of the data for what was staged (exchange.py): the present data is kept beside it.
+
+    :param paths: what is exchanged; None for everything.
+    """
+    note = {"release": release, "previous": previous, "exchange": {"paths": paths}}
+    write_atomically(_note(site), json.dumps(note))
+
+
 def commit(site: Site) -> None:
     """Keep the change: from here on the new release may write data that must not be lost."""
     _note(site).unlink()
@@ -98,15 +109,19 @@ def undo(site: Site) -> bool:
         return False
     # These units outlive a blogctl that was killed, and would write to the databases that are restored.
     systemd.stop_transient(*transient_units(site))
-    # Only the failed release can have created a database that is not in the note.
-    data_layer(site).restore(Path(note["snapshot"]), note["databases"])
+    if "exchange" in note:
+        exchange.undo(site, note["exchange"]["paths"])
+    else:
+        # Only the failed release can have created a database that is not in the note.
+        data_layer(site).restore(Path(note["snapshot"]), note["databases"])
     if note["previous"]:
         point_link(site, note["previous"])
     else:
         site.path("link").unlink(missing_ok=True)
     commit(site)
     # A snapshot that stays belongs to a change that was committed.
-    shutil.rmtree(note["snapshot"], ignore_errors=True)
+    if "snapshot" in note:
+        shutil.rmtree(note["snapshot"], ignore_errors=True)
     return True
 
 
@@ -116,5 +131,7 @@ def prune_snapshots(site: Site, kept: set[str]) -> None:
     if not root.is_dir():
         return
     for snapshot in root.iterdir():
+        if snapshot.name.startswith(SAFETY_PREFIX):
+            continue  # the restores keep the newest of them (restore/safety.py)
         if snapshot.name.removeprefix(LEFT_PREFIX) not in kept:
             shutil.rmtree(snapshot, ignore_errors=True)

@@ -7,12 +7,15 @@ import errno
 import os
 import stat
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..shared.contract import SQLITE_MAGIC
 
+#: In the data folder while a restore is under way: the data that comes, and the data from before. No walk from the data
+#: folder enters it.
+EXCHANGE = ".blogctl-restore"
 #: Levels of directories. A walk keeps a descriptor open for each.
 DEPTH_LIMIT = 64
 #: Names in one message; the rest is counted.
@@ -82,7 +85,7 @@ def walk(folder: str | int, skipped: Skipped) -> Iterator[Directory]:
     stack: list[tuple[str, int, list[str]]] = []
     try:
         directory, below = _listed("", root)
-        stack.append(("", root, below))
+        stack.append(("", root, [name for name in below if name != EXCHANGE]))
         yield directory
         while stack:
             path, descriptor, below = stack[-1]
@@ -154,6 +157,51 @@ def beneath(directory: int, relative: str) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def hand_to_group(folder: str, relative: str, served: Sequence[str], uid: int) -> None:
+    """Let nginx read what an account has put beneath some directories, as it reads what the app writes there.
+
+    The group is that of the folder itself. A directory hands it on to what is created in it (the set-group-id bit).
+
+    :param relative: a directory beneath the folder; the ones that are served lie beneath that.
+    :param uid: whatever belongs to another account is left alone.
+    """
+    root = os.open(folder, OPEN_DIRECTORY)
+    try:
+        group = os.fstat(root).st_gid
+        for path in served:
+            above = path.split("/")[:-1]
+            with contextlib.suppress(OSError):
+                for depth in range(len(above)):
+                    with beneath(root, "/".join([relative, *above[: depth + 1]])) as directory:
+                        _give(directory, group, uid, lambda mode: (mode & ~0o040) | 0o010)
+                with beneath(root, f"{relative}/{path}") as directory:
+                    _hand_all(directory, group, uid)
+    finally:
+        os.close(root)
+
+
+def _hand_all(top: int, group: int, uid: int) -> None:
+    for directory in walk(top, Skipped()):
+        _give(directory.descriptor, group, uid, lambda mode: mode | 0o2050)
+        for name in directory.files:
+            handle = open_file(directory.descriptor, name)
+            if handle is not None:
+                try:
+                    # A file with a second name may be one that this account could not hand over otherwise.
+                    if os.fstat(handle).st_nlink == 1:
+                        _give(handle, group, uid, lambda mode: mode)
+                finally:
+                    os.close(handle)
+
+
+def _give(handle: int, group: int, uid: int, changed: Callable[[int], int]) -> None:
+    """Give an open file or directory of an account to a group, and change its mode."""
+    found = os.fstat(handle)
+    if found.st_uid == uid:
+        os.fchown(handle, -1, group)
+        os.fchmod(handle, changed(stat.S_IMODE(found.st_mode) & 0o777))
 
 
 def has_file(folder: str, relative: str) -> bool:

@@ -41,7 +41,7 @@ def problem(release: str, folder: Path) -> str:
         return f"{name} lacks its Python, {os.path.realpath(python)}"
     if not os.access(venv / "bin" / "gunicorn", os.X_OK):
         return f"{name} has no gunicorn"
-    version = _version(python)
+    version = python_version(python)
     if _has_gunicorn(venv / "lib" / f"python{version}"):
         return ""
     if others := sorted(path.name for path in (venv / "lib").glob("python3*") if _has_gunicorn(path)):
@@ -54,7 +54,7 @@ def remedy(site: Site, release: str) -> str:
     return f"'blogctl --site {site.name} rebuild {release}' builds it again for this host's Python"
 
 
-def _version(python: Path) -> str:
+def python_version(python: Path) -> str:
     """Return the minor version of an environment's Python, such as C(3.11): its program's name has it."""
     found = re.fullmatch(r"python(\d+\.\d+)", os.path.basename(os.path.realpath(python)))
     return found[1] if found else f"{sys.version_info.major}.{sys.version_info.minor}"

@@ -259,10 +259,11 @@ def attach(site: Site, folder: Path, source_root: str, words: list[str], lock: i
         raise
 
 
-def instance(site: Site, folder: Path, source_root: str, data: Path) -> Any:
+def instance(site: Site, folder: Path, source_root: str, data: Path, paths: Sequence[str] = ()) -> Any:
     """Run an instance of a release that no visitor reaches, and that requests its own pages (gunicorn.conf.py).
 
     :param data: the data folder, or a copy, which is then mounted at the data folder's path.
+    :param paths: pages that it requests as well, without white space.
     :returns: the same as P(started).
     """
     properties = properties_as_app(site, folder, data)
@@ -283,6 +284,7 @@ def instance(site: Site, folder: Path, source_root: str, data: Path) -> Any:
         f"FLASK_BLOG_SCHEME={scheme.scheme}",
         f"FLASK_BLOG_PUBLIC_SCHEMES={','.join(scheme.public_schemes)}",
         f"FLASK_BLOG_HEALTH_PATH={site.settings['health_path']}",
+        *([f"FLASK_BLOG_PROOF_PATHS={' '.join(paths)}"] if paths else []),
     ]
     options = {**site.settings.get("gunicorn_options", OLDER_OPTIONS), "workers": 1}
     # /tmp is the unit's own.

@@ -39,6 +39,7 @@ def data_change(
     is_up: bool,
     failure: str,
     undo_settings: Callable[[Site], str] = lambda _: "",
+    begin: Callable[[], object] | None = None,
 ) -> Iterator[float]:
     """Change the live data and the live link in one transaction, while no request is served.
 
@@ -50,6 +51,7 @@ def data_change(
     :param is_up: whether the service runs; one that does not run is kept from starting.
     :param failure: begins the message of a failure.
     :param undo_settings: restores the settings and returns a line for the message.
+    :param begin: begins the transaction instead of a snapshot of the databases.
     :yields: when requests began to wait (C(time.monotonic())).
     :raises Busy: if a command uses the data; nothing was changed.
     :raises OperationError: after the data and the link were restored.
@@ -57,7 +59,7 @@ def data_change(
     with data_alone(site), starts_held(site):
         try:
             began = stop_and_hold(site, is_up=is_up)
-            transaction.begin(site, snapshot, previous)
+            begin() if begin else transaction.begin(site, snapshot, previous)
             yield began
             transaction.commit(site)
         except BaseException as error:

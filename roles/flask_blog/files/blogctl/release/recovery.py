@@ -56,7 +56,7 @@ def recover_locked(site: Site) -> str:
         with contextlib.suppress(OperationError):  # the recovery goes on if the release cannot start
             systemd.systemctl("start", service)
     report = rebuilt + ("the change of the data was undone; " if undone else "")
-    changing = [entry for entry in killed if entry.operation in ("activate", "rollback")]
+    changing = [entry for entry in killed if entry.operation in ("activate", "rollback", "restore")]
     if changing:
         report += settle(site, changing[-1])
     if any(entry.operation == promotion.PROMOTE for entry in killed):

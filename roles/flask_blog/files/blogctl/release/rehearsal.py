@@ -7,6 +7,7 @@ import os
 import pwd
 import re
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..data import folder as data_folder
@@ -63,11 +64,12 @@ def _copy(site: Site) -> Path:
     return site.path("rehearsal")
 
 
-def prove(site: Site, release: str, data: Path) -> None:
+def prove(site: Site, release: str, data: Path, paths: Sequence[str] = ()) -> None:
     """Start an instance of a release and let it request its health path and its home page.
 
     :param data: the data folder, or a copy, which is then mounted at the data folder's path. On the live data the
         instance has the live network, too.
+    :param paths: pages that it requests as well.
     :raises OperationError: with the problem, and the last lines of its output.
     """
     folder = app_folder(site, release)
@@ -75,7 +77,7 @@ def prove(site: Site, release: str, data: Path) -> None:
     seconds, health_path = site.settings["activation_timeout"], site.settings["health_path"]
     deadline = time.monotonic() + seconds
     problem, before = f"{health_path}: no answer within {seconds} s", memory.of_services()
-    with run_as_app.instance(site, folder, root, data) as (_, output):
+    with run_as_app.instance(site, folder, root, data, paths) as (_, output):
         for line in output.lines(seconds):
             if READY.search(line):
                 return
@@ -117,10 +119,9 @@ def rehearse(site: Site, release: str, commands: list[str]) -> bool:
     :raises OperationError: naming the step that failed.
     """
     copy = _copy(site)
-    remove_copy(site)
     try:
         try:
-            before = _make_copy(site, copy)
+            before = _make_copy(site)
         except (OSError, ValueError, OperationError) as error:
             raise HostError(f"the data cannot be copied for it: {error}") from error
         run_commands(site, release, commands, copy)
@@ -135,11 +136,22 @@ def rehearse(site: Site, release: str, commands: list[str]) -> bool:
         remove_copy(site)
 
 
-def _make_copy(site: Site, copy: Path) -> str:
-    """Copy the data to a directory of the app's account in one that only root enters; return the copy's fingerprint."""
+def make_folder(site: Site) -> Path:
+    """Create the empty directory for data that a rehearsal works on: the app's account's, in one that only root enters.
+
+    P(remove_copy) removes it.
+    """
+    copy = _copy(site)
+    remove_copy(site)
     account = pwd.getpwnam(site.settings["user"]).pw_uid, grp.getgrnam(site.settings["group"]).gr_gid
     copy.mkdir(mode=0o700)
     os.chown(copy, *account)
+    return copy
+
+
+def _make_copy(site: Site) -> str:
+    """Copy the data to a directory of its own; return the copy's fingerprint."""
+    copy = make_folder(site)
     found, skipped = data_folder.copy(site, copy)
     if skipped:
         journal.log(site, f"the rehearsal works with a part of the data: {skipped}")

@@ -69,6 +69,8 @@ def _run(function: Callable[[], Any], end: int) -> None:
         result = {"value": function()}
     except sqlite3.Error as error:
         result = {"error": str(error), "code": getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)}
+    except ValueError as error:  # such as a text in SQLite's message that is no UTF-8
+        result = {"error": f"it cannot be read: {error}", "code": sqlite3.SQLITE_ERROR}
     except MemoryError:
         result = {"error": "reading it takes too much memory", "code": sqlite3.SQLITE_ERROR}
     except OSError as error:

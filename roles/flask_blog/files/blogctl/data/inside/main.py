@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 
 from ..channel import Channel, ChannelError
-from . import read, write
+from . import exchange, loss, read, write
 from .common import Request
 from .limited import HEARTBEAT_INTERVAL
 from .sqlite import Clock
@@ -31,6 +31,13 @@ OPERATIONS: dict[str, Callable[[Channel, Request, Clock], Request]] = {
     "unpack": write.unpack,
     "seed": write.seed,
     "empty": write.empty,
+    "stage": exchange.stage,
+    "fill": exchange.fill,
+    "rows": loss.rows,
+    "exchange": exchange.exchange,
+    "undo": exchange.undo,
+    "outgoing": exchange.outgoing,
+    "discard": exchange.discard,
 }
 
 

@@ -69,7 +69,7 @@ def read(channel: Channel, request: Request, clock: Clock) -> Request:
     """Pass every file of the data to root, a database as a consistent copy.
 
     C(databases) in the request asks for these alone, C(at_rest) says that nothing is writing: then a database that
-    SQLite cannot read is passed as it is, with the files beside it.
+    SQLite cannot read is passed as it is, with the files beside it. C(described) asks for the schema and the rows.
     """
     skipped, holes = Skipped(), 0
     for directory in tree.walk(request["data"], skipped):
@@ -121,14 +121,16 @@ def hand_over_database(
         try:
             require_space(folder, os.fstat(handle).st_blocks * 512)
 
-            def take() -> tuple[str, int]:
+            def take() -> Request:
                 mode = sqlite.snapshot(Path(request["data"], path), copy, clock)
-                count = sqlite.count_tables(copy, clock)
+                found: Request = {"tables": sqlite.count_tables(copy, clock), "journal_mode": mode}
+                if request["described"]:
+                    found |= {"rows": tables.count_rows(copy, clock), "schema": tables.schema_digest(copy, clock)}
                 if request["at_rest"]:
                     sqlite.set_journal_mode(copy, mode)
-                return mode, count
+                return found
 
-            mode, count = limited(take, os.fstat(handle).st_size, clock.beat)
+            found = limited(take, os.fstat(handle).st_size, clock.beat)
         except sqlite3.Error as error:
             if not request["at_rest"] or code_of(error) in IN_USE | HOST_FAILURES:
                 raise
@@ -140,7 +142,7 @@ def hand_over_database(
             return
         os.chmod(copy, stat.S_IMODE(os.fstat(handle).st_mode) & MODE_BITS)
         with closing(os.open(copy, tree.OPEN_FILE)) as opened:
-            hand_over(channel, path, opened, {"tables": count, "journal_mode": mode})
+            hand_over(channel, path, opened, found)
 
 
 def copy(channel: Channel, request: Request, clock: Clock) -> Request:

@@ -1,13 +1,66 @@
-"""Compare a database with a snapshot of it: its schema, and how many rows of which table differ."""
+"""The tables of a database: how many rows each has, its schema, and what differs from a snapshot of it."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from .sqlite import Clock, connect
+from .. import tree
+from .common import LIST_LIMIT
+from .sqlite import STEPS_PER_CHECK, Clock, connect
+
+#: Bytes of the names and numbers of one database's tables, as JSON, in a message.
+ROWS_BYTES = 24 << 10
+
+
+@contextlib.contextmanager
+def _at_rest(database: Path, clock: Clock) -> Iterator[sqlite3.Connection]:
+    """Open a database that nobody writes to; texts are bytes, as the app may have written any."""
+    address = f"{database.absolute().as_uri()}?mode=ro&immutable=1"
+    with contextlib.closing(sqlite3.connect(address, uri=True)) as connection:
+        connection.set_progress_handler(clock.is_up, STEPS_PER_CHECK)
+        connection.execute("PRAGMA trusted_schema = OFF")
+        connection.text_factory = bytes
+        yield connection
+
+
+def schema_digest(database: Path, clock: Clock) -> str:
+    """Return a sha256 over the definitions in a database's schema and C(PRAGMA user_version)."""
+    total = hashlib.sha256()
+    with _at_rest(database, clock) as connection:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        total.update(f"{version}".encode())
+        query = (
+            "SELECT CAST(type AS BLOB), CAST(name AS BLOB), CAST(coalesce(sql, '') AS BLOB) FROM sqlite_schema"
+            " WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY 1, 2, 3"
+        )
+        for row in connection.execute(query):
+            for value in row:
+                content = value or b""
+                total.update(b"\0%d\0" % len(content))
+                total.update(content)
+    return total.hexdigest()
+
+
+def count_rows(database: Path, clock: Clock) -> dict[str, int]:
+    """Count the rows of each table of a database that nobody writes to.
+
+    :returns: by the table's name; as many tables as a message can hold, and those whose names are text.
+    """
+    counted: dict[str, int] = {}
+    with _at_rest(database, clock) as connection:
+        room = ROWS_BYTES
+        for table in sorted(_tables(connection, "main"))[:LIST_LIMIT]:
+            (count,) = connection.execute(f"SELECT count(*) FROM {_quoted(table)}").fetchone()  # noqa: S608
+            room -= len(json.dumps({table: count}))
+            if len(table) > tree.NAME_LENGTH or room < 0:
+                continue
+            counted[table] = int(count)
+    return counted
 
 
 @contextlib.contextmanager
@@ -80,13 +133,24 @@ def _count_only_in(
 def _tables(connection: sqlite3.Connection, database: str) -> set[str]:
     """Return the tables that hold rows of their own; a virtual one keeps them in others, which are found as well."""
     query = f"SELECT name, coalesce(sql, '') FROM {database}.sqlite_schema WHERE type = 'table'"  # noqa: S608
-    found = connection.execute(query)
+    found = ((_text(name), _text(sql)) for name, sql in connection.execute(query))
     return {
-        str(name)
-        for name, sql in found
-        if not name.startswith("sqlite_") and not sql.upper().startswith("CREATE VIRTUAL")
+        name for name, sql in found if not name.startswith("sqlite_") and not sql.upper().startswith("CREATE VIRTUAL")
     }
+
+
+def _text(value: object) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
+
+
+def all_rows(database: Path, clock: Clock) -> dict[str, int]:
+    """Count the rows of each table."""
+    with contextlib.closing(connect(database, clock, read_only=True)) as connection:
+        return {
+            table: int(connection.execute(f"SELECT count(*) FROM {_quoted(table)}").fetchone()[0])  # noqa: S608
+            for table in sorted(_tables(connection, "main"))
+        }

@@ -1,0 +1,1 @@
+"""Restore a backup: choose it, verify it, exchange the data for it."""
