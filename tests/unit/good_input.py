@@ -87,4 +87,11 @@ GOOD: dict[str, Any] = {
     "home_path": "/",
     "backup_schedule": "daily",
     "backup_keep": {"daily": 7, "weekly": 4, "monthly": 6},
+    "backup_repository": "",
+    "backup_password": "",
+    "backup_environment": {},
+    "backup_repository_keep": {"daily": 7, "weekly": 4, "monthly": 12},
+    "backup_append_only": False,
+    "backup_ssh_key": "",
+    "backup_known_hosts": [],
 }

@@ -85,9 +85,10 @@ def test_every_change_is_in_the_next_backup(blog: Site, change: Callable[[Path],
     time.sleep(wait)
     second = made(blog, 1)
     assert not is_same(first, second)
-    with contextlib.closing(sqlite3.connect(second)) as copy, contextlib.closing(
-        sqlite3.connect(blog.path("data") / "database.db")
-    ) as live:
+    with (
+        contextlib.closing(sqlite3.connect(second)) as copy,
+        contextlib.closing(sqlite3.connect(blog.path("data") / "database.db")) as live,
+    ):
         query = "SELECT id, title FROM post ORDER BY id"
         assert copy.execute(query).fetchall() == live.execute(query).fetchall()
 

@@ -97,6 +97,7 @@ FINE = [
     ("backup_schedule", "*-*-* 03:00"),
     ("backup_schedule", "Mon..Fri 02:30:00 Europe/Berlin"),
     ("backup_keep", {"daily": 1}),
+    ("backup_keep", {"last": 96, "hourly": 48, "daily": 7}),
 ]
 
 #: variable, value, the value that the message names, a part of its rule
@@ -349,6 +350,21 @@ BAD = [
     ("backup_schedule", "", "", "no systemd calendar expression"),
     ("backup_keep", {"daily": -1}, {"daily": -1}, "not negative"),
     ("backup_keep", {"daily": 0}, {"daily": 0}, "a backup that is not kept is none"),
+    ("backup_repository", "ftp://host/blog", "ftp://host/blog", "no address of a restic repository"),
+    ("backup_repository", "rclone:remote:blog", "rclone:remote:blog", "no address of a restic repository"),
+    ("backup_repository", "s3:https://host/a b", "s3:https://host/a b", "no address of a restic repository"),
+    ("backup_repository", "sftp:host:/blog", "sftp:host:/blog", "it names no user, server and folder"),
+    ("backup_repository", "sftp:-oProxyCommand=x@host:/b", "sftp:-oProxyCommand=x@host:/b", "it names no user"),
+    ("backup_repository", "sftp://blog@host", "sftp://blog@host", "it names no user, server and folder"),
+    ("backup_repository", "rest:host/blog", "rest:host/blog", "it is no address of a REST server"),
+    ("backup_repository", "/blog", "/blog", "a folder below a top-level one"),
+    ("backup_repository", "/mnt/../etc/x", "/mnt/../etc/x", "a folder below a top-level one"),
+    ("backup_repository", "/var/backups/flask-blog/x", "/var/backups/flask-blog/x", "no second place"),
+    ("backup_repository", "/home/ada/blog", "/home/ada/blog", "no second place"),
+    ("backup_password", "correct horse battery", "(hidden)", "it belongs to a repository"),
+    ("backup_environment", {"AWS_ACCESS_KEY_ID": "x"}, "(hidden)", "it belongs to a repository"),
+    ("backup_known_hosts", ["host ssh-ed25519 AAAA"], "(hidden)", "it belongs to a repository"),
+    ("backup_environment", {"LD_PRELOAD": "/x.so"}, "LD_PRELOAD", "it is no credential"),
 ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +18,13 @@ MANIFEST = "manifest.json"
 FORMAT = 2
 
 
-def verify(backup: Path, manifest: Mapping[str, Any], verified: Container[str] = ()) -> None:
+def verify(backup: Path, manifest: Mapping[str, Any]) -> None:
     """Read every file of a backup. The structure of a database was checked before root stored the same bytes.
 
-    :param verified: files of the data that were read just now.
     :raises OperationError: for the first file that is wrong.
     """
     for folder, entries in (("data", manifest["files"]), ("settings", manifest.get("settings", {}))):
         for relative, entry in entries.items():
-            if folder == "data" and relative in verified:
-                continue
             if identity(backup / folder / relative)["sha256"] != entry["sha256"]:
                 raise OperationError(
                     f"The backup is not whole, earlier ones are untouched: {relative} reads differently"

@@ -20,8 +20,8 @@ from .. import tree
 BUSY_TIMEOUT = 60.0
 #: Steps of SQLite's virtual machine between two checks of the clock (sqlite3_progress_handler).
 STEPS_PER_CHECK = 100_000
-#: Nanoseconds for which a file must be unchanged before its times identify its content: file systems round them, some of
-#: them to a second.
+#: Nanoseconds for which a file must be unchanged before its times identify its content: file systems round them, some
+#: of them to a second.
 SETTLED = 2_000_000_000
 
 
