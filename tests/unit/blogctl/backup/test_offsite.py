@@ -239,7 +239,7 @@ def test_a_copy_that_lacks_files_never_takes_the_place_of_a_whole_one(blog: Site
             "subprocess ssh: ssh: connect to host host.example.com port 22: Connection refused\n"
             "Fatal: unable to open repository at sftp:blog@host.example.com:/srv/blog: EOF",
             1,
-            "Connection refused|unable to open repository",
+            "Connection refused.*unable to open repository",
         ),
         ("Fatal: unable to open config file: Head: dial tcp: lookup host: no such host\nIs there", 1, "no such host"),
     ],

@@ -36,8 +36,8 @@ SAYS_NO_REPOSITORY = re.compile(
 )
 SAYS_LOCKED = re.compile(r"repository is already locked|unable to create lock in backend")
 SAYS_WRONG_PASSWORD = re.compile(r"wrong password or no key found")
-#: A line about an attempt that is repeated; it has the reason why a repository does not answer.
-RETRY = re.compile(r"returned error, retrying|operation .* failed|request failed")
+#: A line about an attempt that is repeated, or of ssh; it has the reason why a repository does not answer.
+RETRY = re.compile(r"returned error, retrying|operation .* failed|request failed|^subprocess ")
 
 #: Names of the files in the site's folder of off-site settings (templates/etc/flask-blog/offsite).
 ADDRESS_FILE, PASSWORD_FILE, CREDENTIALS_FILE = "repository", "password", "credentials"
