@@ -22,6 +22,8 @@ LEAST_PASSWORD = 12
 FOLDER = re.compile(r"(/[\w.@+-]*[\w@+-][\w.@+-]*){2,}")
 #: The unit sees nothing there, or may not write; or what lies there is copied itself, or lost.
 NOT_THERE = ("/boot", "/dev", "/etc", "/home", "/proc", "/root", "/run", "/sys", "/tmp", "/usr", "/var/tmp")
+#: The blog's own folders lie here.
+OWN_PARENTS = ("/opt", "/var/backups", "/var/lib", "/var/www")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 #: Variables that change what restic or the programs that it starts do, and no credentials.
 OWN_VARIABLES = re.compile(
@@ -102,7 +104,7 @@ def _address(values: Mapping[str, Any]) -> Iterator[str]:
 
 def _folder(values: Mapping[str, Any], path: str) -> Iterator[str]:
     name = values["name"]
-    own = (f"/var/backups/{name}", f"/var/lib/{name}", f"/opt/{name}", f"/var/www/{name}")
+    own = tuple(f"{parent}/{name}" for parent in OWN_PARENTS)
     if not FOLDER.fullmatch(path):
         rule = "a repository on this server is a folder below a top-level one, of letters, digits and . _ - + @"
         yield problem("backup_repository", path, rule, "Write it as '/mnt/disk/blog'")
