@@ -255,8 +255,8 @@ def handed_files(work: Work, take: Callable[[Offer], bool] = lambda _: False) ->
         descriptor = work.receive()
         if descriptor is None:
             if work.answer.get("offer") is True:
-                path, mode = checked_path(work.answer.get("path")), _mode(work.answer.get("mode"))
-                work.channel.send({"have": take(Offer(path, mode, _stamp(work.answer.get("stamp"))))})
+                path, bits = checked_path(work.answer.get("path")), _mode(work.answer.get("mode"))
+                work.channel.send({"have": take(Offer(path, bits, _stamp(work.answer.get("stamp"))))})
                 continue
             if not work.answer.get("done"):
                 raise HostError("the work on the data named a file and gave none")
