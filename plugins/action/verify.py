@@ -25,7 +25,8 @@ class ActionModule(ActionBase):
         arguments = dict(self._task.args)
         report = arguments.pop("report", {})
         # Ansible before 2.19 gives the text of a template.
-        report = report and {**report, **{key: boolean(report[key]) for key in ("changed", "new")}}
+        flags = ("changed", "new", "password_written")
+        report = report and {**report, **{key: boolean(report.get(key, False)) for key in flags}}
         if report.get("changed", True):
             result.update(
                 self._execute_module(module_name="flaskblog.hosting.verify", module_args=arguments, task_vars=task_vars)
@@ -42,16 +43,24 @@ class ActionModule(ActionBase):
 def lines(report: dict[str, Any]) -> list[str]:
     """Return the end of a run for people: what serves where and, of a new blog, what to do next.
 
-    :param report: C(name), C(release), C(address), C(new), C(backups) a folder, C(schedule) of the backups, and what is
+    :param report: C(name), C(release), C(address), C(new), C(backups) a folder, C(schedule) of the backups, the kind of
+        their C(repository) or an empty text, C(password_written), whether this run wrote its password, and what is
         C(incomplete) about the certificate.
     """
     found = [f"{report['name']}: release {report['release']} serves at {report['address']}"]
     if report["new"]:
-        backups = f"Backups are made {report['schedule']} in {report['backups']}; copy them to another host."
+        offsite = "each is copied to the repository" if report.get("repository") else "copy them to another host"
+        backups = f"Backups are made {report['schedule']} in {report['backups']}; {offsite}."
         if report["schedule"] == "never":
             backups = "No backups are made: flask_blog_backup_schedule is never."
         found.append(
             f"Next: on the host, 'sudo blogctl --site {report['name']} status' shows its state and 'logs' its log."
             f" {backups} To release new code, run the playbook again; 'blogctl rollback' returns to the release before."
+        )
+    if report.get("repository") and report.get("password_written"):
+        found.append(
+            "Keep flask_blog_backup_password in a second place, such as a password manager: nobody can read the copies"
+            f" in the repository without it. The next backup is the first copy; 'sudo blogctl --site {report['name']}"
+            " backup' makes one now."
         )
     return [*found, *str(report.get("incomplete", "")).splitlines()]

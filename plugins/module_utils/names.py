@@ -24,7 +24,7 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils.resources.differ
 #: Suffixes of a site's name in the names of its units, accounts and directories (blogctl's host/units.py).
 SUFFIXES = (
     *("-next", "-recovery", "-backup", "-command", "-rehearsal", "-run", "-build", "-data", "-hold"),
-    *("-proof", "-certificate", "-certificate-retry", "-certbot"),
+    *("-proof", "-certificate", "-certificate-retry", "-certbot", "-offsite"),
 )
 
 #: Each site has /etc/NAME/site.json.

@@ -238,6 +238,62 @@ def test_backups_follow_the_schedule_and_a_missed_one_is_made_up_for(render: Any
     assert service["Service.UMask"] == ["0077"]
 
 
+REPOSITORY = {"backup_repository": "/mnt/disk/blog", "backup_password": "correct horse battery"}
+
+
+def test_each_backup_starts_its_copy_off_site_if_there_is_a_repository(render: Any) -> None:
+    found = settings(unit(render, "flask-blog-backup.service", **REPOSITORY))
+    assert found["Unit.OnSuccess"] == ["flask-blog-offsite.service"]
+    assert "Unit.OnSuccess" not in settings(unit(render, "flask-blog-backup.service"))
+
+
+@pytest.mark.parametrize(("chosen", "wanted"), [({}, False), (REPOSITORY, True)])
+def test_what_opens_the_repository_is_there_for_root_alone_and_removed_with_it(
+    render: Any, chosen: dict[str, str], wanted: bool
+) -> None:
+    rendered = render(**chosen)
+    units = {item["name"]: item for item in rendered.variables["__flask_blog_units"]}
+    assert units["flask-blog-offsite.timer"]["enabled"] == units["flask-blog-offsite.timer"]["active"] == wanted
+    kinds = {item["path"]: item for item in rendered.objects if "/offsite/" in item["path"]}
+    assert len(kinds) == 5
+    for name in ("repository", "password", "credentials"):
+        item = kinds[f"/etc/flask-blog/offsite/{name}"]
+        assert item["kind"] == ("file" if wanted else "absent")
+        if wanted:
+            assert (item["owner"], item["group"], item["mode"], item["secret"]) == ("root", "root", "0600", True)
+    assert {kinds[f"/etc/flask-blog/offsite/{name}"]["kind"] for name in ("ssh-key", "known-hosts")} == {"absent"}
+
+
+def test_a_repository_on_a_server_with_ssh_gets_its_key_and_the_hosts_that_it_may_meet(render: Any) -> None:
+    chosen = {
+        **REPOSITORY,
+        "backup_repository": "sftp:blog@host:/blog",
+        "backup_known_hosts": ["host ssh-ed25519 AAAA"],
+    }
+    rendered = render(**chosen, backup_ssh_key="-----BEGIN X-----\nabc\n-----END X-----\n\n")
+    assert rendered.text("/etc/flask-blog/offsite/ssh-key") == "-----BEGIN X-----\nabc\n-----END X-----\n"
+    assert rendered.text("/etc/flask-blog/offsite/known-hosts").endswith("\nhost ssh-ed25519 AAAA\n")
+
+
+def test_the_copy_off_site_sees_no_data_and_writes_its_notes_alone(render: Any) -> None:
+    found = settings(unit(render, "flask-blog-offsite.service"))
+    assert found["Service.ExecStart"] == ["/usr/local/sbin/blogctl --site flask-blog backup --offsite"]
+    assert found["Service.InaccessiblePaths"] == ["-/var/lib/flask-blog"]
+    assert found["Service.ReadWritePaths"] == ["/opt/flask-blog/state /run/flask-blog-hosting"]
+    assert found["Service.CacheDirectory"] == ["flask-blog-hosting/flask-blog.offsite"]
+    assert found["Service.CapabilityBoundingSet"] == ["CAP_DAC_READ_SEARCH"]
+    local = settings(unit(render, "flask-blog-offsite.service", **REPOSITORY))
+    assert local["Service.ReadWritePaths"][1:] == ["-/mnt/disk"]
+
+
+def test_blogctl_is_told_of_the_repository_and_not_its_password(render: Any) -> None:
+    found = json.loads(render(**REPOSITORY).text("/etc/flask-blog/site.json"))
+    keep = {"last": 0, "hourly": 0, "daily": 7, "weekly": 4, "monthly": 12}
+    assert found["repository"] == {"kind": "local", "append_only": False, "keep": keep}
+    assert "correct horse" not in json.dumps(found)
+    assert json.loads(render().text("/etc/flask-blog/site.json"))["repository"]["kind"] == ""
+
+
 def test_what_a_killed_operation_began_is_seen_to_at_boot_as_well_and_tried_until_it_works(render: Any) -> None:
     found = settings(unit(render, "flask-blog-recovery.service"))
     assert found["Service.ExecStart"] == ["/usr/local/sbin/blogctl --site flask-blog recover"]

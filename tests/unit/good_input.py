@@ -90,6 +90,13 @@ GOOD: dict[str, Any] = {
     "proof_schedule": "weekly",
     "proof_paths": [],
     "backup_keep": {"daily": 7, "weekly": 4, "monthly": 6},
+    "backup_repository": "",
+    "backup_password": "",
+    "backup_environment": {},
+    "backup_repository_keep": {"daily": 7, "weekly": 4, "monthly": 12},
+    "backup_append_only": False,
+    "backup_ssh_key": "",
+    "backup_known_hosts": [],
 }
 
 #: A name server that takes updates (RFC 2136).

@@ -14,6 +14,8 @@ UNITS = (
     "flask-blog-backup.timer",
     "flask-blog-proof.service",
     "flask-blog-proof.timer",
+    "flask-blog-offsite.service",
+    "flask-blog-offsite.timer",
 )
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -23,6 +25,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "an app below the top": {"app_dir": "web", "bind": "[::1]:9000"},
     "no backups": {"backup_schedule": "never"},
     "a schedule": {"backup_schedule": "Mon..Fri 03:15"},
+    "a repository": {"backup_repository": "/mnt/disk/blog", "backup_password": "correct horse battery"},
     "no network": {"outbound": False},
     "limits as text": {"memory_max": "1G", "memory_high": "infinity", "tasks_max": "100", "outbound": "false"},
     "a Unix socket": {"bind": "unix"},

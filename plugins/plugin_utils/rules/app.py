@@ -1,7 +1,7 @@
 # Copyright (c) the flaskblog.hosting maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""Rules for the app: packages, settings, commands, limits and backups."""
+"""Rules for the app: packages, settings, commands and limits."""
 
 from __future__ import annotations
 
@@ -21,11 +21,6 @@ from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules.problem im
 
 #: C(module:callable); the callable may be an attribute of an attribute, or a factory with its arguments.
 WSGI = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(\(.*\))?")
-#: Calendar expressions of systemd.time(7).
-CALENDAR = re.compile(r"[A-Za-z0-9*:,./~ +_-]+")
-#: The path of a page with its query.
-PAGE = re.compile(r"/[!-~]*")
-MAX_BACKUPS = 10_000
 #: Prefix of the settings that the role passes to gunicorn.conf.py.
 OWN_SETTINGS = "FLASK_BLOG_"
 SETTING = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -99,47 +94,6 @@ def _commands(values: Mapping[str, Any]) -> Iterator[str]:
                 yield problem(variable, command, "a command is one line that is not empty", "Give one line for each")
 
 
-def _backup(values: Mapping[str, Any]) -> Iterator[str]:
-    schedule, keep = values["backup_schedule"], values["backup_keep"]
-    if not CALENDAR.fullmatch(schedule) or schedule != schedule.strip():
-        yield problem(
-            "backup_schedule",
-            schedule,
-            "it is no systemd calendar expression",
-            "Write 'daily', '*-*-* 03:00' or 'never'",
-        )
-    if not all(0 <= count <= MAX_BACKUPS for count in keep.values()):
-        yield problem(
-            "backup_keep",
-            dict(keep),
-            f"a number of backups is not negative, and at most {MAX_BACKUPS}",
-            "Use 0 to keep none of a kind",
-        )
-    elif schedule != "never" and not any(keep.values()):
-        yield problem(
-            "backup_keep",
-            dict(keep),
-            "a backup that is not kept is none",
-            "Keep at least 1, or set flask_blog_backup_schedule to 'never'",
-        )
-
-
-def _proof(values: Mapping[str, Any]) -> Iterator[str]:
-    schedule = values["proof_schedule"]
-    if not CALENDAR.fullmatch(schedule) or schedule != schedule.strip():
-        yield problem(
-            "proof_schedule", schedule, "it is no systemd calendar expression", "Write 'weekly', 'Sun 04:00' or 'never'"
-        )
-    for path in values["proof_paths"]:
-        if not PAGE.fullmatch(path):
-            yield problem(
-                "proof_paths",
-                path,
-                "the path of a page begins with / and has printable ASCII characters other than spaces alone",
-                "Write it as in a URL, such as '/archive' or '/search?q=a%20b'",
-            )
-
-
 def _limits(values: Mapping[str, Any]) -> Iterator[str]:
     for fault in limits.faults(values):
         yield problem(*fault)
@@ -158,6 +112,4 @@ RULES: tuple[Rule, ...] = (
     _commands,
     _rehearse,
     _limits,
-    _backup,
-    _proof,
 )

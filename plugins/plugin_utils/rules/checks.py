@@ -12,6 +12,7 @@ from typing import Any
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules import (
     acme,
     app,
+    backup,
     edge,
     operations,
     proxy,
@@ -26,6 +27,7 @@ DEPLOYMENT: tuple[Rule, ...] = (
     *site.RULES,
     *source.RULES,
     *app.RULES,
+    *backup.RULES,
     *proxy.RULES,
     *traffic.RULES,
     *edge.RULES,

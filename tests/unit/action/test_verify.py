@@ -63,3 +63,15 @@ def test_nothing_is_said_to_serve_that_was_not_seen_to(run: Run, host: Host, pri
     run(verify, {"host": "blog.test", "report": REPORT})
     run(verify, {"host": "blog.test", "report": REPORT}, check_mode=True)
     assert printed == []
+
+
+def test_a_run_that_wrote_the_repositorys_password_says_to_keep_it_elsewhere_once(run: Run, printed: list[str]) -> None:
+    run(verify, {"host": "blog.test", "report": {**REPORT, "repository": "sftp", "password_written": "True"}})
+    assert "Keep flask_blog_backup_password in a second place" in printed[1]
+    run(verify, {"host": "blog.test", "report": {**REPORT, "repository": "sftp", "password_written": "False"}})
+    assert printed[2:] == [SERVES]
+
+
+def test_a_new_blog_with_a_repository_is_not_told_to_copy_its_backups(run: Run, printed: list[str]) -> None:
+    run(verify, {"host": "blog.test", "report": {**REPORT, "new": "True", "repository": "s3"}})
+    assert "in /var/backups/blog; each is copied to the repository." in printed[1]

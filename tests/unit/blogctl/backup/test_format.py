@@ -55,7 +55,9 @@ def test_a_backup_holds_the_settings_with_their_owners_and_modes(blog: Site) -> 
 
 def test_the_password_of_the_repository_is_in_no_backup(blog: Site) -> None:
     folder, _ = made(blog)
-    assert "of the repository" not in "".join(path.read_text() for path in (folder / "settings").rglob("*") if path.is_file())
+    assert "of the repository" not in "".join(
+        path.read_text() for path in (folder / "settings").rglob("*") if path.is_file()
+    )
 
 
 @pytest.mark.usefixtures("nothing_hangs")
@@ -142,7 +144,9 @@ def test_a_backup_counts_the_rows_of_each_table_and_knows_the_schema(blog: Site)
     assert (manifest["schemas"]["database.db"], manifest["files"]["database.db"]["rows"]["post"]) == (digest, 4)
 
 
-@pytest.mark.parametrize("change", ["PRAGMA user_version = 7", "ALTER TABLE post ADD COLUMN tag", "CREATE INDEX i ON post (title)"])
+@pytest.mark.parametrize(
+    "change", ["PRAGMA user_version = 7", "ALTER TABLE post ADD COLUMN tag", "CREATE INDEX i ON post (title)"]
+)
 def test_a_changed_schema_has_another_digest(tmp_path: Path, change: str) -> None:
     path = numbered_database(tmp_path / "blog.db", mode="delete")
     before = tables.schema_digest(path, Clock(60))

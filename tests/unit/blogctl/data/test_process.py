@@ -305,3 +305,28 @@ def test_a_process_that_does_not_end_is_killed(site: Site, hostile: Any, monkeyp
 
 
 # -- answers ----------------------------------------------------------------------------------------------------------
+
+
+STAMP = [[1, 2, 3, 4], None, None]
+
+
+@pytest.mark.parametrize("path", ["../escaped", "/etc/escaped", None, 7])
+def test_an_offer_with_a_path_that_leads_out_is_refused(site: Site, hostile: Any, path: object) -> None:
+    hostile(lambda end: end.send(json.dumps({"offer": True, "path": path, "mode": 0o640, "stamp": STAMP}).encode()))
+    refused(site, "no path in it")
+
+
+@pytest.mark.parametrize(
+    "stamp", [STAMP, None, [], "x", [[1, 2, 3, "4"], None, None], [[1, 2, 3], None, None], [{}] * 3]
+)
+def test_an_offer_of_what_the_last_backup_has_not_is_not_taken(site: Site, hostile: Any, stamp: object) -> None:
+    said: list[Any] = []
+
+    def conversation(end: socket.socket) -> None:
+        end.send(json.dumps({"offer": True, "path": "a.db", "mode": "x", "stamp": stamp}).encode())
+        said.append(json.loads(end.recv(LARGEST)))
+        ends(end)
+
+    hostile(conversation)
+    assert create.back_up(site)["files"] == 0
+    assert said == [{"have": False}]

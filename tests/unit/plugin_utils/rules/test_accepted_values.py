@@ -86,6 +86,7 @@ FINE = [
     ("backup_schedule", "*-*-* 03:00"),
     ("backup_schedule", "Mon..Fri 02:30:00 Europe/Berlin"),
     ("backup_keep", {"daily": 1}),
+    ("backup_keep", {"last": 96, "hourly": 48, "daily": 7}),
     ("proof_schedule", "Sun 04:00"),
     ("proof_schedule", "never"),
     ("proof_paths", ["/", "/search?q=a%20b&page=2"]),

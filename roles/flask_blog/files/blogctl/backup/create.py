@@ -6,21 +6,19 @@ import datetime
 import json
 import os
 import shutil
-import stat
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ..data import outside, process
 from ..data.folder import Skipped
-from ..data.process import Handed
-from ..errors import HostError, OperationError
+from ..errors import OperationError
 from ..host.files import fsync
 from ..host.locks import locked
 from ..site import Site
 from . import origin, settings
 from .retention import INCOMPLETE_PREFIX, NAME_FORMAT, complete_backups, prune
-from .verify import FORMAT, MANIFEST, identity, read_manifest, sha256_of, verify
+from .stored import Stored
+from .verify import FORMAT, MANIFEST, read_manifest, verify
 
 
 def back_up(site: Site, now: datetime.datetime | None = None) -> dict[str, Any]:
@@ -44,7 +42,9 @@ def back_up(site: Site, now: datetime.datetime | None = None) -> dict[str, Any]:
             manifest = _copy(site, aside, _newest(root))
             if not manifest["files"] and not manifest["skipped"]:
                 _refuse_empty(site, _newest(root))
-            verify(aside, manifest)
+            verified = manifest.pop("verified")
+            unread = {path: entry for path, entry in manifest["files"].items() if path not in verified}
+            verify(aside, {**manifest, "files": unread})
             facts = {"site": site.name, "name": name, "format": FORMAT, "collection": origin.collection()}
             _write(aside / MANIFEST, json.dumps({**facts, "release": origin.release(site), **manifest}, indent=1))
             _sync_folders(aside)
@@ -96,59 +96,23 @@ def _newest(root: Path) -> Path | None:
 def _copy(site: Site, aside: Path, earlier: Path | None) -> dict[str, Any]:
     """Store every file that the process in the data folder passes, and the settings; note what could not be read."""
     aside.mkdir(mode=0o700)
-    (aside / "data").mkdir(mode=0o700)
     last = read_manifest(earlier) if earlier else {}
-    known = last.get("files", {})
     copied = settings.copy(site, aside, earlier, last.get("settings", {}))
-    files: dict[str, dict[str, Any]] = {}
-    schemas: dict[str, str] = {}
+    stored = Stored(aside, earlier, last)
     with process.working(site, "read", databases=False, at_rest=False, described=True) as work:
-        for one in process.handed_files(work):
-            if one.path in files:
-                raise HostError(f"the work on the data named {one.path} twice")
-            files[one.path] = _store(one, aside, earlier, known.get(one.path))
-            if one.schema:
-                schemas[one.path] = one.schema
+        for one in process.handed_files(work, stored.take):
+            stored.add(one)
         skipped = Skipped.of(work.answer)
     return {
-        "files": files,
-        "schemas": schemas,
+        "files": stored.files,
+        "schemas": stored.schemas,
         "settings": copied.files,
         "settings_links": copied.links,
         "skipped": {**skipped.reasons, **copied.skipped},
         "skipped_more": skipped.more,
+        # Removed before the manifest is written.
+        "verified": stored.verified,
     }
-
-
-def _store(one: Handed, aside: Path, earlier: Path | None, known: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Store a file. If the last backup has the same bytes, it becomes a hard link to that copy."""
-    before = earlier / "data" / one.path if earlier else None
-    if before and known and _is_unchanged(one, before, known):
-        place = aside / "data" / one.path
-        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.link(before, place)
-        return {**identity(place), "mode": one.mode}
-    begun = os.fstat(one.descriptor)
-    place = process.store(one, aside / "data")
-    found, source = identity(place), sha256_of(one.descriptor)
-    ended = os.fstat(one.descriptor)
-    # A file that the app writes to meanwhile, such as a log, may be stored in a later state. A database is a copy that
-    # nobody writes to.
-    written = one.tables is None and (begun.st_size, begun.st_mtime_ns) != (ended.st_size, ended.st_mtime_ns)
-    if not written and found["sha256"] != source:
-        raise OperationError(f"The backup is not whole, earlier ones are untouched: {one.path} reads differently")
-    if one.tables is None:
-        return {**found, "mode": one.mode}
-    described = {} if one.rows is None else {"rows": one.rows}
-    return {**found, "mode": one.mode, "tables": one.tables, "journal_mode": one.journal_mode, **described}
-
-
-def _is_unchanged(one: Handed, before: Path, known: Mapping[str, Any]) -> bool:
-    """Say whether a file equals its copy in the last backup, and that copy is intact. A database is always stored."""
-    if one.tables is not None or not before.is_file() or stat.S_IMODE(before.stat().st_mode) != one.mode:
-        return False
-    # The copy is read again: one that rotted on the disk would spoil this backup and all later ones.
-    return bool(known.get("sha256") == sha256_of(one.descriptor) == identity(before)["sha256"])
 
 
 def _write(path: Path, text: str) -> None:

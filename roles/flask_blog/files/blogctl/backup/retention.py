@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import fcntl
+import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from .verify import MANIFEST, read_manifest
@@ -14,8 +17,10 @@ NAME_FORMAT = "%Y%m%dT%H%M%SZ"
 #: Starts the name of a backup that is being made or removed.
 INCOMPLETE_PREFIX = ".incomplete-"
 
-#: The key of each period: backups with the same key are of the same day, week or month.
+#: The key of each period: backups with the same key are of the same hour, day, week or month.
 PERIODS: dict[str, Callable[[datetime.datetime], object]] = {
+    "last": lambda moment: moment,
+    "hourly": lambda moment: (moment.date(), moment.hour),
     "daily": lambda moment: moment.date(),
     "weekly": lambda moment: moment.isocalendar()[:2],
     "monthly": lambda moment: (moment.year, moment.month),
@@ -41,8 +46,8 @@ def prune(root: Path, keep: Mapping[str, int]) -> list[str]:
     A backup that lacks files never takes the place of one that lacks none.
     """
     names = complete_backups(root)
-    kept = retained(names, keep) | retained([name for name in names if lacks_nothing(root / name)], keep)
-    removed = [name for name in names if name not in kept]
+    stay = kept(names, [name for name in names if lacks_nothing(root / name)], keep)
+    removed = [name for name in names if name not in stay and not _is_held(root / name)]
     for name in removed:
         # Renamed first: an interrupted removal must not leave half a backup under its name.
         aside = root / f"{INCOMPLETE_PREFIX}{name}"
@@ -51,18 +56,57 @@ def prune(root: Path, keep: Mapping[str, int]) -> list[str]:
     return removed
 
 
-def retained(names: Iterable[str], keep: Mapping[str, int]) -> set[str]:
-    """Return which backups to keep: the last one of each of the newest days, weeks and months that have any.
+def kept(names: Iterable[str], whole: Iterable[str], keep: Mapping[str, int]) -> set[str]:
+    """Return which backups stay.
 
-    :param keep: how many days, weeks and months; 0 for none.
+    :param whole: those that lack nothing.
+    """
+    return retained(names, keep) | retained(whole, keep)
+
+
+@contextlib.contextmanager
+def held(backup: Path) -> Iterator[None]:
+    """Keep a backup from being removed while it is read; the kernel lets it go with the process."""
+    handle = os.open(backup / MANIFEST, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _is_held(backup: Path) -> bool:
+    handle = os.open(backup / MANIFEST, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
+def is_name(name: str) -> bool:
+    """Say whether a text is the name of a backup."""
+    try:
+        datetime.datetime.strptime(name, NAME_FORMAT)
+    except ValueError:
+        return False
+    return True
+
+
+def retained(names: Iterable[str], keep: Mapping[str, int]) -> set[str]:
+    """Return which backups to keep: the last one of each of the newest hours, days, weeks and months that have any.
+
+    :param keep: how many of each of C(PERIODS); 0 for none.
     """
     newest_first = sorted(names, reverse=True)
-    kept = set(newest_first[:1])
+    found = set(newest_first[:1])
     for period, key in PERIODS.items():
         seen: set[object] = set()
         for name in newest_first:
             moment = datetime.datetime.strptime(name, NAME_FORMAT)
             if key(moment) not in seen and len(seen) < int(keep.get(period, 0)):
                 seen.add(key(moment))
-                kept.add(name)
-    return kept
+                found.add(name)
+    return found

@@ -1,7 +1,7 @@
 """The site's settings in a backup: a copy of C(/etc/NAME), its secrets included.
 
-The folder belongs to root. It is read by descriptors all the same, and only so much of it: an administrator may have put
-anything there.
+The folder belongs to root. It is read by descriptors all the same, and only so much of it: an administrator may have
+put anything there.
 """
 
 from __future__ import annotations

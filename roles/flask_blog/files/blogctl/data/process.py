@@ -15,7 +15,7 @@ import socket
 import stat
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,9 @@ PROGRAM = (
 TARGET = "/mnt"
 
 
+Stamp = list[list[int] | None]
+
+
 @dataclass(frozen=True)
 class Handed:
     """A file that the process opened, at a path that was checked."""
@@ -68,6 +71,17 @@ class Handed:
     #: its rows by table, and a digest of its schema; only if they were asked for
     rows: dict[str, int] | None = None
     schema: str | None = None
+    #: what changes with each change of the database (inside/sqlite.py); None if that cannot be said
+    stamp: Stamp | None = None
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A database that the process need not pass if root has a copy with the same stamp."""
+
+    path: str
+    mode: int
+    stamp: Stamp | None
 
 
 class Work:
@@ -231,14 +245,19 @@ def _is_name(value: str) -> bool:
     return True
 
 
-def handed_files(work: Work) -> Iterator[Handed]:
+def handed_files(work: Work, take: Callable[[Offer], bool] = lambda _: False) -> Iterator[Handed]:
     """Yield each file that the process passes; its descriptor is closed when the next one is asked for.
 
+    :param take: is asked about each database that the process offers; says whether it need not be passed.
     :raises HostError: for a message without a descriptor, and for anything but a regular file.
     """
     while True:
         descriptor = work.receive()
         if descriptor is None:
+            if work.answer.get("offer") is True:
+                path, bits = checked_path(work.answer.get("path")), _mode(work.answer.get("mode"))
+                work.channel.send({"have": take(Offer(path, bits, _stamp(work.answer.get("stamp"))))})
+                continue
             if not work.answer.get("done"):
                 raise HostError("the work on the data named a file and gave none")
             return
@@ -250,15 +269,32 @@ def handed_files(work: Work) -> Iterator[Handed]:
             yield Handed(
                 checked_path(work.answer.get("path")),
                 descriptor,
-                mode & 0o777 if isinstance(mode, int) else 0o640,
+                _mode(mode),
                 tables if isinstance(tables, int) else None,
                 printable(journal)[:20] if isinstance(journal, str) else None,
                 rows_by_table(work.answer.get("rows")),
                 schema if isinstance(schema, str) and DIGEST.fullmatch(schema) else None,
+                _stamp(work.answer.get("stamp")),
             )
         finally:
             os.close(descriptor)
         work.channel.send({})
+
+
+def _mode(value: object) -> int:
+    return value & 0o777 if isinstance(value, int) else 0o640
+
+
+def _stamp(value: object) -> Stamp | None:
+    """Return a stamp, if it is one."""
+    if not isinstance(value, list) or len(value) != 3:
+        return None
+    for one in value:
+        if one is not None and not (
+            isinstance(one, list) and len(one) == 4 and all(isinstance(number, int) for number in one)
+        ):
+            return None
+    return value
 
 
 def rows_by_table(value: object) -> dict[str, int] | None:

@@ -132,6 +132,21 @@ def certificate_alone(site: Site) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def offsite_alone(site: Site) -> Iterator[None]:
+    """Copy backups to the site's repository, one process at a time. Operations and backups go on meanwhile.
+
+    :raises Busy: if another process does so.
+    """
+    with _flock(lock_path(site, "offsite"), 0.0) as (_, held):
+        if not held:
+            raise Busy(
+                f"another process copies a backup of {site.name} off-site; nothing was done. Try again when that is"
+                " done."
+            )
+        yield
+
+
+@contextlib.contextmanager
 def claimed(site: Site) -> Iterator[None]:
     """Share a lock with every program that is started meanwhile.
 

@@ -12,7 +12,7 @@ def units_of(site: Site) -> list[str]:
     """Return all units of a site that write to the journal. A pattern would match those of a site NAME-two, too."""
     return [
         *(site.unit(key) for key in INSTALLED),
-        *(site.settings[key] for key in ("proof_unit", "certificate_unit") if key in site.settings),
+        *(site.settings[key] for key in ("proof_unit", "certificate_unit", "offsite_unit") if key in site.settings),
         *(f"{unit}.service" for unit in (*transient_units(site), hold_unit(site), certbot_unit(site))),
     ]
 

@@ -69,7 +69,8 @@ def read(channel: Channel, request: Request, clock: Clock) -> Request:
     """Pass every file of the data to root, a database as a consistent copy.
 
     C(databases) in the request asks for these alone, C(at_rest) says that nothing is writing: then a database that
-    SQLite cannot read is passed as it is, with the files beside it. C(described) asks for the schema and the rows.
+    SQLite cannot read is passed as it is, with the files beside it. C(described) asks for the schema and the rows,
+    and offers each database first: root may have it.
     """
     skipped, holes = Skipped(), 0
     for directory in tree.walk(request["data"], skipped):
@@ -105,10 +106,19 @@ def hand_over(channel: Channel, path: str, handle: int, more: Request) -> None:
     found = os.fstat(handle)
     extents = tree.extents(handle, found.st_size)
     next(extents, None)  # refuses a file of holes before root reads it
-    channel.send(
-        {"path": path, "mode": stat.S_IMODE(found.st_mode) & MODE_BITS, "mtime": found.st_mtime, **more}, handle
-    )
+    channel.send({"path": path, "mode": mode_of(handle), "mtime": found.st_mtime, **more}, handle)
     channel.receive()
+
+
+def mode_of(handle: int) -> int:
+    """Return the bits of an open file's mode that are kept."""
+    return stat.S_IMODE(os.fstat(handle).st_mode) & MODE_BITS
+
+
+def is_taken(channel: Channel, offer: Request) -> bool:
+    """Offer a database by its stamp alone, and say whether root has a copy of it that is not older."""
+    channel.send({**offer, "offer": True})
+    return channel.receive()[0].get("have") is True
 
 
 def hand_over_database(
@@ -116,6 +126,9 @@ def hand_over_database(
 ) -> None:
     """Pass a checked copy of a database to root. The copy has no name any more when root gets it."""
     path = directory.path_of(name)
+    stamp = sqlite.stamp(directory.descriptor, name, handle) if request["described"] else None
+    if stamp and is_taken(channel, {"path": path, "mode": mode_of(handle), "stamp": stamp}):
+        return
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
         copy = Path(folder, "copy.db")
         try:
@@ -125,7 +138,8 @@ def hand_over_database(
                 mode = sqlite.snapshot(Path(request["data"], path), copy, clock)
                 found: Request = {"tables": sqlite.count_tables(copy, clock), "journal_mode": mode}
                 if request["described"]:
-                    found |= {"rows": tables.count_rows(copy, clock), "schema": tables.schema_digest(copy, clock)}
+                    schema = tables.schema_digest(copy, clock)
+                    found |= {"rows": tables.count_rows(copy, clock), "schema": schema, "stamp": stamp}
                 if request["at_rest"]:
                     sqlite.set_journal_mode(copy, mode)
                 return found
@@ -140,7 +154,7 @@ def hand_over_database(
                     with closing(raw):
                         hand_over(channel, directory.path_of(file), raw, {})
             return
-        os.chmod(copy, stat.S_IMODE(os.fstat(handle).st_mode) & MODE_BITS)
+        os.chmod(copy, mode_of(handle))
         with closing(os.open(copy, tree.OPEN_FILE)) as opened:
             hand_over(channel, path, opened, found)
 

@@ -20,6 +20,9 @@ from .. import tree
 BUSY_TIMEOUT = 60.0
 #: Steps of SQLite's virtual machine between two checks of the clock (sqlite3_progress_handler).
 STEPS_PER_CHECK = 100_000
+#: Nanoseconds for which a file must be unchanged before its times identify its content: file systems round them, some
+#: of them to a second.
+SETTLED = 2_000_000_000
 
 
 class Clock:
@@ -72,6 +75,30 @@ def require_files_beside(database: Path) -> None:
         with contextlib.suppress(FileNotFoundError):
             if not stat.S_ISREG(os.lstat(f"{database}{suffix}").st_mode):
                 raise sqlite3.DatabaseError(f"{database.name}{suffix} is no file")
+
+
+def stamp(directory: int, name: str, handle: int) -> list[list[int] | None] | None:
+    """Return what changes with every change of a database, from its files' attributes alone; None if it cannot be said.
+
+    Take it before the database is copied: if it is the same later, nothing was written since. SQLite writes with
+    pwrite(2), into the database, its write-ahead log or its journal, and the kernel then sets C(ctime) of that file to
+    the present time. No program can set C(ctime) (utimensat(2)), not even the app. A file that was changed a moment ago
+    could be changed again within the same tick of the clock, so it has no stamp.
+
+    :returns: C(st_ino), C(st_size), C(st_mtime_ns) and C(st_ctime_ns) of the database, of its log and of its journal.
+    """
+    latest = time.time_ns() - SETTLED
+    found: list[list[int] | None] = []
+    for suffix in ("", "-wal", "-journal"):
+        try:
+            status = os.stat(f"{name}{suffix}", dir_fd=directory, follow_symlinks=False) if suffix else os.fstat(handle)
+        except FileNotFoundError:
+            found.append(None)
+            continue
+        if status.st_ctime_ns > latest:
+            return None
+        found.append([status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns])
+    return found
 
 
 def snapshot(source: Path, target: Path, clock: Clock) -> str:

@@ -1,0 +1,1 @@
+../../../../../plugins/module_utils/restic_address.py

@@ -1,0 +1,484 @@
+"""Copies of backups in a repository: what restic is asked, and what is said if it fails. A script stands for restic."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import socket
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from backups import day
+from blogctl import cli
+from blogctl.backup import create, listing, offsite, restic, retention
+from blogctl.errors import Busy, OperationError
+from blogctl.host import systemd
+from blogctl.host.locks import offsite_alone
+from blogctl.site import Site
+
+#: Behaves as the file "answers.json" beside it says, by the command, and writes down what it was asked.
+SCRIPT = """#!{python}
+import json, os, pathlib, sys
+here = pathlib.Path({here!r})
+words = sys.argv[1:]
+command = next(word for word in words if word in
+               ("cat", "init", "snapshots", "backup", "forget", "prune", "check", "unlock", "restore"))
+seen = {{key: value for key, value in os.environ.items()}}
+with (here / "asked").open("a") as log:
+    log.write(json.dumps([command, words, seen, os.getcwd()]) + "\\n")
+answers = json.loads((here / "answers.json").read_text())
+state = here / "snapshots.json"
+snapshots = json.loads(state.read_text()) if state.exists() else []
+answer = answers.get(command, {{}})
+if answer.get("error"):
+    sys.stderr.write(answer["error"])
+    sys.exit(answer.get("status", 1))
+if command == "backup":
+    tags = [words[n + 1] for n, word in enumerate(words) if word == "--tag"]
+    time, host = (words[words.index(option) + 1] for option in ("--time", "--host"))
+    snapshots.append({{"id": "%064x" % (len(snapshots) + 1), "time": time, "hostname": host, "tags": tags}})
+elif command == "forget":
+    snapshots = [one for one in snapshots if one["id"] not in words]
+elif command == "snapshots":
+    print(json.dumps(snapshots))
+state.write_text(json.dumps(snapshots))
+"""
+
+
+@dataclass
+class Restic:
+    """What stands for restic."""
+
+    folder: Path
+    answers: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def fails(self, command: str, error: str, status: int = 1) -> None:
+        self.answers[command] = {"error": error, "status": status}
+        self.write()
+
+    def works(self) -> None:
+        self.answers.clear()
+        self.write()
+
+    def write(self) -> None:
+        (self.folder / "answers.json").write_text(json.dumps(self.answers))
+
+    @property
+    def asked(self) -> list[list[Any]]:
+        try:
+            return [json.loads(line) for line in (self.folder / "asked").read_text().splitlines()]
+        except FileNotFoundError:
+            return []
+
+    def forget_log(self) -> None:
+        (self.folder / "asked").unlink(missing_ok=True)
+
+    @property
+    def commands(self) -> list[str]:
+        return [entry[0] for entry in self.asked]
+
+    @property
+    def snapshots(self) -> list[dict[str, Any]]:
+        return list(json.loads((self.folder / "snapshots.json").read_text()))
+
+
+@pytest.fixture
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Restic:
+    folder = tmp_path / "restic"
+    folder.mkdir()
+    (folder / "restic").write_text(SCRIPT.format(python=sys.executable, here=str(folder)))
+    (folder / "restic").chmod(0o755)
+    monkeypatch.setattr(restic, "PROGRAM", str(folder / "restic"))
+    found = Restic(folder)
+    found.write()
+    return found
+
+
+@pytest.fixture
+def blog(site: Site, program: Restic) -> Site:
+    """A site with a backup and a repository that nobody has made yet."""
+    folder = site.path("config") / "offsite"
+    folder.mkdir()
+    (folder / "repository").write_text("sftp:blog@host.example.com:/srv/blog\n")
+    (folder / "password").write_text("correct horse battery\n")
+    (folder / "credentials").write_text('AWS_SECRET_ACCESS_KEY="very \\"secret\\" key"\n')
+    site.settings["offsite"] = str(folder)
+    site.settings["offsite_unit"] = "blog-offsite.service"
+    site.settings["repository"] = {"kind": "sftp", "append_only": False, "keep": {"daily": 2}}
+    (site.path("data") / "notes.txt").write_text("12345")
+    create.back_up(site, day(0))
+    program.fails(
+        "cat", "Fatal: unable to open config file: stat /srv/blog/config: no such file or directory\nIs there", 10
+    )
+    return site
+
+
+def copied(blog: Site, program: Restic) -> offsite.Outcome:
+    """The first copy, which makes the repository."""
+    outcome = offsite.copy(blog)
+    program.works()
+    program.forget_log()
+    return outcome
+
+
+def test_the_first_copy_makes_the_repository_and_lists_the_backup(blog: Site, program: Restic) -> None:
+    outcome = offsite.copy(blog)
+    assert (outcome.created, outcome.copied, outcome.checked) == (True, True, True)
+    assert outcome.backup == "20260101T030000Z"
+    assert program.commands == ["cat", "init", "unlock", "snapshots", "backup", "snapshots", "snapshots", "check"]
+    state = offsite.read(blog)
+    assert (state.backup, state.snapshot, state.problem) == (outcome.backup, "1".zfill(64), "")
+    assert [one["tags"]["backup"] for one in state.snapshots] == [outcome.backup]
+
+
+def test_a_copy_has_a_stable_path_and_the_backups_moment(blog: Site, program: Restic) -> None:
+    offsite.copy(blog)
+    (_, words, seen, folder) = next(entry for entry in program.asked if entry[0] == "backup")
+    assert folder == str(blog.path("backups") / "20260101T030000Z")
+    assert words[words.index("--") + 1 :] == ["data", "settings", "manifest.json"]
+    assert words[words.index("--time") + 1] == "2026-01-01 03:00:00"
+    assert seen["TZ"] == "UTC"
+    tags = [words[number + 1] for number, word in enumerate(words) if word == "--tag"]
+    assert tags == ["site=blog", "backup=20260101T030000Z", "release=", "bytes=5", "lacks=0"]
+
+
+def test_an_unknown_host_is_never_accepted_and_no_secret_is_on_a_command_line(blog: Site, program: Restic) -> None:
+    offsite.copy(blog)
+    for _, words, seen, _ in program.asked:
+        command = next(word for word in words if word.startswith("sftp.command="))
+        assert "StrictHostKeyChecking=yes" in command
+        assert f"UserKnownHostsFile={blog.path('config')}/offsite/known-hosts" in command
+        assert command.endswith("-l blog host.example.com -s sftp")
+        assert "correct horse" not in " ".join(words)
+        assert "correct horse" not in str(seen)
+        assert seen["RESTIC_PASSWORD_FILE"] == f"{blog.path('config')}/offsite/password"
+        assert seen["AWS_SECRET_ACCESS_KEY"] == 'very "secret" key'
+        assert "LD_LIBRARY_PATH" not in seen
+
+
+def test_a_backup_that_is_there_is_not_copied_again_and_nobody_is_asked(blog: Site, program: Restic) -> None:
+    copied(blog, program)
+    outcome = offsite.copy(blog)
+    assert (outcome.created, outcome.copied, outcome.checked) == (False, False, False)
+    assert program.commands == []
+
+
+def test_a_copy_whose_program_was_killed_is_found_again(blog: Site, program: Restic) -> None:
+    copied(blog, program)
+    (blog.path("state") / "offsite.json").unlink()
+    outcome = offsite.copy(blog)
+    assert not outcome.copied
+    assert len(program.snapshots) == 1
+    assert offsite.read(blog).backup == outcome.backup
+
+
+def test_the_next_backup_is_compared_with_the_last_copy(blog: Site, program: Restic) -> None:
+    copied(blog, program)
+    create.back_up(blog, day(1))
+    assert offsite.copy(blog).copied
+    words = next(entry[1] for entry in program.asked if entry[0] == "backup")
+    assert words[words.index("--parent") + 1] == "1".zfill(64)
+    assert "check" not in program.commands, "it was checked today"
+
+
+def test_old_copies_are_removed_by_the_retention_and_those_of_others_stay(blog: Site, program: Restic) -> None:
+    copied(blog, program)
+    tags = ["site=blog", "backup=20250101T000000Z"]
+    mine = [
+        {"id": f"{number:064x}", "time": "", "hostname": socket.gethostname(), "tags": ["site=blog", f"backup={name}"]}
+        for number, name in ((20, "20251230T000000Z"), (21, "20251231T000000Z"), (22, "20251231T010000Z"))
+    ]
+    foreign = {"id": "a" * 64, "time": "", "hostname": "another", "tags": tags}
+    (program.folder / "snapshots.json").write_text(json.dumps([foreign, *mine, *program.snapshots]))
+    state = offsite.read(blog)
+    state.pruned = ""
+    offsite._write(blog, state)
+    create.back_up(blog, day(1))
+    assert offsite.copy(blog).removed == ["20251230T000000Z", "20251231T000000Z", "20251231T010000Z"]
+    assert [one["id"][-2:] for one in program.snapshots] == ["aa", "01", "06"]
+    assert "prune" in program.commands
+
+
+def test_an_append_only_repository_loses_no_copy(blog: Site, program: Restic) -> None:
+    blog.settings["repository"] = {"kind": "sftp", "append_only": True, "keep": {"daily": 1}}
+    copied(blog, program)
+    for number in range(1, 4):
+        create.back_up(blog, day(number))
+        offsite.copy(blog)
+    assert len(program.snapshots) == 4
+    assert not {"forget", "prune"} & {*program.commands}
+
+
+def test_a_copy_that_lacks_files_never_takes_the_place_of_a_whole_one(blog: Site, program: Restic) -> None:
+    copied(blog, program)
+    create.back_up(blog, day(1))
+    offsite.copy(blog)
+    (blog.path("data") / "broken.db").write_bytes(b"SQLite format 3\0" + b"\xff" * 5000)
+    for number in range(2, 6):
+        create.back_up(blog, day(number))
+        state = offsite.read(blog)
+        state.pruned = ""
+        offsite._write(blog, state)
+        offsite.copy(blog)
+    names = [tag for one in program.snapshots for tag in one["tags"] if tag.startswith("backup=")]
+    assert names == [f"backup=2026010{number}T030000Z" for number in (1, 2, 5, 6)]
+
+
+# -- what goes wrong ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "words"),
+    [
+        ("Fatal: wrong password or no key found", 1, "the password does not open the repository sftp:blog@host"),
+        ('{"message_type":"exit_error","code":12,"message":"Fatal: wrong password or no key found"}', 12, "password"),
+        (
+            "subprocess ssh: ssh: connect to host host.example.com port 22: Connection refused\n"
+            "Fatal: unable to open repository at sftp:blog@host.example.com:/srv/blog: EOF",
+            1,
+            "Connection refused.*unable to open repository",
+        ),
+        ("Fatal: unable to open config file: Head: dial tcp: lookup host: no such host\nIs there", 1, "no such host"),
+    ],
+)
+def test_a_repository_that_does_not_open_is_an_error_and_never_made_anew(
+    blog: Site, program: Restic, error: str, status: int, words: str
+) -> None:
+    program.fails("cat", error, status)
+    with pytest.raises(restic.RepositoryError, match=words) as raised:
+        offsite.copy(blog)
+    assert "the backups on this host, and the blog, are as they were" in str(raised.value)
+    assert program.commands == ["cat"]
+    assert offsite.read(blog).problem
+    program.fails("cat", "Fatal: unable to open config file: <config/> does not exist")
+    assert offsite.copy(blog).copied
+    assert offsite.read(blog).problem == ""
+
+
+def test_a_repository_that_is_gone_is_an_alarm_and_not_made_anew(blog: Site, program: Restic) -> None:
+    """Such as a disk that is not mounted."""
+    copied(blog, program)
+    create.back_up(blog, day(1))
+    program.fails("cat", "Fatal: repository does not exist: unable to open config file", 10)
+    with pytest.raises(restic.NoRepository, match="It was there on 20"):
+        offsite.copy(blog)
+    assert "init" not in program.commands
+
+
+def test_another_repository_is_a_new_one(blog: Site, program: Restic) -> None:
+    copied(blog, program)
+    (blog.path("config") / "offsite" / "repository").write_text("/mnt/disk/blog\n")
+    (program.folder / "snapshots.json").unlink()
+    program.fails("cat", "Fatal: unable to open config file: stat: no such file or directory")
+    assert offsite.copy(blog).created
+
+
+def test_a_secret_that_restic_prints_is_masked(blog: Site, program: Restic) -> None:
+    program.fails(
+        "cat", 'Fatal: bad key very "secret" key and correct horse battery at https://ada:pw12345@host/ \x1b[2J'
+    )
+    with pytest.raises(restic.RepositoryError) as raised:
+        offsite.copy(blog)
+    said = str(raised.value)
+    assert "bad key ********" in said
+    assert not any(secret in said for secret in ('"secret" key', "correct horse", "pw12345", "\x1b"))
+
+
+def test_damage_is_an_alarm_until_the_damaged_part_was_read_whole_and_nothing_is_removed(
+    blog: Site, program: Restic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied(blog, program)
+    state = offsite.read(blog)
+    state.checked = state.pruned = ""
+    offsite._write(blog, state)
+    program.fails("check", "error for pack 1a2b: blob hash is wrong\nFatal: repository contains errors")
+    with pytest.raises(
+        restic.Damaged, match=r"the repository is damaged.*repository contains errors.*No copy was removed"
+    ):
+        offsite.copy(blog)
+    assert not {"forget", "prune"} & {*program.commands}
+    damaged = offsite.read(blog).damaged
+    assert 1 <= damaged <= 7
+    program.works()
+    program.forget_log()
+    tomorrow = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=1)
+
+    class Tomorrow(datetime.datetime):
+        @classmethod
+        def now(cls, tz: datetime.tzinfo | None = None) -> Any:
+            return tomorrow
+
+    monkeypatch.setattr(offsite.datetime, "datetime", Tomorrow)
+    offsite.copy(blog)
+    parts = [word for entry in program.asked if entry[0] == "check" for word in entry[1] if "subset" in word]
+    assert parts == sorted({f"--read-data-subset={one}/7" for one in (damaged, damaged % 7 + 1)})
+    assert offsite.read(blog).damaged == 0
+
+
+def test_a_repository_that_another_program_uses_is_tried_again_later(blog: Site, program: Restic) -> None:
+    copied(blog, program)
+    create.back_up(blog, day(1))
+    program.fails("backup", "Fatal: unable to create lock in backend: repository is already locked by PID 7", 11)
+    with pytest.raises(Busy, match=r"another program uses the repository.*tried again"):
+        offsite.copy(blog)
+
+
+def test_only_one_process_copies_at_a_time(blog: Site) -> None:
+    with offsite_alone(blog), pytest.raises(Busy, match="another process copies"):
+        offsite.copy(blog)
+
+
+def test_a_site_without_a_repository_or_a_backup_says_so(site: Site, blog: Site) -> None:
+    for folder in blog.path("backups").iterdir():
+        folder.rename(folder.with_name("aside"))
+    with pytest.raises(OperationError, match="has no backup yet"):
+        offsite.copy(blog)
+    (blog.path("config") / "offsite" / "repository").unlink()
+    with pytest.raises(OperationError, match="set flask_blog_backup_repository"):
+        offsite.copy(blog)
+
+
+def test_restic_that_is_not_installed_is_named(blog: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restic, "PROGRAM", "/no/such/restic")
+    with pytest.raises(OperationError, match=r"/no/such/restic is missing; run playbooks/site.yml"):
+        offsite.copy(blog)
+
+
+def test_a_backup_that_is_being_copied_is_not_removed_by_the_retention(blog: Site) -> None:
+    root = blog.path("backups")
+    with retention.held(root / "20260101T030000Z"):
+        create.back_up(blog, day(1))
+        assert retention.prune(root, {"daily": 1}) == []
+    assert retention.prune(root, {"daily": 1}) == ["20260101T030000Z"]
+
+
+# -- what is printed ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def deployed(blog: Site) -> Site:
+    """The site as the command line finds it."""
+    (blog.path("config") / "site.json").write_text(json.dumps(blog.settings))
+    return blog
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
+    calls: list[tuple[str, ...]] = []
+    monkeypatch.setattr(systemd, "systemctl", lambda *words: calls.append(words))
+    return calls
+
+
+@pytest.mark.usefixtures("deployed")
+def test_the_first_copy_says_that_the_password_is_needed(capsys: pytest.CaptureFixture[str], program: Restic) -> None:
+    assert cli.main(["backup", "--offsite"]) == 0
+    said = capsys.readouterr().out
+    assert "A new repository was made: sftp:blog@host.example.com:/srv/blog. Nobody can read it without" in said
+    assert "20260101T030000Z: copied to sftp:blog@host.example.com:/srv/blog" in said
+    program.works()
+    assert cli.main(["backup", "--offsite", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["copied"] is False
+
+
+@pytest.mark.usefixtures("deployed")
+def test_a_backup_by_hand_starts_the_copy_and_one_of_the_unit_leaves_it_to_systemd(
+    capsys: pytest.CaptureFixture[str], started: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cli.main(["backup"]) == 0  # the tests run as the unit does
+    assert started == []
+    import blogctl.commands.backup as command
+
+    monkeypatch.setattr(command, "CONFINED", "NOT_SET")
+    monkeypatch.setattr(
+        command.create, "back_up", lambda _: {"name": "x", "files": 1, "bytes": 1, "skipped": {}, "skipped_more": 0}
+    )
+    assert cli.main(["backup"]) == 0
+    assert started == [("start", "--no-block", "blog-offsite.service")]
+    assert "blog-offsite.service copies it off-site now." in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("deployed")
+def test_backups_lists_what_can_be_restored(capsys: pytest.CaptureFixture[str], blog: Site, program: Restic) -> None:
+    copied(blog, program)
+    (blog.path("data") / "broken.db").write_bytes(b"SQLite format 3\0" + b"\xff" * 5000)
+    create.back_up(blog, day(1))
+    snapshot = blog.path("snapshots") / "left-abc"
+    snapshot.mkdir(parents=True)
+    (snapshot / "database.db").write_bytes(b"x" * 1500)
+    assert cli.main(["backups"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].startswith("  20260101T030000Z  1 files, 5 bytes; verified 20")
+    assert lines[1].endswith("; off-site")
+    assert lines[2].endswith("lacks 1: broken.db")
+    assert any(line.startswith("  left-abc  ") and "before the rollback, 1.5 KB" in line for line in lines)
+    assert lines[-2] == "Off-site in sftp:blog@host.example.com:/srv/blog:"
+    assert lines[-1].startswith("  20260101T030000Z  00000000  from ")
+
+
+def test_backups_shows_the_last_list_if_the_repository_does_not_answer(blog: Site, program: Restic) -> None:
+    copied(blog, program)
+    program.fails("snapshots", "Fatal: unable to open repository: connection refused")
+    found = listing.copies(blog)
+    assert found
+    assert (found["asked"], [one["backup"] for one in found["snapshots"]]) == (False, ["20260101T030000Z"])
+    assert "connection refused" in found["problem"]
+    with pytest.raises(restic.RepositoryError, match="connection refused"):
+        listing.copies(blog, "/mnt/other/blog")
+
+
+@pytest.mark.usefixtures("deployed")
+def test_another_repository_is_opened_with_the_password_that_is_given(
+    program: Restic, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RESTIC_PASSWORD", "another one")
+    assert cli.main(["--json", "backups", "--from", "/mnt/other/blog"]) == 0
+    ((_, _, seen, _),) = program.asked
+    assert (seen["RESTIC_REPOSITORY"], seen["RESTIC_PASSWORD"]) == ("/mnt/other/blog", "another one")
+    assert json.loads(capsys.readouterr().out)["offsite"]["snapshots"] == []
+
+
+def test_a_damaged_manifest_is_listed_as_that(blog: Site) -> None:
+    name = create.back_up(blog, day(1))["name"]
+    (blog.path("backups") / name / "manifest.json").write_text("[1]")
+    good, bad = listing.backups(blog)
+    assert good["files"] == 1
+    assert bad["problem"].startswith("its manifest is damaged")
+
+
+def test_a_backup_of_the_older_form_is_listed(blog: Site) -> None:
+    (blog.path("backups") / "20250101T000000Z").mkdir()
+    entry = {"size": 3, "sha256": "0", "mode": 416}
+    manifest = {"site": "blog", "name": "20250101T000000Z", "files": {"a": entry}, "skipped": {}, "skipped_more": 0}
+    (blog.path("backups") / "20250101T000000Z" / "manifest.json").write_text(json.dumps(manifest))
+    assert listing.backups(blog)[0] | {"verified": ""} == {
+        "id": "20250101T000000Z",
+        "moment": "2025-01-01T00:00:00+00:00",
+        "release": "",
+        "files": 1,
+        "bytes": 3,
+        "databases": [],
+        "lacks": {},
+        "lacks_more": 0,
+        "verified": "",
+        "format": 1,
+    }
+
+
+def test_what_a_repository_says_is_no_more_than_text(program: Restic, blog: Site) -> None:
+    program.works()
+    found = [
+        {"id": "a" * 64, "hostname": "\x1b[2Jhost", "time": 7, "tags": ["site=blog", "backup=../../x", "bytes=-1"]},
+        {"id": "../x", "tags": []},
+        "text",
+        {"id": "b" * 64, "tags": {"a": 1}},
+        {"id": "c" * 64, "tags": [["x"]]},
+    ]
+    (program.folder / "snapshots.json").write_text(json.dumps(found))
+    copies = listing.copies(blog)
+    assert copies
+    text = listing.describe(blog, {"backups": [], "snapshots": [], "offsite": copies})
+    assert "\x1b" not in text
+    assert copies["snapshots"][-1]["bytes"] is None
