@@ -21,7 +21,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("host",),
     ("data",),
     ("release", "backup"),
-    ("certificate",),
+    ("certificate", "notify"),
     ("commands",),
     ("cli",),
 )

@@ -12,6 +12,8 @@ UNITS = (
     "flask-blog-recovery.service",
     "flask-blog-backup.service",
     "flask-blog-backup.timer",
+    "flask-blog-notify-check.service",
+    "flask-blog-notify-check.timer",
 )
 
 VARIANTS: dict[str, dict[str, Any]] = {

@@ -13,6 +13,7 @@ from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules import (
     acme,
     app,
     edge,
+    notify,
     operations,
     proxy,
     site,
@@ -30,6 +31,7 @@ DEPLOYMENT: tuple[Rule, ...] = (
     *traffic.RULES,
     *edge.RULES,
     *acme.RULES,
+    *notify.RULES,
 )
 
 #: The rules for the variables of each entry point (meta/argument_specs.yml).
@@ -38,6 +40,7 @@ ENTRY_POINTS: dict[str, tuple[Rule, ...]] = {
     "release": DEPLOYMENT,
     "rollback": (*site.NAME_RULES, *operations.ROLLBACK_RULES),
     "maintenance": site.NAME_RULES,
+    "remove": (*site.NAME_RULES, *operations.REMOVAL_RULES),
 }
 
 
