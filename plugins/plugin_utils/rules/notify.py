@@ -18,6 +18,8 @@ ADDRESS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{0,63}(@[A-Za-
 #: Characters of a URL (RFC 3986).
 URL = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]{1,2000}")
 SCHEMES = ("http", "https")
+#: Runs the command if nobody is named (meta/argument_specs.yml); a mapping without an account is checked with it.
+DEFAULT_USER = "nobody"
 ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 
 
@@ -70,7 +72,7 @@ def _command(values: Mapping[str, Any]) -> Iterator[str]:
     elif user == values["user"]:
         rule = "it is the app's account, and the app could read and stop what runs as it"
         yield problem("notify.command_user", user, rule, "Leave it out for 'nobody', or name another account")
-    elif not command:
+    elif not command and user != DEFAULT_USER:
         yield problem("notify.command_user", user, "there is no command for it", "Set flask_blog_notify.command, too")
 
 

@@ -23,7 +23,7 @@ def problems(notify: dict[str, Any] | None = None, ping: dict[str, Any] | None =
         {"webhook": HOOK},
         {"webhook": "http://user:pw@[::1]:8080/topic?x=1"},
         {"command": ["/usr/local/bin/tell", "--to", "ünïcode 'words'"], "command_user": "teller"},
-        {"mail": [], "webhook": "", "command": []},
+        {"mail": [], "webhook": "", "command": [], "command_user": "nobody"},
     ],
 )
 def test_what_can_be_reached_is_accepted(notify: dict[str, Any]) -> None:
