@@ -216,7 +216,13 @@ class Removal:
 
     def _trees(self) -> list[str]:
         site, consent = self.site, self.consent
-        wanted = [site["root"], site["cache"], *([site["offsite_cache"]] if "offsite_cache" in site else [])]
+        # A build that was killed has left the second one of the cache.
+        wanted = [
+            site["root"],
+            site["cache"],
+            f"{site['cache']}.tmp",
+            *([site["offsite_cache"]] if "offsite_cache" in site else []),
+        ]
         if consent.data:
             self._refuse_foreign_data()
             wanted.append(site["data"])
