@@ -34,7 +34,7 @@ TOOL = "/usr/local/lib/flask-blog-hosting"
 #: Of the challenges of certificate authorities; the role flaskblog.hosting.host has files beside them.
 SHARED_STATE = "/var/lib/flask-blog-hosting"
 #: What makes a file in nginx's conf.d one of the role's.
-CATCH_ALL = re.compile(r"unknown-hosts-\d{1,5}\.conf")
+CATCH_ALL = re.compile(r"unknown-(quic-)?hosts-\d{1,5}\.conf")
 
 Object = Mapping[str, Any]
 #: Runs a command and returns its exit status and its output.
@@ -286,8 +286,19 @@ class Removal:
         trees = [path for path in trees if os.path.lexists(path)]
         folders = [SHARED_STATE, os.path.dirname(self.site["cache"])]
         if files or trees:
-            do = functools.partial(_remove_shared, files, trees, folders, objects)
+            do = functools.partial(self._remove_shared, files, trees, folders, objects)
             yield Step("blogctl, and what all blogs of the host share", do)
+
+    def _remove_shared(self, files: list[Object], trees: list[str], folders: list[str], objects: list[Object]) -> None:
+        for item in files:
+            registry.remove(item)
+        for path in trees:
+            tree_removal.remove_tree(path)
+        for path in [*folders, *(item["path"] for item in objects if item["kind"] == "directory")]:
+            with contextlib.suppress(OSError):
+                os.rmdir(path)
+        if any(item["path"].startswith(names.UNITS) for item in files):
+            self._must("systemctl", "daemon-reload")
 
     def _must(self, *command: str) -> None:
         status, output = self._run(*command)
@@ -336,13 +347,3 @@ def _remove_entries(folder: str, paths: list[str]) -> None:
             os.unlink(path)
     with contextlib.suppress(OSError):
         os.rmdir(folder)
-
-
-def _remove_shared(files: list[Object], trees: list[str], folders: list[str], objects: list[Object]) -> None:
-    for item in files:
-        registry.remove(item)
-    for path in trees:
-        tree_removal.remove_tree(path)
-    for path in [*folders, *(item["path"] for item in objects if item["kind"] == "directory")]:
-        with contextlib.suppress(OSError):
-            os.rmdir(path)
