@@ -35,8 +35,8 @@ RUNTIME = "/run/flask-blog-hosting"
 
 #: One lock for each purpose: C(lock) an operation, C(data) use of the live data, C(hold) a start of the service,
 #: C(calls) programs that an operation started, C(build) a release or an environment that is being made, C(certificate)
-#: requests for a certificate, C(offsite) copies of backups to a repository.
-LOCKS = ("lock", "data", "hold", "calls", "build", "certificate", "offsite")
+#: requests for a certificate, C(offsite) copies of backups to a repository, C(notify) messages about failures.
+LOCKS = ("lock", "data", "hold", "calls", "build", "certificate", "offsite", "notify")
 
 #: Exists while nginx has not loaded its changed files. All sites of the host share it.
 NGINX_RELOAD = f"{RUNTIME}/nginx.reload"

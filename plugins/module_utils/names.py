@@ -25,6 +25,7 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils.resources.differ
 SUFFIXES = (
     *("-next", "-recovery", "-backup", "-command", "-rehearsal", "-run", "-build", "-data", "-hold"),
     *("-proof", "-certificate", "-certificate-retry", "-certbot", "-offsite"),
+    *("-notify-check", "-notify-ping", "-notify-ping-fail", "-notify-ping-start", "-notify-recovered"),
 )
 
 #: Each site has /etc/NAME/site.json.
@@ -141,6 +142,11 @@ def _other_sites(name: str) -> Iterator[dict[str, Any]]:
         found = _read_settings(path)
         if found and found["name"] != name:
             yield found
+
+
+def settings_of_others(name: str) -> list[dict[str, Any]]:
+    """Return the settings of the other sites of this host that can be read."""
+    return list(_other_sites(name))
 
 
 def settings_called(name: str) -> dict[str, Any] | None:

@@ -22,7 +22,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("data",),
     ("release", "backup"),
     ("restore",),
-    ("proof", "certificate"),
+    ("proof", "certificate", "notify"),
     ("commands",),
     ("cli",),
 )

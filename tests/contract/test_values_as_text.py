@@ -95,7 +95,7 @@ def all_values(boolean: bool, first_number: int) -> dict[str, Any]:
             found[name] = place
         elif "options" in option:
             kinds = {key: one["type"] for key, one in option["options"].items()}
-            assert {*kinds.values()} <= {"int", "str", "dict"}, "another type needs a value here"
+            assert {*kinds.values()} <= {"int", "str", "dict", "list"}, "another type needs a value here"
             values = {key: one["default"] for key, one in option["options"].items()} | WORDS.get(name, {})
             found[name] = values | {key: place + more for more, key in enumerate(kinds) if kinds[key] == "int"}
     return found
@@ -105,6 +105,8 @@ def as_text(value: Any, boolean: str) -> Any:
     """Return the text of a number, this text for a boolean, and a mapping with the text of its values."""
     if isinstance(value, dict):
         return {key: as_text(item, boolean) for key, item in value.items()} if value else value
+    if isinstance(value, list):
+        return value
     return boolean if isinstance(value, bool) else str(value)
 
 

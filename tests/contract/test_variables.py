@@ -80,7 +80,7 @@ def test_a_default_is_the_same_in_both_places_and_in_the_same_order(options: Opt
 
 def test_a_required_variable_has_no_default_but_a_comment(role: Path, options: Options) -> None:
     required = [name for name, option in options.items() if option.get("required")]
-    assert required == ["flask_blog_source", "flask_blog_maintenance"]
+    assert required == ["flask_blog_source", "flask_blog_maintenance", "flask_blog_remove"]
     for name in required:
         assert f"# {name}: required" in (role / "defaults" / "main.yml").read_text()
 

@@ -58,6 +58,8 @@ GOOD: dict[str, Any] = {
     "acme_ca_bundle": "",
     "acme_dns": {},
     "http3": False,
+    "notify": {},
+    "notify_ping": {},
     "hsts_max_age": 63072000,
     "hsts_include_subdomains": False,
     "hsts_preload": False,

@@ -16,6 +16,8 @@ UNITS = (
     "flask-blog-proof.timer",
     "flask-blog-offsite.service",
     "flask-blog-offsite.timer",
+    "flask-blog-notify-check.service",
+    "flask-blog-notify-check.timer",
 )
 
 VARIANTS: dict[str, dict[str, Any]] = {

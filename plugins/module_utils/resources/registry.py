@@ -18,6 +18,7 @@ link        path, target[, replaces_file, others]      a symbolic link with exac
 absent      path                                       neither a file nor a link is there
 contents    path, names                                the directory holds these files and no others
 versions    path, names, program                       the directory holds these entries and no other versions
+program     path, note                                 the host has this program; else a run says so
 =========== ========================================== ==============================================
 
 Each has a C(scope), C(site) or C(host), and may have a C(reload) (reloads.py). A kind is a module with P(compare),
@@ -37,6 +38,7 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils.resources import
     directory,
     file,
     link,
+    program,
     setting,
     tree,
     versions,
@@ -76,6 +78,7 @@ KINDS: dict[str, Kind] = {
     "absent": absent,
     "contents": contents,
     "versions": versions,
+    "program": program,
 }
 
 

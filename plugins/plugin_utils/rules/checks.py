@@ -14,6 +14,7 @@ from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules import (
     app,
     backup,
     edge,
+    notify,
     operations,
     proxy,
     site,
@@ -32,6 +33,7 @@ DEPLOYMENT: tuple[Rule, ...] = (
     *traffic.RULES,
     *edge.RULES,
     *acme.RULES,
+    *notify.RULES,
 )
 
 #: The rules for the variables of each entry point (meta/argument_specs.yml).
@@ -41,6 +43,7 @@ ENTRY_POINTS: dict[str, tuple[Rule, ...]] = {
     "rollback": (*site.NAME_RULES, *operations.ROLLBACK_RULES),
     "restore": (*site.NAME_RULES, *operations.RESTORE_RULES),
     "maintenance": site.NAME_RULES,
+    "remove": (*site.NAME_RULES, *operations.REMOVAL_RULES),
 }
 
 

@@ -42,3 +42,20 @@ def _restore(values: Mapping[str, Any]) -> Iterator[str]:
 
 ROLLBACK_RULES: tuple[Rule, ...] = (_rollback_release,)
 RESTORE_RULES: tuple[Rule, ...] = (_restore,)
+
+
+def _consent(values: Mapping[str, Any]) -> Iterator[str]:
+    """Refuse a removal whose variables do not repeat the site's name."""
+    name = values["name"]
+    if values["remove"] != name:
+        rule = f"the run removes the site {name!r} of this host, and this is not its name"
+        remedy = f"Set flask_blog_remove: {name} if it has to go, and limit the run to its host (--limit)"
+        yield problem("remove", values["remove"], rule, remedy)
+    for what in ("data", "backups", "certificates"):
+        given = values[f"remove_{what}"]
+        if given and given != name:
+            rule = f"the {what} of {name!r} are removed if this repeats its name"
+            yield problem(f"remove_{what}", given, rule, f"Write {name!r}, or leave it out to keep them")
+
+
+REMOVAL_RULES: tuple[Rule, ...] = (_consent,)

@@ -92,6 +92,7 @@ ENTRY_POINTS: list[tuple[str, dict[str, Any]]] = [
     ("rollback", {"rollback_release": "3f2a9c1e", "rollback_data": "ask"}),
     ("restore", {"restore": "2026-11-27T18:30:00+01:00", "restore_discard": True}),
     ("maintenance", {"maintenance": True}),
+    ("remove", {"remove": "flask-blog", "remove_data": "", "remove_backups": "flask-blog", "remove_certificates": ""}),
 ]
 
 

@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 #: The commands, in the order of the help.
 NAMES = (
     *("status", "releases", "activate", "rollback", "rebuild", "backup", "backups", "restore", "prove"),
-    *("certificate", "maintenance", "logs", "run", "help"),
+    *("certificate", "maintenance", "logs", "run", "notify", "help"),
 )
 
 #: Called by systemd, not by people: the help does not list them.
-HIDDEN = ("prepare-start", "recover")
+HIDDEN = ("prepare-start", "recover", "notify-check", "notify-ping", "notify-report")
 
 
 def load(name: str) -> Command:

@@ -43,9 +43,17 @@ def lines_since(unit: str, since: str) -> str:
     return _read([f"--unit={unit}", f"--after-cursor={since}"])
 
 
-def _read(options: list[str]) -> str:
+def end_of_run(invocation: str, lines: int) -> str:
+    """Return the last lines that a unit wrote since systemd started it, without their time.
+
+    :param invocation: the unit's C(InvocationID).
+    """
+    return _read([f"--lines={lines}", f"_SYSTEMD_INVOCATION_ID={invocation}"], output="cat")
+
+
+def _read(options: list[str], output: str = "short-iso") -> str:
     """Return what journalctl prints, safe for a terminal, and no more of it than a message can need."""
-    command = ["journalctl", "--quiet", "--no-pager", "--output=short-iso", *options]
+    command = ["journalctl", "--quiet", "--no-pager", f"--output={output}", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         assert process.stdout is not None
         found = process.stdout.read(READ_LIMIT)

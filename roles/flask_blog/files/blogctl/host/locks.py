@@ -25,6 +25,8 @@ DATA_TIMEOUT = 60.0
 BUILD_TIMEOUT = 60.0
 #: Seconds to wait for another process that sees to the certificate: as long as its unit may take.
 CERTIFICATE_TIMEOUT = 1800.0
+#: Seconds to wait for another process that sends messages: as long as all channels may take.
+NOTIFY_TIMEOUT = 75.0
 #: Seconds between two attempts to take a lock.
 POLL_INTERVAL = 0.05
 
@@ -143,6 +145,18 @@ def offsite_alone(site: Site) -> Iterator[None]:
                 f"another process copies a backup of {site.name} off-site; nothing was done. Try again when that is"
                 " done."
             )
+        yield
+
+
+@contextlib.contextmanager
+def notifying(site: Site) -> Iterator[None]:
+    """Be the only process that reports a failure of the site, or that it works again.
+
+    :raises Busy: if another one takes too long; the unit tries again.
+    """
+    with _flock(lock_path(site, "notify"), NOTIFY_TIMEOUT) as (_, held):
+        if not held:
+            raise Busy(f"another message about {site.name} is being sent")
         yield
 
 

@@ -6,13 +6,17 @@ from ..site import Site
 
 #: The settings with the names of the units that the role installs and that write to the journal.
 INSTALLED = ("service_unit", "socket_unit", "next_unit", "recovery_unit", "backup_unit")
+#: Those that an older role did not install.
+ADDED = ("proof_unit", "certificate_unit", "offsite_unit", "check_unit")
 
 
 def units_of(site: Site) -> list[str]:
     """Return all units of a site that write to the journal. A pattern would match those of a site NAME-two, too."""
     return [
         *(site.unit(key) for key in INSTALLED),
-        *(site.settings[key] for key in ("proof_unit", "certificate_unit", "offsite_unit") if key in site.settings),
+        *(site.settings[key] for key in ADDED if key in site.settings),
+        # The @ stands in no site's name.
+        *([f"{site.name}-notify*@*.service"] if "check_unit" in site.settings else []),
         *(f"{unit}.service" for unit in (*transient_units(site), hold_unit(site), certbot_unit(site))),
     ]
 
