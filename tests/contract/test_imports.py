@@ -22,6 +22,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("data",),
     ("release", "backup"),
     ("certificate",),
+    ("doctor",),
     ("commands",),
     ("cli",),
 )

@@ -38,6 +38,7 @@ ENTRY_POINTS: dict[str, tuple[Rule, ...]] = {
     "release": DEPLOYMENT,
     "rollback": (*site.NAME_RULES, *operations.ROLLBACK_RULES),
     "maintenance": site.NAME_RULES,
+    "doctor": site.NAME_RULES,
 }
 
 

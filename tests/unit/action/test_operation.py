@@ -9,7 +9,13 @@ from ansible_collections.flaskblog.hosting.plugins.action import operation
 
 @pytest.mark.parametrize(
     ("operation_name", "check_mode", "shown"),
-    [("activate", False, False), ("activate", True, True), ("rollback", False, True), ("maintenance", True, True)],
+    [
+        ("activate", False, False),
+        ("activate", True, True),
+        ("rollback", False, True),
+        ("maintenance", True, True),
+        ("doctor", False, False),
+    ],
 )
 def test_the_result_of_an_operation_is_shown_if_a_person_asked_for_it(
     run: Run, host: Host, operation_name: str, check_mode: bool, shown: bool

@@ -91,6 +91,7 @@ ENTRY_POINTS: list[tuple[str, dict[str, Any]]] = [
     ("release", {}),
     ("rollback", {"rollback_release": "3f2a9c1e", "rollback_data": "ask"}),
     ("maintenance", {"maintenance": True}),
+    ("doctor", {}),
 ]
 
 

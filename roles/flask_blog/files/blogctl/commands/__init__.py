@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
 #: The commands, in the order of the help.
 NAMES = (
-    *("status", "releases", "activate", "rollback", "rebuild", "backup", "certificate", "maintenance", "logs", "run"),
-    "help",
+    *("status", "doctor", "releases", "activate", "rollback", "rebuild", "backup", "certificate", "maintenance"),
+    *("logs", "run", "help"),
 )
 
 #: Called by systemd, not by people: the help does not list them.
