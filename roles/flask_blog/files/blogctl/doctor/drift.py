@@ -55,8 +55,9 @@ def _described(drift: Drift) -> Finding:
         )
     diff: list[str] = []
     if drift.before is not None and drift.after is not None:
-        lines = (text.splitlines() for text in (drift.before, drift.after))
-        diff = list(difflib.unified_diff(*lines, f"{path} (as written by the role)", f"{path} (now)", lineterm="", n=1))
+        before, after = drift.before.splitlines(), drift.after.splitlines()
+        names = f"{path} (as written by the role)", f"{path} (now)"
+        diff = list(difflib.unified_diff(before, after, *names, lineterm="", n=1))
     return Finding(
         ERROR,
         f"{path}: {reasons}",

@@ -253,9 +253,9 @@ def _python_listeners() -> list[Listener]:
             words = Path(f"/proc/{name}/cmdline").read_bytes()[:4096].decode(errors="replace").split("\0")
         except OSError:
             continue  # it has ended
-        for port, is_local in {sockets.get(host.readlink(f"/proc/{name}/fd/{number}"), (0, True)) for number in opened}:
-            if port:
-                found.setdefault(port, Listener(port, is_local, words, [])).pids.append(int(name))
+        targets = {host.readlink(f"/proc/{name}/fd/{one}") for one in opened}
+        for number, is_local in {sockets[target] for target in targets & {*sockets}}:
+            found.setdefault(number, Listener(number, is_local, words, [])).pids.append(int(name))
     return sorted(found.values(), key=lambda one: one.port)
 
 
