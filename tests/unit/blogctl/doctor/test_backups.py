@@ -27,6 +27,7 @@ Normalized form: *-*-* 00:00:00
 def scheduled(site: Site, host: Host, request: pytest.FixtureRequest) -> Site:
     """A site that is backed up each day."""
     site.path("state").mkdir(parents=True)
+    site.settings["backup_timer"] = "blog-backup.timer"
     host.units["blog-backup.timer"] = {
         "UnitFileState": "enabled",
         "ActiveState": "active",
@@ -90,9 +91,10 @@ def test_a_failed_or_old_proof_and_copy_are_named(scheduled: Site, host: Host) -
     copy.write_text(json.dumps({"copied": moment(1.5), "problem": ""}))
     assert list(backups.proofs_are_recent(scheduled, NOW)) == []
     proof.write_text(json.dumps({"time": moment(20)}))
+    scheduled.settings.update({"offsite_unit": "blog-offsite.service", "offsite_timer": "blog-offsite.timer"})
     copy.write_text(json.dumps({"copied": moment(1), "problem": "wrong password\nmore"}))
     assert [(one.what, one.command) for one in backups.proofs_are_recent(scheduled, NOW)] == [
-        ("the last proof of the backups is 20 days old", "systemctl start blog-prove.service"),
+        ("the last proof of the backups is 20 days old", "blogctl --site blog prove"),
         ("the last copy of the backups elsewhere failed: wrong password", "systemctl start blog-offsite.service"),
     ]
     proof.write_text("{")

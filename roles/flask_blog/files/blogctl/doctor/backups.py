@@ -91,18 +91,18 @@ def proofs_are_recent(site: Site, now: float | None = None) -> Iterator[Finding]
         ),
     ):
         found = note.read(site)
-        timer = systemd.properties_of(f"{site.name}-{note.unit}.timer", "LoadState", "UnitFileState")
-        if found is None or timer.get("LoadState") == "not-found" or timer.get("UnitFileState") == "disabled":
-            continue  # it is not wanted, or not any more
-        unit, reason = f"{site.name}-{note.unit}.service", str(found.get("problem") or "").partition("\n")[0]
+        if found is None or not note.is_wanted(site):
+            continue
+        reason = str(found.get("problem") or "").partition("\n")[0]
         age = now - _seconds(found.get(note.key))
         if reason or age > note.most:
+            unit = str(site.settings.get(f"{note.unit}_unit", ""))
             yield Finding(
                 ERROR,
                 f"the last {note.what} failed: {reason}" if reason else f"the last {note.what} is {_days(age)} old",
                 note.why,
-                f"Correct the reason and start it again; 'journalctl -u {unit}' says more.",
-                f"systemctl start {unit}",
+                f"Correct the reason and start it again.{f' journalctl -u {unit} says more.' if unit else ''}",
+                f"systemctl start {unit}" if unit else command(site, note.unit),
             )
 
 
@@ -117,8 +117,14 @@ class Note:
     why: str
     #: seconds that it may be old
     most: float
-    #: what follows the site's name in that of the unit
+    #: begins the names of the settings with its unit and its timer
     unit: str
+
+    def is_wanted(self, site: Site) -> bool:
+        """Say whether its timer is enabled; one that is not known counts as such."""
+        timer = str(site.settings.get(f"{self.unit}_timer", ""))
+        found = systemd.properties_of(timer, "LoadState", "UnitFileState") if timer else {}
+        return found.get("LoadState") != "not-found" and found.get("UnitFileState") != "disabled"
 
     def read(self, site: Site) -> dict[str, Any] | None:
         """Return the note; None if there is none, or it is damaged."""
@@ -143,7 +149,9 @@ def _days(seconds: float) -> str:
 
 def _interval(site: Site) -> float | None:
     """Return the longest pause between two backups of the schedule in seconds; None if it has none, or runs never."""
-    timer = str(site.settings.get("backup_timer", f"{site.name}-backup.timer"))
+    timer = str(site.settings.get("backup_timer", ""))
+    if not timer:
+        return None  # an older role did not write it
     found = systemd.properties_of(timer, "UnitFileState", "ActiveState", "TimersCalendar")
     calendar = re.search(r"OnCalendar=([^;}]+)", found.get("TimersCalendar", ""))
     if not calendar or (found.get("ActiveState") != "active" and found.get("UnitFileState") != "enabled"):

@@ -17,6 +17,8 @@ from ..shared.source.entry import read_tree
 from ..site import Site
 from .check import ERROR, ON_CONTROLLER, PLAYBOOK, WARNING, Check, Finding
 
+#: Another check asks whether it runs.
+NGINX = "nginx.service"
 #: Seconds in which the code of the live release is read.
 READ_TIMEOUT = 4.0
 #: Paths that a finding names.
@@ -78,7 +80,7 @@ def units_are_as_wanted(site: Site) -> Iterator[Finding]:
         is_active = found.get("ActiveState") in ("active", "activating", "reloading")
         if "enabled" in unit and bool(unit["enabled"]) != is_enabled:
             yield _unit(name, "enable" if unit["enabled"] else "disable", is_active=bool(unit.get("active")))
-        elif "active" in unit and bool(unit["active"]) != is_active:
+        elif name != NGINX and "active" in unit and bool(unit["active"]) != is_active:
             yield _unit(name, "start" if unit["active"] else "stop", is_active=is_active)
 
 
