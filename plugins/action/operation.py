@@ -26,7 +26,8 @@ class ActionModule(ActionBase):
         # Ansible shows the result without -v then, as it does for the module debug. An activation is one step of many.
         # What a certificate lacks is shown at the end of the run (verify.py).
         operation = self._task.args.get("operation")
-        is_quiet = operation == "activate" or (operation == "certificate" and result.get("status"))
+        # The findings of a doctor are shown in a table of all hosts.
+        is_quiet = operation in ("activate", "doctor") or (operation == "certificate" and result.get("status"))
         if self._task.check_mode or not is_quiet:
             result["_ansible_verbose_always"] = True
         return result

@@ -50,7 +50,15 @@ from types import MappingProxyType
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.flaskblog.hosting.plugins.module_utils import hold, host, live, reload_steps, reloads, tool
+from ansible_collections.flaskblog.hosting.plugins.module_utils import (
+    hold,
+    host,
+    live,
+    managed_state,
+    reload_steps,
+    reloads,
+    tool,
+)
 from ansible_collections.flaskblog.hosting.plugins.module_utils.resources import registry, unit
 from ansible_collections.flaskblog.hosting.plugins.module_utils.resources.difference import Conflict, Difference, Undo
 from ansible_collections.flaskblog.hosting.plugins.module_utils.result import without_arguments
@@ -248,7 +256,17 @@ def compare_and_apply(module: AnsibleModule) -> tuple[list[Difference], list[str
         undo = apply_objects(site, wanted, changed, machine)
         load(site, params["units"], changed, machine, undo)
         reload_steps.remove_unused(site, wanted)
+    if not module.check_mode:
+        record(module, wanted)
     return differences, applied
+
+
+def record(module: AnsibleModule, wanted: list[Object]) -> None:
+    """Record what was applied, for C(blogctl doctor). Everything is in place, so a full disk is a warning."""
+    try:
+        managed_state.record(module.params["site"], wanted, module.params["units"])
+    except OSError as problem:
+        module.warn(f"What was applied is not recorded, so 'blogctl doctor' finds no manual change of it: {problem}")
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ description:
   - A failed operation has been undone, or the message says otherwise.
   - C(certificate) does not fail if a name does not lead to the host yet, or if the authority refuses. The host tries
     again by itself.
+  - C(doctor) only looks at the site, and does not fail if something is wrong. RV(details) has the findings.
 options:
   site:
     description: The name of the site.
@@ -33,6 +34,7 @@ options:
       - backup
       - restore
       - certificate
+      - doctor
   release:
     description:
       - The id of the release, as C(blogctl releases) lists it.
@@ -78,8 +80,8 @@ attributes:
   check_mode:
     support: full
     description:
-      - C(rollback), C(restore), C(maintenance) and C(certificate) run with C(--dry-run). The other operations
-        do not run; the message names what would be done.
+      - C(rollback), C(restore), C(maintenance) and C(certificate) run with C(--dry-run), and C(doctor) as it is. The
+        other operations do not run; the message names what would be done.
 """
 
 EXAMPLES = r"""
@@ -112,6 +114,11 @@ EXAMPLES = r"""
     operation: restore
     backup: 2026-11-27T18:30
     discard: true
+- name: Look for what is wrong
+  flaskblog.hosting.operation:
+    site: flask-blog
+    operation: doctor
+  register: found
 """
 
 RETURN = r"""
@@ -132,8 +139,9 @@ status:
     - The exit status of blogctl. C(0) done, C(1) refused or failed, C(2) wrong command line, C(3) another operation is
       running, C(4) O(data) or O(discard) must be chosen, C(5) the release is served, but a command that
       follows a release failed, C(7) the backup was made and lacks what could not be copied, C(8) the certificate is
-      missing or lacks a name, C(130) interrupted and undone.
-    - Each but C(0) is a failure, and but C(3) and C(8) of C(certificate).
+      missing or lacks a name, C(11) the doctor found something broken, C(12) the doctor has nothing but warnings,
+      C(130) interrupted and undone.
+    - Each but C(0) is a failure, and but C(11) and C(12), and C(3) and C(8) of C(certificate).
   returned: if blogctl ran
   type: int
   sample: 0
@@ -161,6 +169,11 @@ UNDECIDED = 4
 FOLLOW_UP_FAILED = 5
 INCOMPLETE = 7
 NO_CERTIFICATE = 8
+BROKEN = 11
+WARNED = 12
+
+#: The statuses of an operation that did what it was to do.
+SUCCESSES = frozenset({DONE, NO_CERTIFICATE, BROKEN, WARNED})
 
 #: The operations that have C(--dry-run).
 WITH_DRY_RUN = frozenset({"rollback", "restore", "maintenance", "certificate"})
@@ -170,6 +183,9 @@ DECISIONS = {
     "rollback": "flask_blog_rollback_data: restore or keep",
     "restore": "flask_blog_restore_discard: true",
 }
+
+#: The operations that change nothing.
+READ_ONLY = frozenset({"doctor"})
 
 #: blogctl's option for each value of C(data).
 DATA_OPTIONS = {"ask": [], "restore": ["--restore-data"], "keep": ["--keep-data"]}
@@ -233,13 +249,16 @@ def summary(params: Mapping[str, Any], details: Mapping[str, Any]) -> str:
         return f"the maintenance page {would} {'on' if details['maintenance'] else 'off'}{already}"
     if params["operation"] == "certificate":
         return "nothing is due"
+    if params["operation"] == "doctor":
+        found = f"{details['counts']['error']} errors and {details['counts']['warning']} warnings"
+        return f"{details['site']} is healthy" if details["healthy"] else f"{details['site']}: {found}"
     found = f"{details['name']}: {details['files']} files, {details['bytes']} bytes, verified"
     return f"{found}; it lacks {skipped(details)}" if details.get("skipped") else found
 
 
 def has_changed(params: Mapping[str, Any], details: Mapping[str, Any]) -> bool:
     """Say whether an operation that is done has changed the host. Maintenance and a certificate may need nothing."""
-    return bool(details.get("changed", params["operation"] not in ("maintenance", "certificate")))
+    return bool(details.get("changed", params["operation"] not in ("maintenance", "certificate", *READ_ONLY)))
 
 
 def skipped(details: Mapping[str, Any]) -> str:
@@ -250,11 +269,11 @@ def skipped(details: Mapping[str, Any]) -> str:
 
 def outcome(params: Mapping[str, Any], status: int, stdout: str, stderr: str) -> dict[str, Any]:
     """Translate how blogctl ended into the module's result, with C(failed)."""
-    if status in (DONE, INCOMPLETE, NO_CERTIFICATE) and (details := last_object(stdout)) is not None:
+    if status in (*SUCCESSES, INCOMPLETE) and (details := last_object(stdout)) is not None:
         # A blogctl of an older role sends none.
         message = str(details.pop("message", "")) or summary(params, details)
         return {
-            "failed": status not in (DONE, NO_CERTIFICATE),
+            "failed": status not in SUCCESSES,
             "changed": has_changed(params, details),
             "status": status,
             "msg": printable(message),
@@ -292,7 +311,7 @@ def main() -> None:
             "operation": {
                 "type": "str",
                 "required": True,
-                "choices": ["activate", "rollback", "maintenance", "backup", "restore", "certificate"],
+                "choices": ["activate", "rollback", "maintenance", "backup", "restore", "certificate", "doctor"],
             },
             "release": {"type": "str"},
             "retry": {"type": "bool", "default": False},
@@ -311,10 +330,12 @@ def main() -> None:
     )
     params = module.params
     reasons = {"reasons": params["reasons"]} if params["reasons"] else {}
-    if module.check_mode and params["operation"] not in WITH_DRY_RUN:
+    if module.check_mode and params["operation"] not in WITH_DRY_RUN | READ_ONLY:
         module.exit_json(changed=True, msg=printable(announcement(params)), **reasons)
     try:
-        status, stdout, stderr = module.run_command(command(params, module.check_mode), handle_exceptions=False)
+        status, stdout, stderr = module.run_command(
+            command(params, module.check_mode and params["operation"] in WITH_DRY_RUN), handle_exceptions=False
+        )
         if module.check_mode and params["operation"] == "certificate" and status not in (DONE, NO_CERTIFICATE):
             raise FileNotFoundError  # what the run installs first
     except OSError as error:

@@ -23,6 +23,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("release", "backup"),
     ("restore",),
     ("proof", "certificate", "notify"),
+    ("doctor",),
     ("commands",),
     ("cli",),
 )

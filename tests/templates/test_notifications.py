@@ -76,7 +76,7 @@ def test_urls_are_in_a_file_of_root_s_and_in_no_unit(render: Any) -> None:
         "webhook": HOOK,
         "command": ["/bin/tell", "7"],
         "command_user": "nobody",
-        "ping": {"backup": "https://hc-ping.com/1", "prove": "https://hc-ping.com/2"},
+        "ping": {"backup": "https://hc-ping.com/1", "proof": "https://hc-ping.com/2"},
     }
     others = [str(one.get("content")) for one in rendered.objects if one is not item]
     assert not [text for text in others if "s3cr3t" in text or "hc-ping" in text]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.flaskblog.hosting.plugins.module_utils import hold
+from ansible_collections.flaskblog.hosting.plugins.module_utils import hold, managed_state
 from ansible_collections.flaskblog.hosting.plugins.module_utils.resources import unit
 from ansible_collections.flaskblog.hosting.plugins.modules import apply as module
 from wanted_objects import keep_notes_in
@@ -36,6 +36,7 @@ def make_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     good = {"UnitFileState": "enabled", "ActiveState": "active"}
     monkeypatch.setattr(unit, "show_units", lambda names: {name: dict(good) for name in names})
     monkeypatch.setattr(hold, "start", lambda *_: None)
+    monkeypatch.setattr(managed_state, "HOST_RECORD", str(tmp_path / "var" / "managed.json"))
 
 
 def apply(site: dict[str, Any], wanted: list[dict[str, Any]], machine: Machine | None = None) -> Machine:

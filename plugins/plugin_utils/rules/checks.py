@@ -44,6 +44,7 @@ ENTRY_POINTS: dict[str, tuple[Rule, ...]] = {
     "restore": (*site.NAME_RULES, *operations.RESTORE_RULES),
     "maintenance": site.NAME_RULES,
     "remove": (*site.NAME_RULES, *operations.REMOVAL_RULES),
+    "doctor": site.NAME_RULES,
 }
 
 

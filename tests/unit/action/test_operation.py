@@ -15,6 +15,7 @@ from ansible_collections.flaskblog.hosting.plugins.action import operation
         ("rollback", False, True),
         ("restore", False, True),
         ("maintenance", True, True),
+        ("doctor", False, False),
     ],
 )
 def test_the_result_of_an_operation_is_shown_if_a_person_asked_for_it(

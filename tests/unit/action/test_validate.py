@@ -93,6 +93,7 @@ ENTRY_POINTS: list[tuple[str, dict[str, Any]]] = [
     ("restore", {"restore": "2026-11-27T18:30:00+01:00", "restore_discard": True}),
     ("maintenance", {"maintenance": True}),
     ("remove", {"remove": "flask-blog", "remove_data": "", "remove_backups": "flask-blog", "remove_certificates": ""}),
+    ("doctor", {}),
 ]
 
 

@@ -305,3 +305,31 @@ def test_check_mode_announces_what_a_first_run_does(blogctl: Blogctl, run_module
     outcome = run_module(module, check_mode=True, site="blog", operation="certificate")
     assert (outcome.failed, outcome.said["changed"]) == (False, True)
     assert outcome.said["msg"] == "would request a certificate for blog, and change it to HTTPS"
+
+
+FOUND = {"site": "blog", "healthy": False, "counts": {"error": 1, "warning": 2}, "findings": [{"level": "error"}]}
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "message"),
+    [
+        (0, {**FOUND, "healthy": True}, "blog is healthy"),
+        (11, FOUND, "blog: 1 errors and 2 warnings"),
+        (12, FOUND, "blog: 1 errors and 2 warnings"),
+    ],
+)
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_a_doctor_looks_in_check_mode_too_and_what_it_finds_is_no_failure_of_its_own(
+    blogctl: Blogctl, run_module: Any, status: int, said: dict[str, Any], message: str, check_mode: bool
+) -> None:
+    called = blogctl(said, status=status)
+    outcome = run_module(module, check_mode=check_mode, site="blog", operation="doctor")
+    assert (outcome.failed, outcome.said["changed"], outcome.said["msg"]) == (False, False, message)
+    assert outcome.said["details"] == said
+    assert called.read_text().split() == ["--json", "--site", "blog", "doctor"]
+
+
+def test_a_doctor_that_cannot_look_fails(blogctl: Blogctl, run_module: Any) -> None:
+    blogctl(stderr={"error": "this host has no site 'blog'", "status": 1}, status=1)
+    outcome = run_module(module, site="blog", operation="doctor")
+    assert (outcome.failed, outcome.said["msg"]) == (True, "this host has no site 'blog'")

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 #: The commands, in the order of the help.
 NAMES = (
-    *("status", "releases", "activate", "rollback", "rebuild", "backup", "backups", "restore", "prove"),
+    *("status", "doctor", "releases", "activate", "rollback", "rebuild", "backup", "backups", "restore", "prove"),
     *("certificate", "maintenance", "logs", "run", "notify", "help"),
 )
 

@@ -77,6 +77,23 @@ def proxy_key(site: Site) -> str:
     return found[1] if found else ""
 
 
+def request_headers(site: Site, scheme: str) -> dict[str, str]:
+    """Return the headers of a request as nginx sends it to the app.
+
+    :param scheme: by which the visitor came.
+    """
+    host = site.scheme.host
+    return {
+        "Host": host,
+        "X-Forwarded-Host": host,
+        "X-Forwarded-For": "127.0.0.1",
+        "X-Forwarded-Proto": scheme,
+        "Connection": "close",
+        contract.PROBE_HEADER: "1",
+        contract.KEY_HEADER: proxy_key(site),
+    }
+
+
 def _ask(site: Site, address: tuple[str, int] | str, path: str, seconds: float) -> Answer:
     """Request a page, and follow its redirects as long as the same instance answers."""
     scheme = site.scheme
@@ -85,15 +102,7 @@ def _ask(site: Site, address: tuple[str, int] | str, path: str, seconds: float) 
     instances: list[str] = []
 
     def request(url: str, cookies: dict[str, str]) -> redirects.Response | None:
-        headers = {
-            "Host": host,
-            "X-Forwarded-Host": host,
-            "X-Forwarded-For": "127.0.0.1",
-            "X-Forwarded-Proto": url.partition(":")[0],
-            "Connection": "close",
-            contract.PROBE_HEADER: "1",
-            contract.KEY_HEADER: proxy_key(site),
-        }
+        headers = request_headers(site, url.partition(":")[0])
         if cookies:
             headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in cookies.items())
         left = deadline - time.monotonic() if instances else seconds
@@ -115,7 +124,8 @@ def _ask(site: Site, address: tuple[str, int] | str, path: str, seconds: float) 
     return Answer(found.status, f"{led}answered {found.status}", instances[0])
 
 
-def _address(site: Site) -> tuple[str, int] | str:
+def address_of(site: Site) -> tuple[str, int] | str:
+    """Return the address of the app's socket: host and port, or the path of a Unix socket."""
     bind = str(site.settings["bind"])
     host, _, port = bind.rpartition(":")
     return bind.removeprefix(UNIX) if bind.startswith(UNIX) else (host.strip("[]"), int(port))
@@ -123,7 +133,7 @@ def _address(site: Site) -> tuple[str, int] | str:
 
 def is_reachable(site: Site) -> bool:
     """Say whether the site's socket accepts connections. That of a busy app does: they wait in its queue."""
-    address = _address(site)
+    address = address_of(site)
     family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET6 if ":" in address[0] else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as client:
         client.settimeout(CONNECT_TIMEOUT)
@@ -139,13 +149,13 @@ def ask(site: Site, timeout: float) -> Answer:
 
     :param timeout: seconds for the whole answer.
     """
-    return _ask(site, _address(site), site.settings["health_path"], timeout)
+    return _ask(site, address_of(site), site.settings["health_path"], timeout)
 
 
 def visit_home_page(site: Site, timeout: float) -> None:
     """Request the home page once, whatever it answers: many apps open their database with the first page."""
     if path := site.settings.get("home_path", "/"):
-        _ask(site, _address(site), path, timeout)
+        _ask(site, address_of(site), path, timeout)
 
 
 def no_watch() -> str:
@@ -246,7 +256,7 @@ def home_problem(site: Site, seconds: float) -> str | None:
     path = site.settings.get("home_path", "/")
     if not path:
         return None
-    answer = _ask(site, _address(site), path, seconds)
+    answer = _ask(site, address_of(site), path, seconds)
     if answer.status in PASSING or (contract.is_healthy(answer.status, allow_login=True) and not answer.leaves_site):
         return None
     return f"{path}: {answer.reason}"

@@ -84,6 +84,14 @@ def lines_of_run(invocation: str, lines: int = 400, containing: str = "") -> str
     return printable(result.stdout)
 
 
+def lines_of_day(invocation: str) -> str:
+    """Return the first lines that a unit wrote in the last day and since systemd started it.
+
+    :param invocation: the unit's C(InvocationID).
+    """
+    return _read(["--since=-1d", f"_SYSTEMD_INVOCATION_ID={invocation}"])
+
+
 def log(site: Site, text: str) -> None:
     """Write a line to the journal under the site's name, so that C(journalctl -u NAME) shows it.
 

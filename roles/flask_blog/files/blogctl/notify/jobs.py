@@ -27,7 +27,7 @@ JOBS = {
     "offsite": Job("The copy of the backups to another place", f"{UNAFFECTED} The backups on this host are kept."),
     "certificate": Job("The care for the certificate", "The site serves with the certificate that it has."),
     "recovery": Job("The recovery of an interrupted operation", "The host tries it again by itself."),
-    "prove": Job("The proof of a backup", f"{UNAFFECTED} The backups are kept, and nothing shows that they work."),
+    "proof": Job("The proof of a backup", f"{UNAFFECTED} The backups are kept, and nothing shows that they work."),
     CHECK: Job(
         "The site", "Visitors get no pages, or error pages. systemd keeps restarting the app.", "blogctl status", 300.0
     ),
