@@ -236,6 +236,7 @@ def test_the_jail_of_ssh_runs_and_knows_the_proxy(operator: Any, host: Any) -> N
 # -- drift ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.machine("12")
 def test_a_manual_change_is_found_shown_and_corrected(operator: Any, host: Any, reaches: Callable[[int], bool]) -> None:
     before = rules(host)
     host.check_output("nft flush chain inet flask_blog_host input")
@@ -336,6 +337,7 @@ def test_what_is_turned_off_is_removed_and_nothing_else(
     assert "plan | Check the variables, and compare the host with them" not in again.output
 
 
+@pytest.mark.machine("13")
 def test_without_ssh_no_run_turns_passwords_off(operator: Any, host: Any) -> None:
     variables: dict[str, Any] = {"ansible_connection": "community.docker.docker", "ansible_host": operator.machine}
     variables |= {"ansible_user": "root", "ansible_become": False}

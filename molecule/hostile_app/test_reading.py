@@ -60,7 +60,7 @@ def play(operator: Operator, limited: str) -> float:
 @pytest.mark.parametrize(
     "kind",
     [
-        "a FIFO",
+        pytest.param("a FIFO", marks=ON_12),
         pytest.param("a link to /dev/zero", marks=ON_12),
         pytest.param("a huge file", marks=ON_13),
         pytest.param("a JSON list", marks=ON_12),
@@ -163,6 +163,7 @@ repeat(lambda: exchange(files, pipes))
 """
 
 
+@ON_13
 def test_what_cannot_be_copied_is_skipped_and_named_and_the_rest_is_copied(app: Hostile) -> None:
     app.run(CHANGE + DAMAGED + DEEP + SPARSE + LEASE + FIFOS)
     done = app.blogctl("--json", "backup")
@@ -178,6 +179,7 @@ def test_what_cannot_be_copied_is_skipped_and_named_and_the_rest_is_copied(app: 
     assert used < 50
 
 
+@ON_12
 def test_a_release_goes_on_without_what_cannot_be_copied(app: Hostile, eventually: Callable[..., None]) -> None:
     app.run(CHANGE + DAMAGED + DEEP + SPARSE + LEASE + FIFOS)
     app.write("command.py", CHANGE)
@@ -205,6 +207,7 @@ repeat(end_others, pause=0)
 """
 
 
+@ON_12
 def test_an_app_that_kills_what_works_for_root_stops_nothing_for_longer_than_it_runs(app: Hostile) -> None:
     app.run(CHANGE)
     app.write("command.py", CHANGE)

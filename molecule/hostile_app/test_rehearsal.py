@@ -84,6 +84,7 @@ def journal(host: Any, word: str) -> set[str]:
     return {line[line.index(word) :].strip() for line in lines}
 
 
+@pytest.mark.machine("13")
 def test_init_commands_run_once_in_the_life_of_a_blog_without_any_file(app: Hostile) -> None:
     """At least two releases have been activated before, each with an empty data folder."""
     command = "runs the command: echo this blog is new"

@@ -129,6 +129,7 @@ def test_restoring_data_writes_through_nothing_that_the_app_planted(app: Hostile
     assert rows(app) == 1
 
 
+@ON_12
 def test_files_exchanged_for_links_while_root_copies_give_nothing_away(app: Hostile) -> None:
     targets = ["/etc/shadow", "/etc/passwd", SECRET_FILE, f"{NEIGHBOUR}/database.db"]
     app.run(CHANGE)

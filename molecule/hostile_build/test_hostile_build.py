@@ -142,6 +142,7 @@ def test_a_build_that_goes_on_without_end_is_refused_or_limited(host: Any, opera
         assert host.run("ls -d /opt/%s/venvs/*.incomplete", VICTIM).stdout == ""
 
 
+@pytest.mark.machine(13)
 def test_a_build_whose_module_was_killed_is_ended_by_the_next_run(
     host: Any, operator: Any, tmp_path: Path, eventually: Callable[..., None]
 ) -> None:

@@ -231,6 +231,7 @@ def test_without_outbound_the_app_reaches_nobody_and_still_serves(
     assert set(statuses) == {200}
 
 
+@pytest.mark.machine("13")
 def test_without_outbound_a_change_of_settings_goes_live_and_the_client_is_known(
     operator: Operator, hermit: Visitor
 ) -> None:

@@ -69,6 +69,7 @@ def test_posts_that_only_the_laptops_log_held_and_its_pictures_came_along(
         assert visit("laptop.example.com").ask(f"/static/uploads/{path}").body == PICTURE
 
 
+@pytest.mark.machine("13")
 def test_the_laptops_data_is_never_brought_again(
     host: Any, sources: Path, deploy: Callable[..., Any], visit: Callable[..., Any], home: Callable[[str], str]
 ) -> None:

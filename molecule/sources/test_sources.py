@@ -93,12 +93,6 @@ def fingerprint(host: Any) -> set[str]:
     return found
 
 
-def only_on(release: str, host: Any) -> None:
-    """Skip a test on the other machine, to save time, if it does not depend on Debian's version."""
-    if not host.backend.name.endswith(release):
-        pytest.skip(f"the machine with Debian {release} shows it")
-
-
 def status_of(visit: Callable[..., Any], path: str = "/") -> int:
     return int(visit(NAME).ask(path).status)
 
@@ -111,6 +105,7 @@ def test_the_commit_of_the_branch_is_what_serves(host: Any, visit: Callable[...,
     assert host.check_output("ls -A /var/www/flask-blog/ | grep -c '^.git$' || true") == "0"
 
 
+@pytest.mark.machine(13)
 def test_a_branch_that_moved_is_a_new_release_and_one_can_go_back(
     host: Any, visit: Callable[..., Any], deploy: Callable[..., Any], upstream: Upstream
 ) -> None:
@@ -143,13 +138,13 @@ def test_the_deploy_key_is_nowhere_on_the_host(host: Any) -> None:
 def test_a_tag_that_leads_to_the_commit_that_serves_is_no_new_release(
     host: Any, deploy: Callable[..., Any], upstream: Upstream
 ) -> None:
-    assert manifest(host)["commit"] == upstream.run("git rev-parse v1"), "the test before has gone back to it"
+    assert manifest(host)["commit"] == upstream.run("git rev-parse v1"), "the first one, or gone back to"
     assert deploy(version="v1").changed == 0
 
 
+@pytest.mark.machine(12)
 def test_a_commit_in_the_middle_of_a_branch_is_found(host: Any, deploy: Callable[..., Any], upstream: Upstream) -> None:
     """It is neither the head of a branch nor a tag, so this server sends it only with the whole history."""
-    only_on("12", host)
     middle = upstream.commit("static/middle.css", "p {}")
     upstream.commit("static/last.css", "p {}")
     assert deploy(version=middle).changed > 0
@@ -175,15 +170,22 @@ REFUSED = {
 }
 
 
-#: Tested on one machine only, to save time; the other cases are refused in the same way.
-ONCE = {"a commit that is not there": "12", "a server that is not there": "13", "a server that says nothing": "12"}
+#: The machine of each case, as the modules do the same on both. What SSH says about a key is tested on each.
+MACHINES = {
+    "a branch that is not there": ["13"],
+    "a commit that is not there": ["12"],
+    "a repository that is not there": ["13"],
+    "a server that is not there": ["13"],
+    "a server that says nothing": ["12"],
+    "a key that the server refuses": ["12", "13"],
+    "a server that is somebody else": ["12"],  # on the other one, see the next test
+}
 
 
-@pytest.mark.parametrize("wrong", REFUSED)
+@pytest.mark.parametrize("wrong", [pytest.param(one, marks=pytest.mark.machine(*MACHINES[one])) for one in REFUSED])
 def test_what_cannot_be_had_is_refused_with_nothing_changed(
     host: Any, visit: Callable[..., Any], deploy: Callable[..., Any], codehost: str, wrong: str
 ) -> None:
-    only_on(ONCE.get(wrong, ""), host)
     chosen, words = REFUSED[wrong]
     text = json.dumps(chosen).replace("{codehost}", codehost)
     text = text.replace("{other_key}", json.dumps((KEYS / "other_key").read_text())[1:-1])
@@ -197,10 +199,10 @@ def test_what_cannot_be_had_is_refused_with_nothing_changed(
     assert status_of(visit) == 200
 
 
+@pytest.mark.machine(13)
 def test_a_host_that_was_met_once_must_show_the_same_key_ever_after(host: Any, deploy: Callable[..., Any]) -> None:
+    """The other machine was told the key, and keeps none."""
     known = "/opt/flask-blog/git/known_hosts"
-    if not host.file(known).exists:
-        pytest.skip("this machine was told the key")
     kept = host.check_output("cat %s", known)
     other = f"{kept.split()[0]} {' '.join((KEYS / 'other_key.pub').read_text().split()[:2])}\n"
     host.check_output(f"printf %%s %s >{known}", other)
@@ -210,10 +212,10 @@ def test_a_host_that_was_met_once_must_show_the_same_key_ever_after(host: Any, d
     host.check_output(f"printf '%%s\\n' %s >{known}", kept)
 
 
+@pytest.mark.machine(12)
 def test_a_repository_on_the_server_is_read_whoever_owns_it(
     host: Any, visit: Callable[..., Any], deploy: Callable[..., Any]
 ) -> None:
-    only_on("12", host)
     host.check_output("rm -rf /srv/blog && mkdir /srv/blog")
     host.check_output("cd /var/www/flask-blog && cp -R main.py pyproject.toml migrations static templates /srv/blog")
     host.check_output("rm -rf /srv/blog/static/uploads")
@@ -237,7 +239,7 @@ git update-ref HEAD "$(git -c user.name=x -c user.email=x@x.test commit-tree -m 
 """
 
 
-@pytest.mark.parametrize("mode", [["--check"], []])
+@pytest.mark.parametrize("mode", [pytest.param(["--check"], marks=pytest.mark.machine(12)), []])
 def test_a_commit_that_was_made_to_write_elsewhere_writes_nothing(
     host: Any, visit: Callable[..., Any], deploy: Callable[..., Any], mode: list[str]
 ) -> None:
@@ -251,10 +253,10 @@ def test_a_commit_that_was_made_to_write_elsewhere_writes_nothing(
     assert status_of(visit) == 200
 
 
+@pytest.mark.machine(13)
 def test_an_archive_must_have_its_checksum(
     host: Any, visit: Callable[..., Any], deploy: Callable[..., Any], tmp_path: Path
 ) -> None:
-    only_on("13", host)
     with tarfile.open(tmp_path / "notes.tar.gz", "w:gz") as tar:
         tar.add(NOTES, arcname="notes")
     archive = {"source": str(tmp_path / "notes.tar.gz"), **NO_GIT}
@@ -272,10 +274,10 @@ def test_an_archive_must_have_its_checksum(
     assert not host.file("/opt/flask-blog/git").exists, "what was fetched is nobody's any more"
 
 
+@pytest.mark.machine(12)
 def test_what_a_gitignore_names_stays_at_home(
     host: Any, deploy: Callable[..., Any], visit: Callable[..., Any], tmp_path: Path
 ) -> None:
-    only_on("13", host)
     folder = Path(shutil.copytree(NOTES, tmp_path / "notes"))
     (folder / ".gitignore").write_text("*.log\n!keep.log\n/static/dist/\nsecret*\n")
     (folder / "static" / "dist").mkdir()

@@ -78,7 +78,7 @@ def broken_site(host: Any) -> Generator[str, None, None]:
     host.check_output("ln -sfn %s /var/www/fixed && systemctl restart fixed.service", target)
 
 
-@pytest.mark.parametrize("trouble", ["stopped_site", "broken_site"])
+@pytest.mark.parametrize("trouble", ["stopped_site", pytest.param("broken_site", marks=pytest.mark.machine("13"))])
 def test_trouble_in_one_blog_leaves_the_others_serving(
     request: pytest.FixtureRequest, visit: Callable[..., Visitor], trouble: str
 ) -> None:
@@ -91,6 +91,7 @@ def test_trouble_in_one_blog_leaves_the_others_serving(
         assert visit(*SITES[troubled]).ask("/").status == 502
 
 
+@pytest.mark.machine("12")
 def test_a_change_to_one_blog_does_not_restart_the_others(
     host: Any, operator: Operator, visit: Callable[..., Visitor]
 ) -> None:
