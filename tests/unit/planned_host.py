@@ -86,3 +86,13 @@ def up_to_date(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, me: Any) -> dict
         "ports": [BIND, HTTP],
         "probes": [{"what": "the home page", "path": "/"}],
     }
+
+
+def layers(outcome: Any) -> list[str]:
+    """Return the layers that a plan wants to change."""
+    return list(outcome.said["layers"])
+
+
+def words(outcome: Any) -> str:
+    """Return the differences that a plan has found, as one text."""
+    return str(outcome.said["differences"])

@@ -1,34 +1,23 @@
-"""The plan: the differences of a host in one round trip, and the reasons to refuse it."""
+"""The plan: the differences of a host in one round trip."""
 
 from __future__ import annotations
 
-import json
-import os
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible.release import __version__
-from ansible_collections.flaskblog.hosting.plugins.module_utils import contract, host, live, names, nginx, probe
+from ansible_collections.flaskblog.hosting.plugins.module_utils import contract, host, live, probe
 from ansible_collections.flaskblog.hosting.plugins.module_utils.resources import unit
 from ansible_collections.flaskblog.hosting.plugins.module_utils.venv import check
 from ansible_collections.flaskblog.hosting.plugins.modules import plan as module
-from planned_host import up_to_date
+from planned_host import layers, up_to_date, words
 
 
 @pytest.fixture
 def arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, me: Any) -> dict[str, Any]:
     """A module's arguments for a host that a run has brought up to date."""
     return up_to_date(tmp_path, monkeypatch, me)
-
-
-def layers(outcome: Any) -> list[str]:
-    return list(outcome.said["layers"])
-
-
-def words(outcome: Any) -> str:
-    return str(outcome.said["differences"])
 
 
 def test_a_host_that_is_as_declared_has_nothing_to_do(arguments: dict[str, Any], run_module: Any) -> None:
@@ -72,110 +61,10 @@ def test_a_first_deployment_that_has_not_passed_its_last_step_is_verified_again(
     assert "not verified since its first release" in words(outcome)
 
 
-def test_a_name_that_another_site_of_nginx_has_is_a_conflict_before_anything_changes(
-    arguments: dict[str, Any], run_module: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(
-        nginx, "conflicts", lambda objects, notes: notes.append("kept") or ["flask_blog_server_names: x"]
-    )
-    outcome = run_module(module, **arguments)
-    assert outcome.failed
-    assert outcome.said["msg"] == "flask_blog_server_names: x"
-
-
 def test_a_changed_setting_is_corrected_and_loaded(arguments: dict[str, Any], run_module: Any) -> None:
     Path(arguments["objects"][0]["path"]).write_text("by hand\n")
     outcome = run_module(module, **arguments)
     assert layers(outcome) == ["activate", "state", "verify"]
-
-
-def test_only_a_run_that_changes_nginx_asks_it_about_the_faults_of_other_sites(
-    arguments: dict[str, Any], run_module: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(nginx, "fault_of_others", lambda _: "unknown directive in sites-enabled/foo:4")
-    path = Path(arguments["objects"][0]["path"])
-    assert not run_module(module, **arguments).failed
-    path.write_text("by hand\n")
-    assert not run_module(module, **arguments).failed, "another file"
-    arguments["objects"][0]["reload"] = ["nginx", "app"]
-    outcome = run_module(module, **arguments)
-    assert outcome.failed
-    assert outcome.said["msg"] == "unknown directive in sites-enabled/foo:4"
-    assert not run_module(module, **arguments, only_code=True).failed, "leaves nginx as it is"
-    path.write_text("text\n")
-    assert not run_module(module, **arguments).failed
-    active = {"ActiveState": "active", "UnitFileState": "enabled"}
-    down = {"nginx.service": {**active, "ActiveState": "failed"}}
-    monkeypatch.setattr(unit, "show_units", lambda names: {name: down.get(name, active) for name in names})
-    arguments["units"].append({"name": "nginx.service", "enabled": True, "active": True})
-    assert run_module(module, **arguments).failed
-
-
-# -- a release of code alone ------------------------------------------------------------------------------------------
-
-
-def test_a_release_of_code_alone_leaves_the_settings_as_they_are_and_says_so(
-    arguments: dict[str, Any], run_module: Any
-) -> None:
-    path = Path(arguments["objects"][0]["path"])
-    path.write_text("by hand\n")
-    outcome = run_module(module, **arguments, only_code=True)
-    assert layers(outcome) == [], "neither applied nor activated, again and again"
-    (note,) = outcome.said["notes"]
-    assert str(path) in note
-    assert "Run playbooks/site.yml" in note
-
-
-def test_a_release_of_code_alone_knows_the_settings_that_the_host_has(
-    arguments: dict[str, Any], run_module: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Another version of the collection may have written them."""
-    Path(arguments["site"]["site_json"]).write_text('{"settings_files": ["/etc/blog/one"]}')
-    seen: list[list[str]] = []
-
-    def compare(site: dict[str, Any], *_: Any) -> list[str]:
-        seen.append(site["settings_files"])
-        return []
-
-    monkeypatch.setattr(live, "reasons_to_activate", compare)
-    run_module(module, **arguments, only_code=True)
-    run_module(module, **arguments)
-    assert seen == [["/etc/blog/one"], arguments["site"]["settings_files"]]
-    Path(arguments["site"]["site_json"]).write_text("damaged")
-    run_module(module, **arguments, only_code=True)
-    assert seen[-1] == arguments["site"]["settings_files"]
-
-
-def test_a_release_of_code_alone_needs_the_tool_of_its_version(
-    arguments: dict[str, Any], run_module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(contract, "TOOL_VERSION", str(tmp_path / "tool" / "version.json"))
-    modules = {**arguments["objects"][0], "path": str(tmp_path / "tool" / "abc" / "blogctl"), "scope": "host"}
-    arguments["objects"].append(modules)
-    outcome = run_module(module, **arguments, only_code=True)
-    assert outcome.failed
-    assert "Run playbooks/site.yml once" in outcome.said["msg"]
-
-
-@pytest.mark.parametrize("name", ["writable_paths", "databases", "static", "wsgi"])
-def test_a_release_of_code_alone_is_refused_if_it_does_not_fit_the_managed_files(
-    name: str, arguments: dict[str, Any], run_module: Any
-) -> None:
-    path = Path(arguments["site"]["site_json"])
-    settings = {"name": "blog", "writable_paths": [], "databases": ["a.db"], "static": {"/s/": "s"}, "wsgi": "a:b"}
-    item = {**arguments["objects"][0], "path": str(path), "content": json.dumps(settings)}
-    del item["reload"]
-    arguments["objects"].append(item)
-    path.write_text(json.dumps({**settings, "keep_releases": 3}))
-    assert not run_module(module, **arguments, only_code=True).failed
-    path.write_text(json.dumps({**settings, name: "another"}))
-    outcome = run_module(module, **arguments, only_code=True)
-    assert outcome.failed
-    assert outcome.said["msg"].startswith(f"flask_blog_{name}: changed since playbooks/site.yml ran")
-    assert not run_module(module, **arguments).failed
-    del settings[name]
-    path.write_text(json.dumps(settings))
-    assert not run_module(module, **arguments, only_code=True).failed, "another version wrote it"
 
 
 def test_a_changed_file_that_no_process_reads_needs_no_activation(arguments: dict[str, Any], run_module: Any) -> None:
@@ -278,15 +167,6 @@ def test_initial_data_is_not_brought_to_a_blog_that_serves(arguments: dict[str, 
     assert layers(run_module(module, **arguments, initial_data=True)) == []
 
 
-def test_a_name_that_is_somebody_elses_is_a_conflict_and_nothing_is_touched(
-    arguments: dict[str, Any], run_module: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(names, "problems", lambda *_: ["flask_blog_name: 'dpkg': somebody's. Choose another."])
-    outcome = run_module(module, **arguments)
-    assert outcome.failed
-    assert outcome.said["msg"] == "flask_blog_name: 'dpkg': somebody's. Choose another."
-
-
 def test_what_is_left_alone_in_the_data_folder_is_a_warning(
     arguments: dict[str, Any], run_module: Any, me: Any, tmp_path: Path
 ) -> None:
@@ -298,72 +178,6 @@ def test_what_is_left_alone_in_the_data_folder_is_a_warning(
     assert said["layers"] == []
     (note,) = said["notes"]
     assert note.endswith("/d lies more than 64 folders deep; nothing in it is checked or changed")
-
-
-def test_another_platform_is_refused(
-    arguments: dict[str, Any], run_module: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(host, "platform", lambda: "Ubuntu_24")
-    outcome = run_module(module, **arguments)
-    assert outcome.failed
-    assert "Ubuntu 24 is not supported" in outcome.said["msg"]
-    assert "Debian 12, Debian 13" in outcome.said["msg"]
-
-
-def test_a_platform_without_what_the_site_asks_for_is_refused(
-    arguments: dict[str, Any], run_module: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(host, "platform", lambda: "Debian_12")
-    outcome = run_module(module, **arguments, unsupported={"Debian_12": ["flask_blog_http3: no HTTP/3."]})
-    assert outcome.failed
-    assert outcome.said["msg"] == "flask_blog_http3: no HTTP/3."
-    monkeypatch.setattr(host, "platform", lambda: "Debian_13")
-    assert not run_module(module, **arguments, unsupported={"Debian_12": ["flask_blog_http3: no HTTP/3."]}).failed
-
-
-def test_an_ordinary_user_is_refused_with_the_remedy(
-    arguments: dict[str, Any], run_module: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    outcome = run_module(module, **arguments)
-    assert outcome.failed
-    assert "become: true" in outcome.said["msg"]
-
-
-def test_all_conflicts_are_named_at_once_and_nothing_is_touched(
-    arguments: dict[str, Any], run_module: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(host, "listeners", lambda port: [(9, "apache2", "apache2.service")] if port == 80 else [])
-    link = Path(arguments["site"]["link"])
-    link.unlink()
-    link.mkdir()
-    (link / "database.db").write_text("precious")
-    settings = Path(arguments["objects"][0]["path"])
-    settings.unlink()
-    settings.mkdir()
-    arguments["objects"].append({**arguments["objects"][0], "path": str(link)})
-    arguments["site"]["group"] = "no-such-group"
-    outcome = run_module(module, **arguments)
-    assert outcome.failed
-    for part in ("apache2.service", "flask_blog_initial_data", "settings should be a file", "no such group"):
-        assert part in outcome.said["msg"]
-    assert f"{link} should be a file" in outcome.said["msg"]
-    assert (link / "database.db").read_text() == "precious"
-
-
-def test_a_project_for_another_python_is_refused_before_anything_is_built(
-    arguments: dict[str, Any], run_module: Any
-) -> None:
-    arguments["release"]["requires_python"] = ">=3.11"
-    assert layers(run_module(module, **arguments)) == []
-    arguments["release"]["requires_python"] = ">=4\x1b[2J"
-    assert not run_module(module, **arguments).failed, "what is not understood is left to pip"
-    arguments["release"]["requires_python"] = ">=4"
-    outcome = run_module(module, **arguments)
-    assert outcome.failed
-    version = ".".join(map(str, sys.version_info[:3]))
-    assert f"the project is for Python >=4 (requires-python), and the host has {version}." in outcome.said["msg"]
-    assert "Deploy to a Debian with such a Python" in outcome.said["msg"]
 
 
 @pytest.mark.parametrize("tls", ["acme", "none"])

@@ -1,4 +1,4 @@
-"""Rules for the variables: each accepts a valid value, and refuses an invalid one with a remedy."""
+"""Rules for the variables: each refuses an invalid value with a remedy (test_accepted_values.py: valid ones)."""
 
 from __future__ import annotations
 
@@ -6,98 +6,8 @@ import re
 from typing import Any
 
 import pytest
-from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules import acme, checks
+from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules import checks
 from good_input import GOOD
-
-#: A name server that takes updates (RFC 2136).
-RFC2136 = {"provider": "rfc2136", "server": "192.0.2.53", "key_name": "blog.", "key": "c2VjcmV0LXNlY3JldA=="}
-ROUTE53 = {"provider": "route53", "access_key_id": "AKIAIOSFODNN7", "secret_access_key": "wJalrXUtnFEMI/K7MDENG"}
-SERVICE_ACCOUNT = {
-    "type": "service_account",
-    "project_id": "p",
-    "client_email": "a@b.test",
-    "private_key": "-----BEGIN",
-}
-
-FINE = [
-    ("acme_dns", RFC2136),
-    ("acme_dns", {**RFC2136, "server": "2001:db8::53", "port": 5353, "algorithm": "hmac-sha512"}),
-    ("acme_dns", {**RFC2136, "propagation_seconds": 5, "api_token": "", "credentials": {}}),
-    ("acme_dns", {"provider": "cloudflare", "api_token": "0123456789abcdef_-"}),
-    ("acme_dns", {"provider": "route53"}),
-    ("acme_dns", ROUTE53),
-    ("acme_dns", {"provider": "google", "credentials": SERVICE_ACCOUNT}),
-    ("name", "b"),
-    ("source_max_size", "1073741824"),
-    ("source_max_file_size", "10K"),
-    ("name", "blog2"),
-    ("name", "a" * 32),
-    ("name", "next-blog"),
-    ("name", "data"),
-    ("name", "build-a-boat"),
-    ("name", "the-runners"),
-    ("user", "www-data"),
-    ("user", "_blog"),
-    ("server_names", ["blog.example.com", "www.example.com"]),
-    ("server_names", ["localhost"]),
-    ("server_names", ["xn--bcher-kva.example"]),
-    ("source", "../blog.tar.gz"),
-    ("source", "C.git.d/blog"),
-    ("source", "https://github.com/ada/blog"),
-    ("source", "https://ada:token@git.test:8443/ada/blog.git"),
-    ("source", "git://git.test/blog"),
-    ("source", "file:///srv/git/blog.git"),
-    ("source_checksum", f"sha256:{'0a' * 32}"),
-    ("include", ["static/dist", "docs"]),
-    ("app_dir", "src/blog"),
-    ("app_dir", "./"),
-    ("wsgi", "blog.web:create_app()"),
-    ("wsgi", "blog:create_app('production', debug=False)"),
-    ("wsgi", "blog:factory.app"),
-    ("requirements", "requirements/production.txt"),
-    ("databases", []),
-    ("databases", ["data/blog.sqlite3"]),
-    ("writable_paths", []),
-    ("environment", {"_X1": None}),
-    ("bind", "127.0.0.2:9000"),
-    ("bind", "[::1]:8000"),
-    ("memory_max", "100%"),
-    ("memory_max", "62.5%"),
-    ("memory_max", "512M"),
-    ("memory_max", "1073741824"),
-    ("memory_max", "infinity"),
-    ("memory_high", "infinity"),
-    ("memory_high", "45%"),
-    ("memory_high", "1T"),
-    ("tasks_max", 19),
-    ("open_files", 256),
-    ("log_rate", 0),
-    ("rate_limit", 0),
-    ("login_paths", []),
-    ("login_paths", ["/", "/auth/log-in/", "/~ada/.login"]),
-    ("client_max_body_sizes", {"/upload": "0", "/upload/big/": "2g", "/st": "1m"}),
-    ("bind", "unix"),
-    ("extra_packages", ["gunicorn<24", 'Pillow[extra] >= 10; python_version < "3.13"', "blog @ https://x.test/b.whl"]),
-    ("wsgi", """blog:create_app("it's 100 %n", path='C:\\x', cost='$5')"""),
-    ("client_connections", 0),
-    ("maintenance_allow", ["192.0.2.7", "192.0.2.0/24", "2001:DB8::/32"]),
-    ("static", {"/static/": "static/", "/media/": "static/uploads/"}),
-    ("health_path", "/a'b\"c;d%20$e\\f"),
-    ("http_port", 8080),
-    ("static", {}),
-    ("static", {"/static/": "static/", "/media/v1.0/": "media/"}),
-    ("static_max_age", 0),
-    ("client_max_body_size", "0"),
-    ("client_max_body_size", "1G"),
-    ("trusted_proxies", ["192.0.2.0/24", "2001:db8::/32", "10.0.0.1"]),
-    ("trusted_proxies", ["cloudflare", "fastly", "10.0.0.0/8", "cloudfront"]),
-    ("health_path", "/healthz?deep=1"),
-    ("home_path", "/posts?page=1"),
-    ("home_path", ""),
-    ("backup_schedule", "*-*-* 03:00"),
-    ("backup_schedule", "Mon..Fri 02:30:00 Europe/Berlin"),
-    ("backup_keep", {"daily": 1}),
-]
 
 #: variable, value, the value that the message names, a part of its rule
 BAD = [
@@ -352,15 +262,6 @@ BAD = [
 ]
 
 
-def test_the_defaults_are_accepted() -> None:
-    assert checks.check(GOOD) == []
-
-
-@pytest.mark.parametrize(("variable", "value"), FINE)
-def test_a_value_that_works_is_accepted(variable: str, value: Any) -> None:
-    assert checks.check({**GOOD, variable: value}) == []
-
-
 @pytest.mark.parametrize(("variable", "value", "named", "rule"), BAD)
 def test_a_bad_value_is_refused_with_variable_value_rule_and_remedy(
     variable: str, value: Any, named: Any, rule: str
@@ -397,116 +298,10 @@ def test_slowing_down_begins_below_the_limit_if_the_two_can_be_compared(most: st
     assert bool(problems) == refused, problems
 
 
-@pytest.mark.parametrize(
-    ("chosen", "words"),
-    [
-        ({"tls": "self_signed", "https_port": 80}, "flask_blog_https_port: 80: it is the port of HTTP"),
-        ({"tls": "provided", "tls_certificate": "a.pem"}, "flask_blog_tls: 'provided': it needs flask_blog_tls_key."),
-        ({"tls": "self_signed", "server_names": ["192.0.2.7"]}, "flask_blog_server_names: '192.0.2.7': a client that"),
-        ({"tls": "self_signed", "server_names": ["192.0.2.7"], "reject_unknown_hosts": False}, ""),
-        ({"server_names": ["192.0.2.7"], "https_port": 80}, ""),
-        (
-            {"hsts_preload": True, "hsts_include_subdomains": True, "hsts_max_age": 31535999},
-            "flask_blog_hsts_max_age: 31535999: preload needs at least a year",
-        ),
-        ({"hsts_preload": True, "hsts_include_subdomains": True, "hsts_max_age": 31536000}, ""),
-        ({"tls": "acme"}, ""),
-        ({"http3": True}, "flask_blog_http3: True: it needs HTTPS. Set flask_blog_tls, or leave it out."),
-        ({"http3": True, "tls": "acme"}, ""),
-        ({"http3": True, "tls": "acme", "reject_unknown_hosts": False}, "flask_blog_http3: True: its sockets belong"),
-        (
-            {"http3": True, "tls": "acme", "trusted_proxies": ["cloudflare"]},
-            "flask_blog_http3: True: visitors' connections",
-        ),
-        (
-            {"tls": "acme", "server_names": ["192.0.2.7"], "reject_unknown_hosts": False},
-            "flask_blog_server_names: '192.0.2.7': no certificate is requested for an IP address",
-        ),
-        (
-            {"tls": "acme", "server_names": ["blog"]},
-            "flask_blog_server_names: 'blog': an authority issues certificates",
-        ),
-        (
-            {"tls": "acme", "server_names": ["blog.example.com", "*.example.com"]},
-            "flask_blog_server_names: '*.example.com': an authority issues a certificate for a wildcard by a challenge",
-        ),
-        ({"tls": "acme", "server_names": ["blog.example.com", "*.example.com"], "acme_dns": RFC2136}, ""),
-        ({"tls": "self_signed", "server_names": ["blog.example.com", "*.example.com"]}, ""),
-        ({"tls": "acme", "server_names": ["xn--bcher-kva.example"]}, ""),
-        (
-            {"tls": "acme", "server_names": ["bücher.example"]},
-            "flask_blog_server_names: 'bücher.example': it is no host name",
-        ),
-        (
-            {"acme_directory": "https://ca.test/dir", "acme_staging": True},
-            "flask_blog_acme_directory: 'https://ca.test",
-        ),
-        ({"acme_eab_key_id": "kid-1"}, "flask_blog_acme_eab_hmac_key: '': flask_blog_acme_eab_key_id needs it"),
-        ({"acme_eab_hmac_key": "c2VjcmV0LXNlY3JldA"}, "flask_blog_acme_eab_key_id: '': flask_blog_acme_eab_hmac_key"),
-        ({"acme_eab_key_id": "a b", "acme_eab_hmac_key": "c2VjcmV0LXNlY3JldA"}, "flask_blog_acme_eab_key_id: 'a b'"),
-        (
-            {"acme_eab_key_id": "a", "acme_eab_hmac_key": "secret!"},
-            "flask_blog_acme_eab_hmac_key: '(hidden)': it is no",
-        ),
-    ],
-)
-def test_what_https_needs_is_checked_together(chosen: dict[str, Any], words: str) -> None:
-    problems = checks.check({**GOOD, **chosen})
-    assert [problem.startswith(words) for problem in problems] == ([True] if words else []), problems
-
-
-@pytest.mark.parametrize(
-    ("chosen", "words"),
-    [
-        (
-            {"server": "192.0.2.53"},
-            ".provider: '': it says who takes the entries in DNS. Choose one of cloudflare, google,",
-        ),
-        ({"provider": "gandi"}, ".provider: 'gandi': there is no such provider. Choose one of"),
-        ({"provider": "cloudflare"}, ".api_token: '': cloudflare needs it"),
-        ({**RFC2136, "key": ""}, ".key: '': rfc2136 needs it"),
-        ({**RFC2136, "key": "not base64!"}, ".key: '(hidden)': it is no base64"),
-        ({**RFC2136, "key": "c2VjcmV0LXNlY3JldA==\n"}, ".key: '(hidden)': it is no base64"),
-        ({**RFC2136, "key_name": "a b"}, ".key_name: 'a b': it is no name of a key"),
-        ({**RFC2136, "algorithm": "sha256"}, ".algorithm: 'sha256': certbot knows no such algorithm"),
-        ({**RFC2136, "server": "ns.example.com"}, ".server: 'ns.example.com': certbot takes the address"),
-        ({**RFC2136, "server": "fe80::1%eth0"}, ".server: 'fe80::1%eth0': certbot takes the address"),
-        ({**RFC2136, "port": 65536}, ".port: 65536: a port is a number from 1 to 65535"),
-        ({**RFC2136, "propagation_seconds": 601}, ".propagation_seconds: 601: it is a number of seconds"),
-        ({**RFC2136, "propagation_seconds": -1}, ".propagation_seconds: -1: it is a number of seconds"),
-        ({**RFC2136, "api_token": "0123456789"}, ".api_token: '(hidden)': rfc2136 takes server, port, key_name, key,"),
-        ({**ROUTE53, "secret_access_key": ""}, ".secret_access_key: '': route53 needs it"),
-        ({**ROUTE53, "access_key_id": "a\nb"}, ".access_key_id: 'a\\nb': it is no identifier"),
-        ({"provider": "google", "credentials": {"type": "x"}}, ".credentials: '(hidden)': it is no key of a service"),
-        (
-            {"provider": "google", "credentials": {**SERVICE_ACCOUNT, "private_key": ""}},
-            ".credentials: '(hidden)': it is no",
-        ),
-    ],
-)
-def test_what_a_provider_of_dns_needs_is_checked_and_its_secrets_are_not_shown(
-    chosen: dict[str, Any], words: str
-) -> None:
-    problems = checks.check({**GOOD, "acme_dns": chosen})
-    assert len(problems) == 1, problems
-    assert problems[0].startswith(f"flask_blog_acme_dns{words}")
-    secrets = [str(chosen[key]) for key in acme.DNS_SECRETS & {*chosen} if chosen[key]]
-    assert not any(secret in problems[0] for secret in secrets)
-
-
-def test_what_proxies_are_needed_for_is_accepted_with_them() -> None:
-    chosen = {"trusted_proxies": ["192.0.2.0/24"], "proxy_protocol": True, "only_through_proxies": True}
-    assert checks.check({**GOOD, **chosen}) == []
-
-
 def test_a_name_that_is_no_cdn_of_the_roles_is_refused_with_those_that_are() -> None:
     (problem,) = checks.check({**GOOD, "trusted_proxies": ["cloudflare", "akamai"]})
     assert problem.startswith("flask_blog_trusted_proxies: 'akamai': it is no network: ")
     assert problem.endswith("Write it as '192.0.2.0/24', or name one of cloudflare, cloudfront, fastly.")
-
-
-def test_a_schedule_of_never_needs_no_retention() -> None:
-    assert checks.check({**GOOD, "backup_schedule": "never", "backup_keep": {"daily": 0}}) == []
 
 
 def test_all_problems_are_named_at_once() -> None:
