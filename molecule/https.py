@@ -13,6 +13,10 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
+#: Seconds between two visits of a visitor. Each one costs up to two handshakes, which would use all of a small
+#: computer's CPU time.
+PAUSE = 0.03
+
 
 def context(*versions: ssl.TLSVersion) -> ssl.SSLContext:
     """Return a context that accepts any certificate; with versions, of the protocol's least and newest one."""
@@ -106,7 +110,7 @@ class Browser:
 
 
 class Visits:
-    """Visitors who come by HTTP without a pause inside a C(with) block, and follow a redirect to HTTPS."""
+    """Visitors who come by HTTP, one visit after the other, inside a C(with) block, and follow a redirect to HTTPS."""
 
     def __init__(self, address: str, url: str, visitors: int = 4) -> None:
         self.failures: list[str] = []
@@ -132,7 +136,7 @@ class Visits:
 
     def _visit(self) -> None:
         browser = Browser(self._address)
-        while not self._end.wait(0.01):
+        while not self._end.wait(PAUSE):
             try:
                 self.answers[self._arrive(browser)] += 1
             except (OSError, http.client.HTTPException, AssertionError) as error:
