@@ -66,15 +66,24 @@ def load(operator: Any) -> Iterator[Load]:
     assert set(visitors.acknowledged) <= Book.read(operator).entries.keys()
 
 
-@pytest.fixture
-def two(operator: Any, visit: Callable[..., Any], tmp_path: Path) -> tuple[str, str]:
-    """The ids of two releases on the machine; the second one is live."""
+@pytest.fixture(scope="module")
+def editions(operator: Any, visit: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """The ids of two releases that a playbook has brought."""
     ids = []
     for name in ("one", "two"):
-        run = operator.play("--extra-vars", f"source={edition(tmp_path, name)}")
+        run = operator.play("--extra-vars", f"source={edition(tmp_path_factory.mktemp(name), name)}")
         assert run.returncode == 0, run.output
         ids.append(live(visit))
     return ids[0], ids[1]
+
+
+@pytest.fixture
+def two(operator: Any, editions: tuple[str, str]) -> tuple[str, str]:
+    """The ids of two releases on the machine; the second one is live."""
+    for one in editions:
+        activated = blogctl(operator, "activate", one)
+        assert activated.returncode == 0, activated.stderr
+    return editions
 
 
 def assert_one_after_the_other(operator: Any) -> None:
