@@ -110,3 +110,13 @@ SERVICE_ACCOUNT = {
     "client_email": "a@b.test",
     "private_key": "-----BEGIN",
 }
+
+#: A name server that takes updates (RFC 2136).
+RFC2136 = {"provider": "rfc2136", "server": "192.0.2.53", "key_name": "blog.", "key": "c2VjcmV0LXNlY3JldA=="}
+ROUTE53 = {"provider": "route53", "access_key_id": "AKIAIOSFODNN7", "secret_access_key": "wJalrXUtnFEMI/K7MDENG"}
+SERVICE_ACCOUNT = {
+    "type": "service_account",
+    "project_id": "p",
+    "client_email": "a@b.test",
+    "private_key": "-----BEGIN",
+}
