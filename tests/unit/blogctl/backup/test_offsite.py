@@ -258,6 +258,18 @@ def test_a_repository_that_does_not_open_is_an_error_and_never_made_anew(
     assert offsite.read(blog).problem == ""
 
 
+def test_the_reason_that_ssh_gives_is_told_even_if_restic_has_not_read_it(
+    blog: Site, program: Restic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = program.folder / "ssh"
+    script.write_text("#!/bin/sh\necho 'a banner' >&2\necho 'Host key verification failed.' >&2\nexit 255\n")
+    script.chmod(0o755)
+    monkeypatch.setattr(restic, "SSH", str(script))
+    program.fails("cat", "Fatal: unable to start the sftp session, error: read |0: file already closed")
+    with pytest.raises(restic.RepositoryError, match=r"Host key verification failed.*unable to start the sftp session"):
+        offsite.copy(blog)
+
+
 def test_a_repository_that_is_gone_is_an_alarm_and_not_made_anew(blog: Site, program: Restic) -> None:
     """Such as a disk that is not mounted."""
     copied(blog, program)

@@ -17,7 +17,7 @@ from ..shared import mask, restic_address
 from ..shared.printable import printable
 from ..site import Site
 
-PROGRAM = "/usr/bin/restic"
+PROGRAM, SSH = "/usr/bin/restic", "ssh"
 #: Seconds until a repository has answered. restic itself tries for a quarter of an hour.
 PROBE_TIMEOUT = 60.0
 #: Seconds of one run of restic.
@@ -152,14 +152,16 @@ class Repository:
 
     def _options(self) -> list[str]:
         cache = ["--cache-dir", self._cache] if self._cache else ["--no-cache"]
-        if self.kind != restic_address.SFTP:
-            return cache
+        return [*cache, "-o", f"sftp.command={' '.join(self._ssh())}"] if self.kind == restic_address.SFTP else cache
+
+    def _ssh(self) -> list[str]:
+        """Return the command that reaches a repository on SFTP."""
         server = restic_address.sftp_of(self.address)
         if server is None:
             raise OperationError(f"{self.shown!r} is no address of a repository on SFTP: write sftp://USER@HOST/PATH")
-        command = [
+        return [
             # Nobody's settings but these; an unknown host is refused.
-            *("ssh", "-F", "none", "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes"),
+            *(SSH, "-F", "none", "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes"),
             *("-o", f"IdentityFile={self._folder / KEY_FILE}", "-o", "StrictHostKeyChecking=yes"),
             *("-o", f"UserKnownHostsFile={self._folder / KNOWN_HOSTS_FILE}", "-o", "GlobalKnownHostsFile=/dev/null"),
             *("-o", "UpdateHostKeys=no", "-o", "ConnectTimeout=20", "-o", "ServerAliveInterval=30"),
@@ -167,7 +169,6 @@ class Repository:
             *(("-p", str(server.port)) if server.port else ()),
             *("-l", server.user, server.host, "-s", "sftp"),
         ]
-        return [*cache, "-o", f"sftp.command={' '.join(command)}"]
 
     def run(self, *arguments: str, folder: Path | None = None, seconds: float = RUN_TIMEOUT) -> str:
         """Run restic and return its output.
@@ -193,8 +194,27 @@ class Repository:
                 status = None
             text = _tail(output, OUTPUT_LIMIT) if status == 0 else ""
             if status != 0:
-                raise self._failure(arguments[0], status, _tail(errors, ERRORS_LIMIT), seconds)
+                said = _tail(errors, ERRORS_LIMIT)
+                raise self._failure(arguments[0], status, f"{said}\n{self._said_by_ssh(said)}", seconds)
         return text
+
+    def _said_by_ssh(self, errors: str) -> str:
+        """Return why ssh fails, if restic has ended before it read that; empty if that is not the reason."""
+        if "sftp session" not in errors or "subprocess ssh" in errors:
+            return ""
+        try:
+            done = subprocess.run(
+                self._ssh(),
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=60,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return ""
+        lines = done.stderr[-ERRORS_LIMIT:].decode(errors="replace").strip().splitlines()
+        return f"subprocess ssh: {lines[-1]}" if done.returncode and lines else ""
 
     def _failure(self, command: str, status: int | None, errors: str, seconds: float) -> OperationError:
         reason = self._mask.text(printable(_message(errors))) or f"it ended with status {status} and wrote nothing"
