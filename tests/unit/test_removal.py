@@ -82,7 +82,8 @@ class Host:
         for key in ("environment", "site_json"):
             Path(site[key]).write_text("{}")
         Path(site["site_json"]).write_text(json.dumps(site))
-        (Path(site["config"]) / "gunicorn.conf.py").write_text("")
+        for file in ("gunicorn.conf.py", "zone.conf"):
+            (Path(site["config"]) / file).write_text("")
         Path(site["certificate"]).symlink_to("certificates/below")
         (self.folder / "log").mkdir(exist_ok=True)
         for end in (".access.log", ".access.log.1", ".access.log.2.gz", ".error.log"):
