@@ -15,12 +15,18 @@ import glob
 import os
 import pwd
 import re
-import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.flaskblog.hosting.plugins.module_utils import beneath, contract, live, names, tree_removal
+from ansible_collections.flaskblog.hosting.plugins.module_utils import (
+    beneath,
+    contract,
+    live,
+    names,
+    removal_files,
+    tree_removal,
+)
 from ansible_collections.flaskblog.hosting.plugins.module_utils.resources import atomic, registry, unit
 from ansible_collections.flaskblog.hosting.plugins.module_utils.resources.difference import lstat
 
@@ -96,14 +102,14 @@ class Removal:
     def kept(self) -> dict[str, list[str]]:
         """Return what stays, by the variable that removes it."""
         site, consent = self.site, self.consent
-        data = [site["data"], site["environment"]] if not consent.data and os.path.lexists(site["data"]) else []
+        data = [site["data"], site["environment"]] if not consent.data and _is_there(site["data"]) else []
         groups = {
             "data": data,
             # Without what opens them, copies in another place are lost.
             "backups": [] if consent.backups else [site["backups"], *([site["offsite"]] if "offsite" in site else [])],
             "certificates": [] if consent.certificates else [site["certificates"], site["acme"]],
         }
-        found = {name: [path for path in paths if os.path.lexists(path)] for name, paths in groups.items()}
+        found = {name: [path for path in paths if _is_there(path)] for name, paths in groups.items()}
         return {name: paths for name, paths in found.items() if paths}
 
     # -- nginx ----------------------------------------------------------------------------------------------------
@@ -115,7 +121,7 @@ class Removal:
             folder = f"{NGINX}/conf.d"
             found = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
             paths += [os.path.join(folder, name) for name in found if CATCH_ALL.fullmatch(name)]
-        settings = [item for item in self._shared if item["kind"] == "setting" and _is_set(item)]
+        settings = [item for item in self._shared if item["kind"] == "setting" and removal_files.is_set(item)]
         if paths or settings or live.is_noted(contract.NGINX_RELOAD):
             shown = ", ".join([*paths, *(item["path"] for item in settings)]) or "not reloaded yet"
             yield Step(f"nginx's configuration ({shown})", functools.partial(self._leave_nginx, paths, settings))
@@ -204,7 +210,7 @@ class Removal:
                 f"{NGINX}/snippets/flask-blog-hosting.{self.name}.{place}.conf"
                 for place in ("http", "server", "location")
             ),
-            *(path for log in (site["access_log"], site["error_log"]) for path in _rotated(log)),
+            *(path for log in (site["access_log"], site["error_log"]) for path in removal_files.rotated(log)),
             *glob.glob(f"{STAMPS}/stamp-{self.name}-*.timer"),
         ]
         own = re.compile(rf"stamp-{self.name}({'|'.join(map(re.escape, names.SUFFIXES))})\.timer")
@@ -227,18 +233,18 @@ class Removal:
             self._refuse_foreign_data()
             wanted.append(site["data"])
         wanted += [site["backups"]] if consent.backups else []
-        return [path for path in wanted if os.path.lexists(path)]
+        return [path for path in wanted if _is_there(path)]
 
     def _refuse_foreign_data(self) -> None:
         """Refuse to remove data that nothing shows to be the site's.
 
         :raises Failure: naming the directory.
         """
-        found = lstat(self.site["data"])
-        if found is None or os.path.lexists(self.site["site_json"]):
+        owner = _owner(self.site["data"])
+        if owner is None or os.path.lexists(self.site["site_json"]):
             return
         with contextlib.suppress(KeyError):
-            if found.st_uid in (0, pwd.getpwnam(self.site["user"]).pw_uid):
+            if owner in (0, pwd.getpwnam(self.site["user"]).pw_uid):
                 return
         raise Failure(
             f"{self.site['data']} does not belong to the account {self.site['user']}, and the host has no settings of"
@@ -250,7 +256,7 @@ class Removal:
         site = self.site
         if _is_system_account(site["build_user"], "/nonexistent"):
             yield site["build_user"]
-        keeps_data = not self.consent.data and os.path.lexists(site["data"])
+        keeps_data = not self.consent.data and _is_there(site["data"])
         others = {str(found.get("user")) for found in names.settings_of_others(self.name)}
         is_own = site["user"] == self.name and site["user"] not in others
         if is_own and not keeps_data and _is_system_account(site["user"], site["data"]):
@@ -268,11 +274,11 @@ class Removal:
         if paths or (not found and os.path.isdir(folder)):
             yield Step(
                 f"{folder} ({', '.join(map(os.path.basename, paths))})",
-                functools.partial(_remove_entries, folder, paths),
+                functools.partial(removal_files.remove_entries, folder, paths),
             )
         notes = [path for path in glob.glob(f"{contract.RUNTIME}/{self.name}.*") if os.path.lexists(path)]
         if notes:
-            yield Step(f"{contract.RUNTIME}/{self.name}.*", functools.partial(_remove_all, notes))
+            yield Step(f"{contract.RUNTIME}/{self.name}.*", functools.partial(removal_files.remove_all, notes))
 
     # -- what all sites share -------------------------------------------------------------------------------------
 
@@ -309,18 +315,16 @@ class Removal:
             )
 
 
-def _is_set(item: Object) -> bool:
-    """Return whether a file of somebody else's has lines of the role's."""
-    text = atomic.read_text(item["path"]) or ""
-    return any(re.search(change["reverse"]["find"], text, re.MULTILINE) for change in item["changes"])
+def _owner(path: str) -> int | None:
+    """Return the owner of a site's directory, which lies in a directory of root's; None if it does not exist."""
+    try:
+        return os.lstat(path).st_uid
+    except FileNotFoundError:
+        return None
 
 
-def _rotated(log: str) -> list[str]:
-    """Return a log, and what logrotate has made of it."""
-    pattern = re.compile(rf"{re.escape(os.path.basename(log))}(\.\d+)?(\.gz)?")
-    folder = os.path.dirname(log)
-    found = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
-    return [os.path.join(folder, name) for name in found if pattern.fullmatch(name)]
+def _is_there(path: str) -> bool:
+    return _owner(path) is not None
 
 
 def _is_system_account(name: str, home: str) -> bool:
@@ -330,20 +334,3 @@ def _is_system_account(name: str, home: str) -> bool:
     except KeyError:
         return False
     return found.pw_dir == home and 0 < found.pw_uid < names.FIRST_PERSON and found.pw_shell in names.NO_LOGIN
-
-
-def _remove_all(paths: Iterable[str]) -> None:
-    for path in paths:
-        atomic.remove(path)
-
-
-def _remove_entries(folder: str, paths: list[str]) -> None:
-    """Remove entries of a directory of root's, and the directory if nothing else is in it."""
-    for path in paths:
-        found = lstat(path)
-        if found is not None and stat.S_ISDIR(found.st_mode):
-            tree_removal.remove_tree(path)
-        elif found is not None:
-            os.unlink(path)
-    with contextlib.suppress(OSError):
-        os.rmdir(folder)

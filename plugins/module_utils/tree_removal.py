@@ -4,7 +4,8 @@
 """Remove a directory that a hostile account could write, with all that is in it.
 
 Each directory is opened relative to its parent without following links, and its entries are removed through that
-descriptor. Directories are moved up before they are emptied, so that no depth and no length of a path is too much.
+descriptor. Directories are moved up before they are emptied, so that no depth and no length of a path is too much. A
+process may still write there, other than in what a build has left (venv/takeover.py).
 """
 
 from __future__ import annotations

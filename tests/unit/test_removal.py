@@ -82,7 +82,8 @@ class Host:
         for key in ("environment", "site_json"):
             Path(site[key]).write_text("{}")
         Path(site["site_json"]).write_text(json.dumps(site))
-        (Path(site["config"]) / "gunicorn.conf.py").write_text("")
+        for file in ("gunicorn.conf.py", "zone.conf"):
+            (Path(site["config"]) / file).write_text("")
         Path(site["certificate"]).symlink_to("certificates/below")
         (self.folder / "log").mkdir(exist_ok=True)
         for end in (".access.log", ".access.log.1", ".access.log.2.gz", ".error.log"):
@@ -210,9 +211,7 @@ def test_what_was_kept_can_be_removed_later(host: Host, monkeypatch: pytest.Monk
 
 def test_data_of_somebody_else_is_not_removed_without_a_record(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     host.remove("travel")
-    monkeypatch.setattr(
-        removal, "lstat", lambda path: SimpleNamespace(st_uid=4711, st_mode=0o40755) if "data" in path else None
-    )
+    monkeypatch.setattr(removal, "_owner", lambda _: 4711)
     with pytest.raises(removal.Failure, match="does not belong to the account travel"):
         host.remove("travel", data=True)
     assert Path(host.site("travel")["data"]).exists()
