@@ -80,8 +80,19 @@ def test_uploads_that_nginx_cannot_read_are_named(blog: Site) -> None:
     os.chown(upload, 0, 0)
     upload.chmod(0o600)
     (found,) = storage.nginx_can_read(blog)
-    assert found.level == WARNING
+    assert (found.level, found.command) == (WARNING, "ansible-playbook playbooks/site.yml")
     assert found.what == f"nginx (www-data) cannot read uploads: {upload}"
+
+
+@as_root
+def test_uploads_whose_mode_the_app_chose_are_opened_by_the_app_itself(blog: Site) -> None:
+    """Root changes nothing by name in a folder of the app."""
+    upload = blog.path("data") / "static" / "uploads" / "a.png"
+    upload.chmod(0o200)
+    (found,) = storage.nginx_can_read(blog)
+    assert found.command == (
+        "blogctl --site blog run -- find static/uploads/ -type f ! -perm -g=r -exec chmod g+r {} +"
+    )
 
 
 @as_root

@@ -211,6 +211,11 @@ def test_a_development_server_is_found_by_what_it_answers_and_by_its_command_lin
     assert of_port(live, port) == [(ERROR, f"kill {pid}")], "everybody reaches it"
     monkeypatch.setattr(web.host, "unit_of", lambda _: "old-blog.service")
     assert of_port(live, port) == [(ERROR, "systemctl disable --now old-blog.service")]
+    monkeypatch.setattr(web.host, "unit_of", lambda _: "user@1000.service")
+    assert of_port(live, port) == [(ERROR, f"kill {pid}")], "not all that a person runs"
+    # Who owns a control group chooses the names below it.
+    monkeypatch.setattr(web.host, "unit_of", lambda _: "a; reboot #.service")
+    assert of_port(live, port) == [(ERROR, "systemctl disable --now 'a; reboot #.service'")]
 
 
 def test_other_programs_in_python_are_none(live: Site, listen: Any) -> None:

@@ -7,16 +7,17 @@ import grp
 import json
 import os
 import pwd
+import shlex
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..host.files import write_atomically
 from ..host.releases import app_folder, live_release
-from ..shared.contract import is_writable_file
 from ..site import Site
-from .check import ERROR, ON_CONTROLLER, PLAYBOOK, WARNING, Check, Finding, output_of
+from .check import ERROR, ON_CONTROLLER, PLAYBOOK, WARNING, Check, Finding, command, output_of
 
 #: The account of nginx's workers.
 PROXY = "www-data"
@@ -24,7 +25,8 @@ PROXY = "www-data"
 PYTHON = "/usr/bin/python3"
 #: Paths that a finding names.
 NAMED = 5
-#: Run as another account: prints which of the paths on its command line cannot be written, or read with what is below.
+#: Run as another account: prints which of the paths on its command line cannot be written, or read with what is below,
+#: each with the reason, the owner and the group.
 #: Nothing is opened, so neither a FIFO nor a large file keeps it.
 PROGRAM = """
 import json, os, stat, sys, time
@@ -34,7 +36,7 @@ def problem(path):
     try:
         status = os.lstat(path)
     except OSError as error:
-        return None if isinstance(error, FileNotFoundError) else error.strerror
+        return None if isinstance(error, FileNotFoundError) else [error.strerror, -1, -1]
     if stat.S_ISLNK(status.st_mode):
         return None
     wanted = os.R_OK if what == "read" else os.W_OK
@@ -42,16 +44,17 @@ def problem(path):
     wanted = (os.X_OK if what == "read" else wanted | os.X_OK) if stat.S_ISDIR(status.st_mode) else wanted
     if not stat.S_ISDIR(status.st_mode) and not stat.S_ISREG(status.st_mode):
         return None
-    return None if os.access(path, wanted, follow_symlinks=False) else "not allowed"
+    is_allowed = os.access(path, wanted, follow_symlinks=False)
+    return None if is_allowed else ["not allowed", status.st_uid, status.st_gid]
 
 for path in sys.argv[2:]:
     if reason := problem(path):
-        found.append([path, reason])
+        found.append([path, *reason])
     for folder, folders, files in os.walk(path) if what == "read" and not os.path.islink(path) else ():
         for name in [*folders, *files]:
             seen += 1
             if not name.startswith(".") and (reason := problem(os.path.join(folder, name))):
-                found.append([os.path.join(folder, name), reason])
+                found.append([os.path.join(folder, name), *reason])
         folders[:] = [name for name in folders if not name.startswith(".")]
         if time.monotonic() > deadline or len(found) > 100:
             break
@@ -70,8 +73,18 @@ DAY = 24 * 3600.0
 # -- rights --
 
 
-def _denied(user: str, group: str, what: str, paths: Sequence[str]) -> list[tuple[str, str]]:
-    """Return which paths an account cannot use, each with the reason."""
+@dataclass(frozen=True)
+class Denied:
+    """A path that an account cannot use; owner and group are -1 if it cannot even be seen."""
+
+    path: str
+    reason: str
+    uid: int
+    gid: int
+
+
+def _denied(user: str, group: str, what: str, paths: Sequence[str]) -> list[Denied]:
+    """Return which paths an account cannot use."""
     account = pwd.getpwnam(user)
     gid = grp.getgrnam(group).gr_gid
     groups = os.getgrouplist(user, gid)
@@ -79,7 +92,7 @@ def _denied(user: str, group: str, what: str, paths: Sequence[str]) -> list[tupl
     status, output = output_of(PYTHON, "-I", "-B", "-c", PROGRAM, what, *paths, account=identity)
     if status:
         raise OSError(f"the look with the rights of {user} failed: {output.strip()[-300:]}")
-    return [(str(path), str(reason)) for path, reason in json.loads(output)]
+    return [Denied(*one) for one in json.loads(output)]
 
 
 def app_can_write(site: Site) -> Iterator[Finding]:
@@ -88,12 +101,11 @@ def app_can_write(site: Site) -> Iterator[Finding]:
     declared = [*site.settings.get("databases", []), *site.settings.get("writable_paths", [])]
     paths = [str(data), *(str(data / path) for path in ("instance", *map(os.path.normpath, declared)))]
     denied = _denied(site.settings["user"], site.settings["group"], "write", list(dict.fromkeys(paths)))
-    for path, reason in denied[:NAMED]:
-        is_file = is_writable_file(path) or path in {str(data / one) for one in site.settings.get("databases", [])}
+    for one in denied[:NAMED]:
         yield Finding(
             ERROR,
-            f"the app ({site.settings['user']}) cannot write {path}: {reason}",
-            "posts and comments end with an error" if is_file else "posts, uploads and comments end with an error",
+            f"the app ({site.settings['user']}) cannot write {one.path}: {one.reason}",
+            "posts, comments and uploads end with an error",
             f"{ON_CONTROLLER} It sets owner and mode again.",
             PLAYBOOK,
         )
@@ -118,20 +130,32 @@ def nginx_can_read(site: Site) -> Iterator[Finding]:
             )
     uploads = [path for path in written if any(f"{path}/".startswith(f"{folder}/") for folder in static)]
     denied = _denied(PROXY, PROXY, "read", [str(data / path) for path in uploads]) if uploads else []
-    if denied:
+    # The app chose the mode of these; the playbook leaves it, and the app itself may change it.
+    own = (pwd.getpwnam(site.settings["user"]).pw_uid, grp.getgrnam(PROXY).gr_gid)
+    chosen = [one for one in denied if (one.uid, one.gid) == own]
+    why = "the app has to serve each of them, which is slow, or visitors do not see them"
+    if chosen:
+        folders = " ".join(shlex.quote(f"{path}/") for path in uploads)
         yield Finding(
             WARNING,
-            f"nginx ({PROXY}) cannot read uploads: {_shown(denied)}",
-            "the app has to serve each of them, which is slow, or visitors do not see them",
-            f"{ON_CONTROLLER} It hands them to nginx's group. If the app writes such files again, let it leave their"
-            " mode to its umask.",
+            f"nginx ({PROXY}) cannot read uploads: {_shown(chosen)}",
+            why,
+            "Let nginx's group read them. If the app writes such files again, let it leave their mode to its umask.",
+            command(site, "run", "--", "find", folders, "-type f ! -perm -g=r -exec chmod g+r {} +"),
+        )
+    if others := [one for one in denied if one not in chosen]:
+        yield Finding(
+            WARNING,
+            f"nginx ({PROXY}) cannot read uploads: {_shown(others)}",
+            why,
+            f"{ON_CONTROLLER} It hands them to the app and to nginx's group.",
             PLAYBOOK,
         )
 
 
-def _shown(denied: list[tuple[str, str]]) -> str:
+def _shown(denied: list[Denied]) -> str:
     more = f" and {len(denied) - NAMED} more" if len(denied) > NAMED else ""
-    return ", ".join(path for path, _ in denied[:NAMED]) + more
+    return ", ".join(one.path for one in denied[:NAMED]) + more
 
 
 # -- room --

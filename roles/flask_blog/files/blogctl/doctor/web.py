@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import os
 import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -203,13 +204,15 @@ def no_development_server(site: Site) -> Iterator[Finding]:
         ):
             continue
         unit, pids = host.unit_of(one.pids[0]), " ".join(map(str, one.pids))
+        if unit.startswith("user@"):
+            unit = ""  # all that a person runs
         reach = "on this host" if one.is_local else "from outside"
         yield Finding(
             WARNING if one.is_local else ERROR,
             f"a development server listens on port {one.port}, reachable {reach}: {unit or f'process {pids}'} ({name})",
             "it is made for one developer: it has no limits, and its debugger runs any code for whoever reaches it",
             "Stop it; the role serves the app with Gunicorn.",
-            f"systemctl disable --now {unit}" if unit else f"kill {pids}",
+            f"systemctl disable --now {shlex.quote(unit)}" if unit else f"kill {pids}",
         )
 
 
