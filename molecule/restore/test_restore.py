@@ -268,9 +268,11 @@ def test_a_power_cut_in_the_middle_of_a_restore_leaves_the_present_data(
     operator.python(WRITE, "before the cut", 3, user="flask-blog")
     present = content(operator)
     command = ["docker", "exec", operator.machine, "python3", "-c", STOPPER]
-    with subprocess.Popen([*command, "blogctl.release.rehearsal", "prove", "1", "wait"]) as waiting:
-        eventually(lambda: host.file("/var/tmp/reached").exists)
+    waiting = subprocess.Popen([*command, "blogctl.release.rehearsal", "prove", "1", "wait"])
+    try:
+        eventually(lambda: host.file("/var/tmp/reached").exists, 120)
         assert host.file(f"{DATA}/.blogctl-restore/old").exists, "the data is exchanged"
+    finally:
         subprocess.run(["docker", "kill", operator.machine], check=True, capture_output=True)
         waiting.wait(timeout=60)
     subprocess.run(["docker", "start", operator.machine], check=True, capture_output=True)

@@ -284,8 +284,8 @@ def outcome(params: Mapping[str, Any], status: int, stdout: str, stderr: str) ->
         f"blogctl ended with status {status}: {(stderr or stdout).strip() or 'it wrote nothing'}"
     )
     details.pop("status", None)
-    if status == UNDECIDED:
-        message += f"\nThe role's variable for this is {DECISIONS[params['operation']]}."
+    if status == UNDECIDED and (decision := DECISIONS.get(params["operation"])):
+        message += f"\nThe role's variable for this is {decision}."
     return {
         "failed": params["operation"] != "certificate" or status != BUSY,
         "changed": status == FOLLOW_UP_FAILED,

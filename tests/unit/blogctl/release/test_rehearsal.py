@@ -52,7 +52,7 @@ def instance(site: Site, add_release: Add, monkeypatch: pytest.MonkeyPatch) -> C
         places: list[Path] = []
 
         @contextlib.contextmanager
-        def start(_: Site, folder: Path, _root: str, place: Path) -> Iterator[tuple[None, Said]]:
+        def start(_: Site, folder: Path, _root: str, place: Path, _paths: object) -> Iterator[tuple[None, Said]]:
             assert folder.name == "abc"
             places.append(place)
             yield None, Said(list(lines), silent)
