@@ -6,6 +6,7 @@ import datetime
 import json
 import os
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +33,12 @@ def back_up(site: Site, now: datetime.datetime | None = None) -> dict[str, Any]:
     """
     with locked(site, "backup"):
         root = site.path("backups")
-        name = (now or datetime.datetime.now(datetime.UTC)).strftime(NAME_FORMAT)
+        name = _free_name(root) if now is None else now.strftime(NAME_FORMAT)
         aside = root / f"{INCOMPLETE_PREFIX}{name}"
         for leftover in root.glob(f"{INCOMPLETE_PREFIX}*"):
             shutil.rmtree(leftover)
         if (root / name).exists():
-            raise OperationError(f"there is a backup {name} already; wait a second")
+            raise OperationError(f"there is a backup {name} already")
         try:
             manifest = _copy(site, aside, _newest(root))
             if not manifest["files"] and not manifest["skipped"]:
@@ -58,7 +59,7 @@ def back_up(site: Site, now: datetime.datetime | None = None) -> dict[str, Any]:
             if "earlier ones are untouched" in str(error):
                 raise
             raise type(error)(f"The backup of {site.name} failed, earlier ones are untouched: {error}") from error
-        removed = prune(root, site.settings["backup_keep"])
+        removed = prune(root, site.settings["backup_keep"], made=name)
     files: dict[str, dict[str, Any]] = manifest["files"]
     return {
         "name": name,
@@ -70,6 +71,13 @@ def back_up(site: Site, now: datetime.datetime | None = None) -> dict[str, Any]:
         "skipped": manifest["skipped"],
         "skipped_more": manifest["skipped_more"],
     }
+
+
+def _free_name(root: Path) -> str:
+    """Return the name of a backup that begins now; two of the same second are one after the other."""
+    while os.path.lexists(root / (name := datetime.datetime.now(datetime.UTC).strftime(NAME_FORMAT))):
+        time.sleep(0.05)
+    return name
 
 
 def _refuse_empty(site: Site, earlier: Path | None) -> None:

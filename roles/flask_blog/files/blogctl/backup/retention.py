@@ -40,13 +40,15 @@ def lacks_nothing(backup: Path) -> bool:
         return False
 
 
-def prune(root: Path, keep: Mapping[str, int]) -> list[str]:
+def prune(root: Path, keep: Mapping[str, int], made: str = "") -> list[str]:
     """Remove the backups that the retention does not keep; the newest one always stays.
 
     A backup that lacks files never takes the place of one that lacks none.
+
+    :param made: the one that was just made, which stays as well: a clock that was wrong may have made a later name.
     """
     names = complete_backups(root)
-    stay = kept(names, [name for name in names if lacks_nothing(root / name)], keep)
+    stay = kept(names, [name for name in names if lacks_nothing(root / name)], keep) | {made}
     removed = [name for name in names if name not in stay and not _is_held(root / name)]
     for name in removed:
         # Renamed first: an interrupted removal must not leave half a backup under its name.
