@@ -256,20 +256,6 @@ def test_two_backups_of_one_second_are_not_confused(blog: Site) -> None:
     assert len(names(blog)) == 1
 
 
-def test_a_backup_in_the_second_of_another_one_waits_for_the_next(blog: Site) -> None:
-    made = [create.back_up(blog)["name"] for _ in range(2)]
-    assert names(blog) == sorted(set(made))
-    assert len(set(made)) == 2
-
-
-def test_a_name_of_the_future_does_not_cost_the_backup_that_was_just_made(blog: Site) -> None:
-    """A clock that was wrong once made the other one; the retention keeps one a day, by name."""
-    blog.settings["backup_keep"] = {"daily": 1}
-    create.back_up(blog, day(300))
-    made = create.back_up(blog, day(1))["name"]
-    assert made in names(blog)
-
-
 def test_what_an_interrupted_backup_left_is_removed_and_never_counted(blog: Site) -> None:
     half = blog.path("backups") / ".incomplete-20250101T000000Z"
     (half / "data").mkdir(parents=True)
