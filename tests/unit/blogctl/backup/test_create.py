@@ -251,7 +251,7 @@ def test_a_backup_does_not_run_beside_another_operation(blog: Site, monkeypatch:
 
 def test_two_backups_of_one_second_are_not_confused(blog: Site) -> None:
     create.back_up(blog, START)
-    with pytest.raises(OperationError, match="there is a backup .* already"):
+    with pytest.raises(OperationError, match=r"there is a backup .* already"):
         create.back_up(blog, START)
     assert len(names(blog)) == 1
 
