@@ -27,14 +27,7 @@ options:
     description: What to do.
     type: str
     required: true
-    choices:
-      - activate
-      - rollback
-      - maintenance
-      - backup
-      - restore
-      - certificate
-      - doctor
+    choices: [activate, rollback, maintenance, backup, restore, certificate, doctor]
   release:
     description:
       - The id of the release, as C(blogctl releases) lists it.
@@ -114,6 +107,7 @@ EXAMPLES = r"""
     operation: restore
     backup: 2026-11-27T18:30
     discard: true
+
 - name: Look for what is wrong
   flaskblog.hosting.operation:
     site: flask-blog
