@@ -4,7 +4,7 @@
 # About how many seconds a step takes on two cores: the longest ones start first. Others count as 100.
 declare -rA DURATION=(
     [interrupted_release]=900 [hostile_app]=560 [other_blogs]=400 [limits]=350 [two_at_once]=320 [rollback]=300
-    [sources]=280 [hostile_build]=250 [bad_release]=250 [upgrade]=250 [newest]=240 [two_blogs]=240 [drift]=240
+    [sources]=280 [hostile_build]=250 [bad_release]=250 [upgrade]=250 [newest]=240 [two_blogs]=240 [drift]=240 [doctor]=250
     [default]=200 [over_ssh]=200 [two_versions]=160 [unit]=150 [maintenance]=150 [lint-types]=50 [lint-ansible]=60
     [release_under_load]=240 [restore]=180 [trusted_chain]=150 [templates]=60 [contract]=60 [example]=20 [rejects_bad_input]=100
     [host_hardening]=300 [tls_acme]=600 [hostile_client]=200 [lint-python]=5 [lint-yaml]=10 [lint-shell]=10

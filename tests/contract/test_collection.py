@@ -253,7 +253,7 @@ def test_no_task_goes_through_a_shell_module(root: Path, role: Path) -> None:
 def test_every_module_of_a_task_has_its_full_name(role: Path) -> None:
     keywords = {"name", "when", "register", "until", "retries", "delay", "vars", "tags", "environment", "become"}
     keywords |= {"changed_when", "failed_when", "check_mode", "no_log", "block", "rescue", "always", "notify", "loop"}
-    keywords |= {"loop_control"}
+    keywords |= {"ignore_unreachable", "loop_control", "run_once"}
     for path in role.glob("tasks/**/*.yml"):
         for item in yaml.safe_load(path.read_text()):
             for key in set(item) - keywords:

@@ -37,13 +37,11 @@ def problem(path):
         status = os.lstat(path)
     except OSError as error:
         return None if isinstance(error, FileNotFoundError) else [error.strerror, -1, -1]
-    if stat.S_ISLNK(status.st_mode):
-        return None
     wanted = os.R_OK if what == "read" else os.W_OK
     # nginx enters a directory, and does not list it.
     wanted = (os.X_OK if what == "read" else wanted | os.X_OK) if stat.S_ISDIR(status.st_mode) else wanted
     if not stat.S_ISDIR(status.st_mode) and not stat.S_ISREG(status.st_mode):
-        return None
+        return None  # no link of the app is followed
     is_allowed = os.access(path, wanted, follow_symlinks=False)
     return None if is_allowed else ["not allowed", status.st_uid, status.st_gid]
 
