@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from .backup import backup
 from .contenders import Contender, Pyinfra, PyinfraWithoutCode, Role, Shell, Workplace
 from .https import https
 from .machines import BenchmarkError, Machine, machine
@@ -175,4 +176,5 @@ MEASUREMENTS = {
     "first-deploy": (first_deploy, 3),
     "memory": (memory, 1),
     "https": (https, 5),
+    "backup": (backup, 3),
 }

@@ -21,7 +21,8 @@ UNDER_LOAD = "Ten releases under load"
 FIRST_DEPLOYMENT = "First deployment, packages cached"
 MEMORY = "Memory of the example blog"
 HTTPS = "HTTPS and plain HTTP"
-SECTIONS = (NOTHING_CHANGED, NEW_RELEASE, UNDER_LOAD, FIRST_DEPLOYMENT, MEMORY, HTTPS)
+BACKUP = "Backup and restore of a large database"
+SECTIONS = (NOTHING_CHANGED, NEW_RELEASE, UNDER_LOAD, FIRST_DEPLOYMENT, MEMORY, HTTPS, BACKUP)
 
 
 @dataclass

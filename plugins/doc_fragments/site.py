@@ -42,6 +42,12 @@ options:
     type: list
     elements: str
     required: true
+  unsupported:
+    description:
+      - What the site asks for and a platform does not have, by platform, each a list of sentences that name the
+        variable. The host is refused with them.
+    type: dict
+    default: {}
   packages:
     description: Debian packages that must be installed.
     type: list

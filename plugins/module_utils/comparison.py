@@ -47,13 +47,16 @@ def refusals(params: dict[str, Any], objects: Objects, notes: list[str]) -> list
     ]
 
 
-def refuse_host(platform: str, platforms: list[str]) -> None:
-    """Refuse an unsupported host.
+def refuse_host(platform: str, platforms: list[str], unsupported: dict[str, list[str]]) -> None:
+    """Refuse a host that is not supported, or that cannot do what the site asks for.
 
-    :raises Conflict: if the host is not supported.
+    :param unsupported: by platform, a sentence for each variable that cannot be had there.
+    :raises Conflict: with the reason.
     """
     if refusal := host.refusal(platform, os.geteuid(), platforms):
         raise Conflict(refusal)
+    if reasons := unsupported.get(platform, []):
+        raise Conflict("\n".join(reasons))
 
 
 def managed(params: dict[str, Any], objects: Objects, notes: list[str]) -> Differences:

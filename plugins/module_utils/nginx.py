@@ -69,7 +69,7 @@ def server_of(file: str, block: Sequence[Directive]) -> Server:
                 elif word.startswith("*.") or (not word.startswith("~") and "*" not in word and word.strip("_")):
                     # ".example.com" stands for "example.com" and for all names below it.
                     found.names |= {word[1:], f"*{word}"} if word.startswith(".") else {word}
-        elif name == "listen" and words and (at := address(words[0])):
+        elif name == "listen" and words and "quic" not in words and (at := address(words[0])):  # QUIC's ports are UDP's
             found.listens.add(at)
             if {"default_server", "default"} & set(words[1:]):
                 found.default_of.add(at)

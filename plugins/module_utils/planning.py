@@ -43,6 +43,7 @@ Finder = Callable[[dict[str, Any], bool], AbstractContextManager[Wanted]]
 OPTIONS: dict[str, dict[str, Any]] = {
     "site": {"type": "dict", "required": True},
     "platforms": {"type": "list", "elements": "str", "required": True},
+    "unsupported": {"type": "dict", "default": {}},
     "packages": {"type": "list", "elements": "str", "default": []},
     "account": {"type": "dict", "required": True},
     "objects": {"type": "list", "elements": "dict", "default": []},
@@ -84,7 +85,7 @@ def plan(params: dict[str, Any], wanted_release: Finder, keep: bool) -> dict[str
     :raises Conflict: with all reasons why the host is refused.
     """
     platform = host.platform()
-    comparison.refuse_host(platform, params["platforms"])
+    comparison.refuse_host(platform, params["platforms"], params["unsupported"])
     notes: list[str] = []
     objects = registry.for_platform(registry.with_secrets(params["objects"], params["secrets"]), platform)
     objects = tool.select(objects, notes)

@@ -178,6 +178,8 @@ class Hardening:
     def confirm(self) -> dict[str, Any]:
         """Keep what was tried out. The lock of the host is free meanwhile, as no other run changes a pending change."""
         found = self.compare()
+        if guard.is_confirmed(self._params["number"]):
+            return {**found, "changed": True}  # the answer to an earlier confirmation was lost
         changing = guard.pending() or {"features": []}
         features = [feature for feature in self._features if feature["name"] in changing["features"]]
         self._changer().keep(features, self._params["number"], self._connection)

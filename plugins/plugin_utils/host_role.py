@@ -46,7 +46,9 @@ def problems(action: ActionBase, task_vars: dict[str, Any]) -> list[str]:
     """Return what is wrong with the role's variables, those that are not set having their defaults."""
     known = options()
     given = role.variables(
-        action, task_vars, [*known, *(f"{PREFIX}{name}" for name in (*host.BLOG_PORTS, "tls", "log_addresses"))]
+        action,
+        task_vars,
+        [*known, *(f"{PREFIX}{name}" for name in (*host.BLOG_PORTS, "tls", "http3", "log_addresses"))],
     )
     if isinstance(ports := given.get("host_firewall_ports"), (list, tuple)):
         # A port without quotes is as clear as one with them.
@@ -71,4 +73,5 @@ def _of_the_blog(task_vars: Mapping[str, Any], given: Mapping[str, Any]) -> dict
     ports = {name: given.get(name, default) for name, default in host.BLOG_PORTS.items()}
     if given.get("tls", host.NO_HTTPS) == host.NO_HTTPS:
         del ports[host.HTTPS]
-    return {**ports, "log_addresses": given.get("log_addresses", "full")}
+    http3 = host.HTTPS in ports and types.is_true(given.get("http3", False))
+    return {**ports, "http3": http3, "log_addresses": given.get("log_addresses", "full")}

@@ -65,6 +65,25 @@ def test_http2_and_curves_are_spelled_as_the_platform_reads_them(
     )
 
 
+def test_http3_is_offered_in_each_answer_over_https_and_one_server_opens_its_sockets(render: Any) -> None:
+    rendered = render(**HTTPS, http3=True, https_port=8443)
+    top = parse(rendered.text(SITE))
+    for server in top.all("server"):
+        assert listens(server)[2:4] == ["8443 quic", "[::]:8443 quic"]
+        for block in blocks(server):
+            if block is server or block.all("add_header"):
+                sent = [one.arguments for one in block.all("add_header")]
+                assert sent.count(["Alt-Svc", "$flask_blog_alt_svc", "always"]) == 1, block.arguments
+    assert map_of(top, "$flask_blog_alt_svc") == {"default": "", "https": 'h3=":8443"; ma=86400'}
+    (unknown,) = parse(rendered.text("/etc/nginx/conf.d/unknown-quic-hosts-8443.conf")).all("server")
+    assert listens(unknown) == ["8443 quic reuseport default_server", "[::]:8443 quic reuseport default_server"]
+    assert unknown.one("ssl_reject_handshake") == ["on"]
+    assert "TLSv1.3" in unknown.one("ssl_protocols")
+    without = render(**HTTPS, https_port=8443)
+    assert not without.has("/etc/nginx/conf.d/unknown-quic-hosts-8443.conf")
+    assert not re.search("quic|alt_svc", without.text(SITE))
+
+
 def test_every_name_gets_to_https_in_one_hop(render: Any) -> None:
     others, site = served(render, **HTTPS).all("server")
     assert (others.one("server_name"), site.one("server_name")) == (NAMES[1:], NAMES[:1])

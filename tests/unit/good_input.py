@@ -57,6 +57,7 @@ GOOD: dict[str, Any] = {
     "acme_eab_hmac_key": "",
     "acme_ca_bundle": "",
     "acme_dns": {},
+    "http3": False,
     "hsts_max_age": 63072000,
     "hsts_include_subdomains": False,
     "hsts_preload": False,

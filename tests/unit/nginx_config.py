@@ -55,6 +55,7 @@ VARIANTS["HTTPS and a login"] = {
     "basic_auth": {"ada": "a long password"},
     "content_security_policy_report_only": "default-src 'self'",
 }
+VARIANTS["HTTP/3"] = {**VARIANTS["HTTPS and a login"], "http3": True}
 VARIANTS["the PROXY protocol"] = {**VARIANTS["trusted proxies"], "proxy_protocol": True}
 VARIANTS["HTTPS and the PROXY protocol"] = {**VARIANTS["HTTPS behind a trusted proxy"], "proxy_protocol": True}
 VARIANTS["only through proxies"] = {**VARIANTS["trusted proxies"], "only_through_proxies": True, "http_port": 8080}

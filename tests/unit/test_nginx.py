@@ -195,6 +195,7 @@ def test_another_default_server_names_the_variable(folder: Path, word: str) -> N
 
 def test_the_default_server_of_another_port_or_address_is_no_conflict(folder: Path) -> None:
     put(folder, "server { listen 8080 default_server; listen 192.0.2.1:80 default_server; server_name other.test; }")
+    put(folder, "server { listen 80 quic reuseport default_server; server_name _; }", "of-udp")
     assert conflicts(folder) == []
 
 

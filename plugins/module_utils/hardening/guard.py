@@ -23,6 +23,8 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils.resources import
 
 LOCK = f"{state.FOLDER}/pending.lock"
 REVERTED = f"{state.FOLDER}/reverted.json"
+#: The number of the last change that was confirmed.
+CONFIRMED = f"{state.FOLDER}/confirmed"
 
 TIMER = "flask-blog-host-revert.timer"
 SERVICE = "flask-blog-host-revert.service"
@@ -58,6 +60,11 @@ def pending() -> dict[str, Any] | None:
     """Return the change that is not confirmed yet, or None."""
     text = atomic.read_text(state.PENDING)
     return dict(json.loads(text)) if text else None
+
+
+def is_confirmed(number: str) -> bool:
+    """Return whether a change was confirmed, whose answer the controller may have missed."""
+    return bool(number) and atomic.read_text(CONFIRMED) == number
 
 
 def failed_revert() -> list[str]:
@@ -129,6 +136,7 @@ def confirming(number: str, connection: str) -> Iterator[dict[str, Any]]:
             raise GuardError("the connection that made the change cannot confirm it")
         yield note
         atomic.remove(state.PENDING)
+        atomic.write(CONFIRMED, number, 0, 0, 0o600)
 
 
 def disarm(run: Run) -> None:

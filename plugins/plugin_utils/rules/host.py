@@ -51,11 +51,19 @@ def _ports_of_the_blog(values: Mapping[str, Any]) -> Iterator[str]:
                 f"the firewall would close port {text} (flask_blog_{variable}), and nobody would reach the blog",
                 f"Add '{text}'",
             )
+    port = str(values.get(HTTPS, "")) if values.get("http3") else ""
+    if port.isdigit() and not any(_covers(one, int(port), "udp") for one in values["host_firewall_ports"]):
+        yield problem(
+            "host_firewall_ports",
+            values["host_firewall_ports"],
+            f"the firewall would close port {port}/udp, and no visitor would get the HTTP/3 of flask_blog_http3",
+            f"Add '{port}/udp'",
+        )
 
 
-def _covers(text: str, port: int) -> bool:
+def _covers(text: str, port: int, protocol: str = "tcp") -> bool:
     found = OPEN_PORT.fullmatch(text)
-    return found is not None and found[3] != "udp" and int(found[1]) <= port <= int(found[2] or found[1])
+    return found is not None and (found[3] or "tcp") == protocol and int(found[1]) <= port <= int(found[2] or found[1])
 
 
 def _ssh_from(values: Mapping[str, Any]) -> Iterator[str]:

@@ -134,6 +134,19 @@ def _tls(values: Mapping[str, Any]) -> Iterator[str]:
                 )
 
 
+def _http3(values: Mapping[str, Any]) -> Iterator[str]:
+    if not values["http3"]:
+        return
+    if values["tls"] == "none":
+        yield problem("http3", True, "it needs HTTPS", "Set flask_blog_tls, or leave it out")
+    elif not values["reject_unknown_hosts"]:
+        remedy = "Leave flask_blog_reject_unknown_hosts at true, or flask_blog_http3 out"
+        yield problem("http3", True, "its sockets belong to the server that refuses unknown hosts", remedy)
+    if values["trusted_proxies"]:
+        rule = "visitors' connections end at flask_blog_trusted_proxies, which offer HTTP/3 themselves if they can"
+        yield problem("http3", True, rule, "Leave it out")
+
+
 def _hsts(values: Mapping[str, Any]) -> Iterator[str]:
     if not values["hsts_preload"]:
         return
@@ -285,6 +298,7 @@ RULES: tuple[Rule, ...] = (
     between("client_connections", 0, 65535, "requests"),
     between("hsts_max_age", 0, TEN_YEARS, "seconds"),
     _tls,
+    _http3,
     _hsts,
     _static,
     _health_path,

@@ -94,7 +94,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, me: Any, ownerless:
     monkeypatch.setattr(state, "FILE", f"{folder}/host.json")
     monkeypatch.setattr(host, "HARDENING", folder)
     monkeypatch.setattr(state, "PENDING", f"{folder}/pending.json")
-    for name in ("LOCK", "REVERTED"):
+    for name in ("LOCK", "REVERTED", "CONFIRMED"):
         monkeypatch.setattr(guard, name, getattr(guard, name).replace("/var/lib/flask-blog-hosting/host", folder))
     # Files that belong to root, written by an ordinary account.
     monkeypatch.setattr("os.fchown", lambda *_: None)

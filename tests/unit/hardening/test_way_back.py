@@ -52,6 +52,18 @@ def test_a_confirmed_change_is_written_and_remembered_with_the_rules_of_the_kern
     assert machine.compare(feature) == {"firewall": ["its rules in the kernel are not those that were loaded"]}
 
 
+def test_a_confirmation_whose_answer_was_lost_is_known_by_its_number(machine: Any) -> None:
+    feature = machine.firewall(CHAIN)
+    number = try_out(machine, feature)
+    assert not guard.is_confirmed(number)
+    machine.changer().keep([feature], number, NEW)
+    assert guard.is_confirmed(number)
+    other = try_out(machine, machine.firewall("another chain"))
+    machine.revert()
+    assert not guard.is_confirmed(other)
+    assert not guard.is_confirmed("")
+
+
 def test_the_connection_that_made_the_change_cannot_confirm_it(machine: Any) -> None:
     number = try_out(machine, machine.firewall(CHAIN))
     with pytest.raises(guard.GuardError, match="the connection that made the change cannot confirm it"):

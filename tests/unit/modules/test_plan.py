@@ -310,6 +310,17 @@ def test_another_platform_is_refused(
     assert "Debian 12, Debian 13" in outcome.said["msg"]
 
 
+def test_a_platform_without_what_the_site_asks_for_is_refused(
+    arguments: dict[str, Any], run_module: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "platform", lambda: "Debian_12")
+    outcome = run_module(module, **arguments, unsupported={"Debian_12": ["flask_blog_http3: no HTTP/3."]})
+    assert outcome.failed
+    assert outcome.said["msg"] == "flask_blog_http3: no HTTP/3."
+    monkeypatch.setattr(host, "platform", lambda: "Debian_13")
+    assert not run_module(module, **arguments, unsupported={"Debian_12": ["flask_blog_http3: no HTTP/3."]}).failed
+
+
 def test_an_ordinary_user_is_refused_with_the_remedy(
     arguments: dict[str, Any], run_module: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,9 +33,8 @@ def notes_of(wanted: dict[str, Any]) -> list[str]:
 @pytest.fixture
 def limits(role: Path, tmp_path: Path) -> dict[str, Any]:
     """The role's own setting, for a file in the test's folder."""
-    wanted = yaml.safe_load((role / "vars" / "main" / "resources" / "proxy.yml").read_text())[
-        "__flask_blog_nginx_limits"
-    ]
+    found = yaml.safe_load((role / "vars" / "main" / "resources" / "proxy.yml").read_text())
+    wanted = {**found["__flask_blog_nginx_limits"], "changes": found["__flask_blog_connection_limits"]}
     (tmp_path / "nginx.conf").write_text(DEBIAN)
     return {**wanted, "path": str(tmp_path / "nginx.conf")}
 

@@ -224,21 +224,6 @@ def test_another_authority_means_another_certificate(run: Any, acme: Site, autho
     assert used(acme).directory == "https://other.test/directory"
 
 
-def test_a_certificate_that_was_provided_or_made_on_the_host_serves_until_the_authoritys_is_there(
-    run: Any, acme: Site, authority: Authority, nginx: Nginx, findings: dict[str, Finding]
-) -> None:
-    folder = lay(acme)
-    (folder / issued.NOTE).unlink()
-    serve_https(acme)
-    nginx.load()
-    findings[BLOG] = ELSEWHERE
-    run()
-    assert acme.path("certificate").resolve() == folder
-    findings[BLOG] = Finding("ready")
-    assert run().issued is True
-    assert acme.path("certificate").resolve() != folder
-
-
 def test_a_certificate_that_nginx_does_not_show_is_taken_back(
     run: Any, acme: Site, nginx: Nginx, scheduled: list[bool]
 ) -> None:

@@ -44,12 +44,49 @@ def found(acme: Site, addresses: Sequence[str] | Exception) -> preflight.Finding
     return examine(acme, [NAME], resolver)[NAME]
 
 
-def test_a_name_that_leads_to_this_host_is_ready(acme: Site, host: Any) -> None:
-    assert found(acme, ["127.0.0.1"]) == preflight.Finding(READY)
+@pytest.fixture
+def own(host: Any, monkeypatch: pytest.MonkeyPatch) -> str:
+    """This host's own address, at which its web server answers."""
+    get = preflight.bounded_http.get
+    monkeypatch.setattr(
+        preflight.bounded_http,
+        "get",
+        lambda address, *more, **options: get(("127.0.0.1", address[1]), *more, **options),
+    )
+    return "198.51.100.7"
+
+
+def test_a_name_that_leads_to_this_host_is_ready(acme: Site, host: Any, own: str) -> None:
+    assert found(acme, [own]) == preflight.Finding(READY)
     ((path, headers),) = host.asked
     assert path.startswith(f"/{WELL_KNOWN}/preflight-")
     assert headers["Host"] == NAME
     assert list(Path(acme.settings["challenges"], WELL_KNOWN).iterdir()) == [], "nothing is left"
+
+
+@pytest.mark.parametrize("address", ["127.0.1.1", "127.0.0.1"])
+def test_a_name_that_the_hosts_own_file_leads_here_proves_nothing(
+    acme: Site, host: Any, own: str, address: str
+) -> None:
+    """Debian's installer writes the host's name with 127.0.1.1 into /etc/hosts."""
+    finding = found(acme, [address])
+    assert finding.state == UNPROVEN
+    assert f"it resolves to {address} on this host, such as by /etc/hosts" in finding.reason
+
+
+def test_the_page_of_a_router_is_for_the_authority_to_judge(
+    acme: Site, host: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = preflight.bounded_http.Answer(200, {}, "", True, b"the router's page")
+    monkeypatch.setattr(preflight.bounded_http, "get", lambda *_, **__: page)
+    monkeypatch.setattr(preflight.addresses, "of_host", lambda: {"192.168.1.5"})
+    monkeypatch.setattr(preflight.addresses, "of_host_v6", set)
+    finding = found(acme, ["9.9.9.9"])
+    assert finding.state == UNPROVEN
+    assert "from inside, that may be the router itself" in finding.reason
+    assert found(acme, ["192.168.1.6"]).state == WRONG, "another machine of the same network"
+    monkeypatch.setattr(preflight.addresses, "of_host", lambda: {"192.168.1.5", "8.8.8.8"})
+    assert found(acme, ["9.9.9.9"]).state == WRONG, "this host has a public address, and it is another one"
 
 
 def test_the_file_is_readable_for_nginx_whatever_the_umask(acme: Site, host: Any) -> None:
@@ -144,5 +181,5 @@ def test_dns_that_hangs_keeps_nobody_waiting(acme: Site, host: Any, monkeypatch:
 
     findings = examine(acme, [NAME, "www.example.com"], hangs)
     assert findings[NAME].reason.startswith("DNS did not answer")
-    assert findings["www.example.com"].state == READY
+    assert findings["www.example.com"].state == UNPROVEN
     assert time.monotonic() - began < 5

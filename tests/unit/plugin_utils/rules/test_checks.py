@@ -392,6 +392,7 @@ def test_every_rule_has_refused_something_here() -> None:
     chosen: list[dict[str, Any]] = [
         *({variable: value} for variable, value, *_ in BAD),
         {"tls": "acme", "server_names": ["blog"]},
+        {"http3": True},
         {"acme_dns": {"provider": "none"}},
     ]
     refusing = {
@@ -426,6 +427,13 @@ def test_slowing_down_begins_below_the_limit_if_the_two_can_be_compared(most: st
         ),
         ({"hsts_preload": True, "hsts_include_subdomains": True, "hsts_max_age": 31536000}, ""),
         ({"tls": "acme"}, ""),
+        ({"http3": True}, "flask_blog_http3: True: it needs HTTPS. Set flask_blog_tls, or leave it out."),
+        ({"http3": True, "tls": "acme"}, ""),
+        ({"http3": True, "tls": "acme", "reject_unknown_hosts": False}, "flask_blog_http3: True: its sockets belong"),
+        (
+            {"http3": True, "tls": "acme", "trusted_proxies": ["cloudflare"]},
+            "flask_blog_http3: True: visitors' connections",
+        ),
         (
             {"tls": "acme", "server_names": ["192.0.2.7"], "reject_unknown_hosts": False},
             "flask_blog_server_names: '192.0.2.7': no certificate is requested for an IP address",

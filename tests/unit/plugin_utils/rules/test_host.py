@@ -82,6 +82,15 @@ def test_a_firewall_that_would_close_the_blogs_port_is_refused() -> None:
     assert problems(host_firewall=True, host_firewall_ports=["443"]) == [], "without a blog, any port will do"
 
 
+def test_a_firewall_that_would_close_the_port_of_http3_is_refused() -> None:
+    chosen: dict[str, Any] = {"host_firewall": True, "source": "/blog", "http3": "yes"}
+    (found,) = problems(**chosen, tls="acme", https_port=8443, host_firewall_ports=["80", "8443"])
+    assert "the firewall would close port 8443/udp" in found
+    assert found.endswith("Add '8443/udp'.")
+    assert problems(**chosen, tls="acme", host_firewall_ports=["80", "443", "443/udp"]) == []
+    assert problems(**chosen, host_firewall_ports=["80"]) == [], "without HTTPS there is no HTTP/3"
+
+
 def test_a_ban_needs_whole_addresses_in_the_log() -> None:
     (found,) = problems(host_fail2ban=True, source="/blog", log_addresses="truncated")
     assert found.startswith("flask_blog_host_fail2ban: True: it bans the addresses in nginx's access log")

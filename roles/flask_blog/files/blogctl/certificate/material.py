@@ -20,6 +20,9 @@ OPENSSL = "/usr/bin/openssl"
 #: Seconds that a call may take.
 TIMEOUT = 60.0
 
+#: Seconds before its end in which a certificate of before, which nobody renews, is an alarm.
+NOTICE = 14 * 24 * 3600.0
+
 #: Lines of C(openssl x509), with options that P(inspect) gives.
 LINE = re.compile(r"^(notBefore|notAfter|serial|issuer)=(.*)$", re.MULTILINE)
 NAME = re.compile(r"DNS:([^\s,]+)")
@@ -93,6 +96,19 @@ def inspect(folder: Path, directory: str) -> Issued:
         directory=directory,
         digests={name: issued.digest(folder / name) for name in (CHAIN, KEY)},
     )
+
+
+def ends_soon(folder: Path) -> str:
+    """Say that a certificate that nobody renews ends soon or has ended; an empty text if it does not.
+
+    It is one of before, self-signed or provided, which is served until the authority has issued one.
+    """
+    try:
+        found = LINE.findall(_openssl("x509", "-in", str(folder / CHAIN), "-noout", "-enddate"))
+        ends = _seconds(dict(found).get("notAfter", ""))
+    except OperationError as error:
+        return f"the certificate that is served cannot be read ({error})"
+    return f"the certificate of before ends on {issued.date(ends)}" if ends - time.time() < NOTICE else ""
 
 
 def _no_password() -> str:

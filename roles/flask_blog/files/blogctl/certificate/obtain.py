@@ -14,7 +14,7 @@ from ..release.recovery import recover_locked
 from ..shared import issued
 from ..shared.printable import printable
 from ..site import Site
-from . import authority, install, preflight, state
+from . import authority, install, material, preflight, state
 from .choice import Choice, Have, choose
 from .preflight import Resolver
 
@@ -185,6 +185,8 @@ def _conclude(site: Site, known: state.State, outcome: Outcome) -> None:
     if found and found.left(now) < issued.LATE:
         why = f": {outcome.problem}" if outcome.problem else ""
         outcome.alarms.append(f"the certificate ends on {issued.date(found.ends)} and was not renewed{why}")
+    elif not found and site.scheme.scheme == "https" and (why := material.ends_soon(site.path("certificate"))):
+        outcome.alarms.append(f"{why}, and the authority has issued none yet: {outcome.problem or 'see above'}")
     if site.settings.get("acme_profile") and "-profile" not in authority.settings_of(site):
         outcome.warnings.append(
             "flask_blog_acme_profile is not used: certbot of Debian 12 knows no profiles, so the authority's own choice"

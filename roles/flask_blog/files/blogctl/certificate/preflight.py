@@ -110,8 +110,8 @@ def _finding(name: str, resolved: Sequence[str] | str, path: str, text: str) -> 
     own = addresses.of_host() | addresses.of_host_v6()
     unproven = []
     for address in resolved:
-        shown = f"it resolves to {address}"
-        is_own = address in own or ipaddress.ip_address(address.partition("%")[0]).is_loopback
+        shown, parsed = f"it resolves to {address}", ipaddress.ip_address(address.partition("%")[0])
+        is_own = address in own or parsed.is_loopback
         try:
             answer = bounded_http.get(
                 (address, PORT), path, {"Host": name}, seconds=ANSWER_TIMEOUT, limit=4096, keep=len(text) + 1
@@ -128,8 +128,19 @@ def _finding(name: str, resolved: Sequence[str] | str, path: str, text: str) -> 
             unproven.append(f"{shown}, which redirects")
         elif answer.body != text.encode() or answer.status != http.HTTPStatus.OK:
             said = f"answers {answer.status} to http://{name}/{WELL_KNOWN}/..., and not with the file of this host"
+            if not is_own and _is_behind_a_router(own, parsed):
+                unproven.append(f"{shown}, which {said}: from inside, that may be the router itself")
+                continue
             return Finding(WRONG, f"{shown}, which {said}. This host has {described_host()}")
+        elif parsed.is_loopback:
+            unproven.append(f"{shown} on this host, such as by /etc/hosts, which does not show where DNS leads others")
     return Finding(UNPROVEN, "; ".join(unproven)) if unproven else Finding(READY)
+
+
+def _is_behind_a_router(own: set[str], address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """Say whether a public address may be that of the router of this host, which has private ones alone."""
+    mine = [found for found in map(ipaddress.ip_address, own) if found.version == address.version]
+    return address.is_global and bool(mine) and not any(found.is_global for found in mine)
 
 
 def _reason(error: BaseException) -> str:

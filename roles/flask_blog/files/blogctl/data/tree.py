@@ -266,7 +266,8 @@ def require_space(folder: str, size: int) -> None:
     free = found.f_bavail * found.f_frsize
     if free < size + RESERVE:
         raise OSError(
-            f"No space left on device: {size >> 20} MiB are needed and {max(0, free - RESERVE) >> 20} MiB are free"
+            f"No space left on device: {size >> 20} MiB are needed besides a reserve of {RESERVE >> 20} MiB, and"
+            f" {free >> 20} MiB are free"
         )
 
 
