@@ -268,6 +268,7 @@ def test_a_power_cut_in_the_middle_of_a_restore_leaves_the_present_data(
     operator.python(WRITE, "before the cut", 3, user="flask-blog")
     present = content(operator)
     command = ["docker", "exec", operator.machine, "python3", "-c", STOPPER]
+    host.check_output("rm -f /var/tmp/reached")
     waiting = subprocess.Popen([*command, "blogctl.release.rehearsal", "prove", "1", "wait"])
     try:
         eventually(lambda: host.file("/var/tmp/reached").exists, 120)
