@@ -268,6 +268,7 @@ def test_a_power_cut_in_the_middle_of_a_restore_leaves_the_present_data(
     operator.python(WRITE, "before the cut", 3, user="flask-blog")
     present = content(operator)
     command = ["docker", "exec", operator.machine, "python3", "-c", STOPPER]
+    host.check_output("rm -f /var/tmp/reached")
     waiting = subprocess.Popen([*command, "blogctl.release.rehearsal", "prove", "1", "wait"])
     try:
         eventually(lambda: host.file("/var/tmp/reached").exists, 120)
@@ -301,6 +302,8 @@ def test_a_backup_that_the_live_release_does_not_understand_is_refused_with_the_
     (source / "migrations.sql").write_text("CREATE TABLE tags (id INTEGER PRIMARY KEY)\n")
     release(operator, source)
     newer = served(visit)
+    # Of the backups of one day, the last one is kept.
+    host.check_output(f"cp -a /var/backups/flask-blog/{backup} /root/older")
     host.check_output("blogctl backup")
     host.check_output("blogctl rollback --restore-data")
     assert served(visit) == older
@@ -318,6 +321,7 @@ def test_a_backup_that_the_live_release_does_not_understand_is_refused_with_the_
 
     # An older backup gets the live release's migrations.
     host.check_output(f"blogctl activate {newer}")
+    host.check_output(f"cp -a /root/older /var/backups/flask-blog/{backup}")
     restore(host, "--discard-newer", backup)
     assert "CREATE TABLE tags (id INTEGER PRIMARY KEY);" in content(operator)["database.db"][1]
     assert served(visit) == newer

@@ -12,7 +12,7 @@ from ..site import Site
 #: The meaning of C(FollowUpFailed.status), for the commands that can end with it.
 FOLLOW_UP_FAILED = "the release is served, but a command that follows a release failed"
 #: The meaning of C(Undecided.status).
-UNDECIDED = "a decision about the data is needed, the message names the options; nothing was done"
+UNDECIDED = "a decision about the data is needed, see the message; nothing was done"
 
 
 @dataclass(frozen=True)

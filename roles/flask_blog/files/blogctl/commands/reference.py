@@ -40,7 +40,7 @@ FILES = {
     "/opt/NAME/operations.jsonl": "the journal of operations: who did what, from which release to which, the result",
     "/opt/NAME/maintenance": "the maintenance page is shown while this file exists",
     "/var/lib/NAME": "the app's data",
-    "/var/backups/NAME": "backups; snapshots/ has the databases from before a release changed them, and safety copies",
+    "/var/backups/NAME": "backups; snapshots/ has the data from before releases and restores",
     "/run/flask-blog-hosting/NAME.lock": "held while an operation is under way; the kernel drops it with its process",
 }
 
