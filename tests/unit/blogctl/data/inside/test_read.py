@@ -263,7 +263,9 @@ def test_only_so_many_are_named_and_the_others_are_counted() -> None:
 
 
 def test_a_copy_is_refused_where_there_is_no_room_for_it(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match=r"No space left on device: .* MiB are needed besides a reserve of \d+ MiB, and \d+ MiB are free"):
+    with pytest.raises(
+        OSError, match=r"No space left on device: .* MiB are needed besides a reserve of \d+ MiB, and \d+ MiB are free"
+    ):
         tree.require_space(str(tmp_path), 1 << 60)
     tree.require_space(str(tmp_path), 0)
 
