@@ -170,7 +170,7 @@ class Repository:
             *("-l", server.user, server.host, "-s", "sftp"),
         ]
 
-    def run(self, *arguments: str, folder: Path | None = None, seconds: float = RUN_TIMEOUT) -> str:
+    def ask_restic(self, *arguments: str, folder: Path | None = None, seconds: float = RUN_TIMEOUT) -> str:
         """Run restic and return its output.
 
         :param folder: the working directory.
@@ -195,7 +195,7 @@ class Repository:
             text = _tail(output, OUTPUT_LIMIT) if status == 0 else ""
             if status != 0:
                 said = _tail(errors, ERRORS_LIMIT)
-                raise self._failure(arguments[0], status, f"{said}\n{self._said_by_ssh(said)}", seconds)
+                raise self._repository_error(arguments[0], status, f"{said}\n{self._said_by_ssh(said)}", seconds)
         return text
 
     def _said_by_ssh(self, errors: str) -> str:
@@ -216,7 +216,7 @@ class Repository:
         lines = done.stderr[-ERRORS_LIMIT:].decode(errors="replace").strip().splitlines()
         return f"subprocess ssh: {lines[-1]}" if done.returncode and lines else ""
 
-    def _failure(self, command: str, status: int | None, errors: str, seconds: float) -> OperationError:
+    def _repository_error(self, command: str, status: int | None, errors: str, seconds: float) -> OperationError:
         reason = self._mask.text(printable(_message(errors))) or f"it ended with status {status} and wrote nothing"
         where = f"the repository {self.shown}"
         if status == WRONG_PASSWORD or SAYS_WRONG_PASSWORD.search(errors):
@@ -239,15 +239,15 @@ class Repository:
 
         :raises RepositoryError: C(NoRepository) or C(WrongPassword) if that is the reason.
         """
-        self.run("cat", "config", "--no-lock", seconds=seconds)
+        self.ask_restic("cat", "config", "--no-lock", seconds=seconds)
 
     def create(self) -> None:
         """Make the repository; restic refuses a place that has one."""
-        self.run("init")
+        self.ask_restic("init")
 
     def snapshots(self, site: str, seconds: float = RUN_TIMEOUT) -> list[Snapshot]:
         """Return the snapshots of a site, the oldest first."""
-        text = self.run("snapshots", "--json", "--no-lock", "--tag", f"{SITE_TAG}={site}", seconds=seconds)
+        text = self.ask_restic("snapshots", "--json", "--no-lock", "--tag", f"{SITE_TAG}={site}", seconds=seconds)
         try:
             found = json.loads(text)
         except (ValueError, RecursionError) as error:
@@ -261,7 +261,7 @@ class Repository:
         :param time: of the snapshot, C(YYYY-MM-DD HH:MM:SS) in UTC.
         :param parent: the snapshot to compare with; empty for none.
         """
-        self.run(
+        self.ask_restic(
             *("backup", "--quiet", "--host", host, "--time", time),
             *(word for tag in tags for word in ("--tag", tag)),
             *(("--parent", parent) if parent else ()),
@@ -272,15 +272,15 @@ class Repository:
 
     def forget(self, ids: Sequence[str]) -> None:
         """Remove snapshots; what they hold alone is removed by P(prune)."""
-        self.run("forget", "--quiet", *ids)
+        self.ask_restic("forget", "--quiet", *ids)
 
     def prune(self) -> None:
         """Remove what no snapshot needs any more."""
-        self.run("prune", "--quiet")
+        self.ask_restic("prune", "--quiet")
 
     def unlock(self) -> None:
         """Remove the locks of programs that were killed; those of others stay."""
-        self.run("unlock", "--quiet")
+        self.ask_restic("unlock", "--quiet")
 
     def check(self, part: int, of: int) -> None:
         """Check the structure of the repository, and read one part of its content.
@@ -288,7 +288,7 @@ class Repository:
         :raises Damaged: if something is not as it was written.
         """
         try:
-            self.run("check", f"--read-data-subset={part}/{of}")
+            self.ask_restic("check", f"--read-data-subset={part}/{of}")
         except (WrongPassword, NoRepository, Busy):
             raise
         except RepositoryError as error:
@@ -297,7 +297,7 @@ class Repository:
 
     def restore(self, snapshot: str, target: Path) -> None:
         """Write the content of a snapshot, C(data/), C(settings/) and C(manifest.json), to an empty directory."""
-        self.run("restore", snapshot, "--target", str(target))
+        self.ask_restic("restore", snapshot, "--target", str(target))
 
 
 def _read(path: Path) -> str:
