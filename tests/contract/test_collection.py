@@ -18,7 +18,7 @@ from ansible.module_utils import basic
 from ansible.plugins.loader import fragment_loader
 from ansible.utils.plugin_docs import get_docstring
 
-MODULES = ("apply", "hardening", "operation", "plan", "plan_git", "unpack", "unpack_git", "venv", "verify")
+MODULES = ("apply", "hardening", "operation", "plan", "plan_git", "remove", "unpack", "unpack_git", "venv", "verify")
 
 
 @pytest.fixture(scope="session")

@@ -45,6 +45,7 @@ def value_of(condition: str, plan: dict[str, Any]) -> Any:
     loader, variables = declared()
     installed = {"rc": 100, "stdout": "", "stderr": "E: Could not get lock"}
     found = {"__flask_blog_plan": plan, "__flask_blog_installed": installed, "ansible_check_mode": False}
+    found["flask_blog_remove"] = "flask-blog"
     hosts = {"ansible_play_batch": ["a"], "hostvars": {"a": {"__flask_blog_doctor": {}}}}
     text = trust_as_template(f"{{{{ ({condition}) }}}}")
     return Templar(loader=loader, variables={**variables, **found, **hosts}).template(text)

@@ -63,6 +63,8 @@ def everything(chosen: dict[str, Any]) -> dict[str, str]:
         **variables,
         "flask_blog_source": "https://git.test/blog",
         "flask_blog_maintenance": True,
+        "ansible_play_batch": ["blog.test"],
+        "hostvars": {"blog.test": {"__flask_blog_doctor": {}}},
         "__flask_blog_plan": {"layers": [], "differences": []},
         "flask_blog_server_names": ["blog.test", "www.blog.test"],
         "flask_blog_release_commands": ["flask db upgrade"],

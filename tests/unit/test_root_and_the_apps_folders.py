@@ -37,7 +37,12 @@ ALLOWED_PLUGINS = {
     "make_folders": "makes the directories above the cache, which are root's",
     "remove_tree": "walks through descriptors; by name it handles what lies in a directory of root's",
 }
-ALLOWED_BLOGCTL: dict[str, str] = {}
+ALLOWED_BLOGCTL = {
+    "_places": "asks for the file system of /var/lib/NAME itself, which lies in a directory of root's",
+    "output_of": "starts a program as the account that a check is about, which looks at the folder itself",
+    "started": "starts a unit of the app's account; a folder is an argument of the program that it runs",
+    "attach": "starts a unit of the app's account; a folder is an argument of the program that it runs",
+}
 
 #: Files in which every path lies in the app's folder, also those that come in objects.
 ONLY_DESCRIPTORS = tuple(f"plugins/module_utils/resources/{name}.py" for name in ("data_directory", "tree"))

@@ -19,6 +19,8 @@ REFUSED = (
     ["activate", "abc"],
     ["rollback"],
     ["backup"],
+    ["restore"],
+    ["prove"],
     ["certificate"],
     ["maintenance", "on"],
     ["maintenance"],
@@ -69,7 +71,7 @@ def test_what_keeps_a_site_up_and_what_only_reads_goes_on(
 
 def test_the_commands_that_need_an_interface_are_those_that_change_something() -> None:
     found = {name for name in (*commands.NAMES, *commands.HIDDEN) if commands.load(name).requires_interface}
-    expected = {"activate", "rollback", "rebuild", "backup", "certificate", "maintenance", "run"}
+    expected = {"activate", "rollback", "rebuild", "backup", "restore", "prove", "certificate", "maintenance", "run"}
     assert found == expected == {words[0] for words in REFUSED}
 
 

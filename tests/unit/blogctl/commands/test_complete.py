@@ -49,7 +49,7 @@ def releases(site: Site, add_release: Add) -> Site:
         (["--site", ""], ["blog"]),
         (["--site", "=", "b"], ["blog"]),
         (["--site", "="], ["blog"]),
-        (["--site", "blog", "ba"], ["backup"]),
+        (["--site", "blog", "ba"], ["backup", "backups"]),
         (["status", "--site", "b"], ["blog"]),
         (["maintenance", "o"], ["off", "on"]),
         (["maintenance", "on", ""], []),

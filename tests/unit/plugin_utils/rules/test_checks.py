@@ -300,6 +300,9 @@ def test_every_rule_has_refused_something_here() -> None:
         *({variable: value} for variable, value, *_ in BAD),
         {"tls": "acme", "server_names": ["blog"]},
         {"http3": True},
+        {"notify": {"mail": ["a b"]}},
+        {"notify": {"webhook": "ftp://host"}},
+        {"notify": {"command": ["tell"]}},
         {"acme_dns": {"provider": "none"}},
     ]
     refusing = {

@@ -126,7 +126,7 @@ def hand_over_database(
 ) -> None:
     """Pass a checked copy of a database to root. The copy has no name any more when root gets it."""
     path = directory.path_of(name)
-    stamp = sqlite.stamp(directory.descriptor, name, handle) if request["described"] else None
+    stamp = sqlite.stamp(directory.descriptor, name, handle) if request.get("described") else None
     if stamp and is_taken(channel, {"path": path, "mode": mode_of(handle), "stamp": stamp}):
         return
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
@@ -137,7 +137,7 @@ def hand_over_database(
             def take() -> Request:
                 mode = sqlite.snapshot(Path(request["data"], path), copy, clock)
                 found: Request = {"tables": sqlite.count_tables(copy, clock), "journal_mode": mode}
-                if request["described"]:
+                if request.get("described"):
                     schema = tables.schema_digest(copy, clock)
                     found |= {"rows": tables.count_rows(copy, clock), "schema": schema, "stamp": stamp}
                 if request["at_rest"]:
