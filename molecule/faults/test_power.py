@@ -35,9 +35,10 @@ def test_no_acknowledged_entry_is_lost_over_power_cuts(
         with Load(operator.address(), NAME, fast=WRITERS, slow=(), pause=0.01) as load:
             time.sleep(chance.uniform(0.2, 1.2))
             docker("kill", operator.machine)
+            began = time.monotonic()
+            # Within the load: its clients wait until the machine refuses their connections.
+            docker("start", operator.machine)
         written |= load.written
-        began = time.monotonic()
-        docker("start", operator.machine)
         eventually(lambda: visit(NAME).ask("/healthz", timeout=5).status == 200, 60)
         away.append(time.monotonic() - began)
         entries = Book.read(operator).entries

@@ -13,6 +13,7 @@ import pytest
 
 BACKUP = "flask-blog-backup.service"
 CHECK = "flask-blog-notify-check.service"
+RECOVERED = "flask-blog-notify-recovered@check.service"
 INCIDENT = "/opt/flask-blog/state/notify/check.json"
 
 
@@ -133,6 +134,8 @@ def test_an_app_that_cannot_start_is_told_once_and_its_recovery_after_a_while(
     host.check_output("systemctl start %s", CHECK)
     eventually(lambda: json.loads(host.file(INCIDENT).content_string)["well_since"] > 0)
     assert events(host, "check") == ["failed"], "it has to serve for five minutes"
+    # Starting a unit that still runs would not run it again.
+    eventually(lambda: host.run("systemctl is-active %s", RECOVERED).stdout.strip() == "inactive")
     host.check_output(f'sed -i \'s/"well_since": [0-9.]*/"well_since": 1.0/\' {INCIDENT}')
     host.check_output("systemctl start %s", CHECK)
     told("check", ["failed", "recovered"])

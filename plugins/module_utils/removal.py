@@ -23,6 +23,7 @@ from ansible_collections.flaskblog.hosting.plugins.module_utils import (
     beneath,
     contract,
     live,
+    managed_state,
     names,
     removal_files,
     tree_removal,
@@ -39,6 +40,8 @@ STAMPS = "/var/lib/systemd/timers"
 TOOL = "/usr/local/lib/flask-blog-hosting"
 #: Of the challenges of certificate authorities; the role flaskblog.hosting.host has files beside them.
 SHARED_STATE = "/var/lib/flask-blog-hosting"
+#: What the host's runs have applied for all sites.
+RECORD = managed_state.HOST_RECORD
 #: What makes a file in nginx's conf.d one of the role's.
 CATCH_ALL = re.compile(r"unknown-(quic-)?hosts-\d{1,5}\.conf")
 
@@ -288,7 +291,7 @@ class Removal:
             return
         objects = [item for item in registry.removal_order(self._shared) if item["kind"] in ("file", "directory")]
         files = [item for item in objects if item["kind"] == "file" and "@" not in item["path"] and lstat(item["path"])]
-        trees = [TOOL, f"{SHARED_STATE}/challenges", f"{NGINX}/flask-blog-hosting", contract.RUNTIME]
+        trees = [TOOL, RECORD, f"{SHARED_STATE}/challenges", f"{NGINX}/flask-blog-hosting", contract.RUNTIME]
         trees = [path for path in trees if os.path.lexists(path)]
         folders = [SHARED_STATE, os.path.dirname(self.site["cache"])]
         if files or trees:
@@ -299,7 +302,7 @@ class Removal:
         for item in files:
             registry.remove(item)
         for path in trees:
-            tree_removal.remove_tree(path)
+            (atomic.remove if path == RECORD else tree_removal.remove_tree)(path)
         for path in [*folders, *(item["path"] for item in objects if item["kind"] == "directory")]:
             with contextlib.suppress(OSError):
                 os.rmdir(path)

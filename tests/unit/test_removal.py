@@ -35,6 +35,7 @@ class Host:
         monkeypatch.setattr(removal, "STAMPS", str(folder / "timers"))
         monkeypatch.setattr(removal, "TOOL", str(folder / "tool"))
         monkeypatch.setattr(removal, "SHARED_STATE", str(folder / "shared"))
+        monkeypatch.setattr(removal, "RECORD", str(folder / "shared" / "managed.json"))
         monkeypatch.setattr(unit, "show_units", lambda found: {one: dict(self.states.get(one, {})) for one in found})
         monkeypatch.setattr(removal.pwd, "getpwnam", self._account)
         (folder / "tool").mkdir()
@@ -250,12 +251,15 @@ def test_units_of_others_with_such_a_name_stay(host: Host) -> None:
 
 
 def test_with_the_last_site_goes_what_all_share(host: Host) -> None:
+    (host.folder / "shared").mkdir()
+    (host.folder / "shared" / "managed.json").write_text("{}")
     (host.folder / "nginx" / "conf.d" / "unknown-hosts-80.conf").write_text("")
     (host.folder / "nginx" / "conf.d" / "own.conf").write_text("")
     host.remove("travel")
     assert (host.folder / "nginx" / "conf.d" / "unknown-hosts-80.conf").exists()
     host.remove("travel-two")
     assert os.listdir(host.folder / "nginx" / "conf.d") == ["own.conf"]
+    assert not (host.folder / "shared").exists()
     assert not (host.folder / "tool").exists()
     assert not (host.folder / "run").exists()
 
