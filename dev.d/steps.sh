@@ -4,10 +4,11 @@
 # About how many seconds a step takes on two cores: the longest ones start first. Others count as 100.
 declare -rA DURATION=(
     [interrupted_release]=900 [hostile_app]=560 [other_blogs]=400 [limits]=350 [two_at_once]=320 [rollback]=300
-    [sources]=280 [hostile_build]=250 [bad_release]=250 [upgrade]=250 [newest]=240 [two_blogs]=240 [drift]=240 [doctor]=250
+    [sources]=280 [hostile_build]=250 [bad_release]=250 [upgrade]=250 [newest]=240 [two_blogs]=240 [drift]=240
     [default]=200 [over_ssh]=200 [two_versions]=160 [unit]=150 [maintenance]=150 [lint-types]=50 [lint-ansible]=60
-    [release_under_load]=240 [restore]=180 [trusted_chain]=150 [templates]=60 [contract]=60 [example]=20 [rejects_bad_input]=100
-    [host_hardening]=300 [tls_acme]=600 [hostile_client]=200 [lint-python]=5 [lint-yaml]=10 [lint-shell]=10
+    [release_under_load]=240 [trusted_chain]=150 [templates]=60 [contract]=60 [example]=20 [rejects_bad_input]=100
+    [restore]=300 [doctor]=180 [notify]=160 [remove]=150 [backups]=150 [faults]=150 [tls_provided]=270
+    [host_hardening]=300 [tls_acme]=300 [hostile_client]=200 [lint-python]=5 [lint-yaml]=10 [lint-shell]=10
 )
 
 # The tests of one machine wait for it and for Ansible about half of the time, so two of them share a core.
