@@ -67,6 +67,11 @@ for path in args[0]:
     with open(path, "a") as file:
         file.write("\\nthis line was never here\\n")
 """
+#: Of the paths where nothing may be: those in a directory that is there. This site has no copies off-site.
+IN_DIRECTORIES = """
+import os
+print(json.dumps([path for path in args[0] if os.path.isdir(os.path.dirname(path))]))
+"""
 LEAD_ASTRAY = """
 import os
 for path in args[0]:
@@ -186,7 +191,7 @@ def managed(host: Any, operator: Operator) -> Managed:
         directories=paths["directory"] + directories,
         modules=folders,
         links=paths["link"],
-        absent=paths["absent"],
+        absent=operator.python(IN_DIRECTORIES, paths["absent"]),
         others_write=paths["attributes"],
         made_empty=[item["path"] for item in declared["objects"] if item.get("create")],
         secret=[item["path"] for item in declared["objects"] if item.get("generated")],
