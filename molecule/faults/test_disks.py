@@ -17,6 +17,8 @@ DATA, BACKUPS = "/var/lib/flask-blog", "/var/backups/flask-blog"
 def small_disk(host: Any, folder: str, options: str) -> Iterator[None]:
     """Put a folder on a small file system of its own, with what is in it, while nothing has it open."""
     stop, start = (f"systemctl {verb} flask-blog.socket flask-blog.service" for verb in ("stop", "start"))
+    # systemd refuses to open a socket more often than five times in ten seconds.
+    start = f"systemctl reset-failed flask-blog.socket && {start}"
     like = f"chown --reference=/root/kept {folder} && chmod --reference=/root/kept {folder}"
     host.check_output(
         f"{stop} && rm -rf /root/kept && cp -a {folder} /root/kept && mount -t tmpfs -o {options} small {folder}"
