@@ -264,6 +264,8 @@ def test_two_blogs_of_a_host_share_no_name(render: Any) -> None:
         "/etc/nginx/conf.d/unknown-hosts-80.conf",
         "/etc/nginx/nginx.conf",
         "/etc/nginx/sites-enabled/default",
+        "/etc/systemd/system/nginx.service.d",
+        "/etc/systemd/system/nginx.service.d/flask-blog-hosting.conf",
         "/etc/tmpfiles.d/flask-blog-hosting.conf",
         "/run/flask-blog-hosting",
         "/var/cache/flask-blog-hosting",
