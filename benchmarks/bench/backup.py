@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import statistics
 import subprocess
-import threading
 import time
 from dataclasses import dataclass, field
-from types import TracebackType
+
+from load import Client, Load
 
 from .contenders import RoleWithLedger, Workplace
-from .machines import BenchmarkError, Machine, machine
+from .machines import SITE_NAME, BenchmarkError, Machine, machine
 from .report import BACKUP, publish, verdict
 
 #: Megabytes (10^6 bytes) of the database, and writes a second during the backups.
@@ -69,36 +68,8 @@ print(json.dumps([time.monotonic() - before, most, child.returncode, output[-200
 """
 
 
-class Visits:
-    """A visitor who asks for a page again and again; C(away) is the longest time without an answer, in seconds."""
-
-    def __init__(self, target: Machine) -> None:
-        self._target, self._end = target, threading.Event()
-        self._thread = threading.Thread(target=self._ask, daemon=True)
-        self.away, self.failures = 0.0, list[str]()
-
-    def __enter__(self) -> Visits:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._end.set()
-        self._thread.join(timeout=120)
-
-    def _ask(self) -> None:
-        answered = time.monotonic()
-        while not self._end.wait(0.02):
-            try:
-                status, _ = self._target.get("/", timeout=100)
-            except (OSError, http.client.HTTPException) as error:
-                self.failures.append(f"{type(error).__name__}: {error}")
-                continue
-            if status != 200:
-                self.failures.append(f"status {status}")
-                continue
-            self.away, answered = max(self.away, time.monotonic() - answered), time.monotonic()
+#: Asks for a page again and again, over a new connection each time.
+VISITOR = (Client("GET", "/", False),)
 
 
 @dataclass
@@ -134,11 +105,11 @@ def backup(place: Workplace, rounds: int) -> None:
             time.sleep(1.2)
             found.unchanged.append(_timed(target, "time", "blogctl", "backup")[0])
         for _ in range(rounds):
-            with Visits(target) as visits:
+            with Load(target.address, SITE_NAME, VISITOR, (), pause=0.02) as load:
                 found.restores.append(_timed(target, "time", "blogctl", "restore", "latest", "--discard-newer")[0])
-            if visits.failures:
-                raise BenchmarkError(f"a visitor was refused during a restore: {visits.failures[0]}")
-            found.away.append(visits.away)
+            if load.failures:
+                raise BenchmarkError(f"a visitor was refused during a restore: {load.failures[0]}")
+            found.away.append(load.slowest())
     publish(BACKUP, _table(found, rounds))
 
 

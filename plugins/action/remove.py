@@ -16,13 +16,7 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
-        result.update(
-            self._execute_module(
-                module_name="flaskblog.hosting.remove",
-                module_args=dict(self._task.args),
-                task_vars=role.with_interpreter(task_vars or {}),
-            )
-        )
+        result.update(role.run_module(self, "remove", task_vars))
         # Ansible shows the result without -v then, as it does for the module debug.
         result["_ansible_verbose_always"] = True
         return result

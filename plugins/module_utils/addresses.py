@@ -1,7 +1,7 @@
 # Copyright (c) the flaskblog.hosting maintainers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""The addresses at which others reach a host, as the kernel shows them."""
+"""IP addresses: whether a text is one, and those at which others reach a host, as the kernel shows them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,15 @@ ROUTES = "/proc/net/fib_trie"
 INTERFACES_V6 = "/proc/net/if_inet6"
 #: An address of the host itself. Networks and broadcast addresses have another type or prefix.
 LOCAL = re.compile(r"\|-- (\d+\.\d+\.\d+\.\d+)\n\s+/32 host LOCAL$", re.MULTILINE)
+
+
+def is_address(text: str) -> bool:
+    """Say whether a text is an IP address."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def of_host() -> set[str]:

@@ -105,7 +105,7 @@ def _entry(wanted: Mapping[str, Any]) -> Entry | None:
     if kind == "link":
         others = {str(target): str(needed) for target, needed in (wanted.get("others") or {}).items()}
         return Entry(path, kind, target=str(wanted["target"]), others=others)
-    entry = Entry(path, kind, _user(found.st_uid), _group(found.st_gid), stat.S_IMODE(found.st_mode))
+    entry = Entry(path, kind, user_name(found.st_uid), group_name(found.st_gid), stat.S_IMODE(found.st_mode))
     if kind != "file" or (content := _content(path)) is None:
         return entry if kind != "file" else None
     is_shown = entry.mode & READABLE and not wanted.get("secret") and len(content) <= TEXT_LIMIT
@@ -181,7 +181,7 @@ def _link_drift(entry: Entry, found: os.stat_result) -> Drift | None:
 
 
 def _attribute_reasons(entry: Entry, found: os.stat_result) -> list[str]:
-    owner, group, mode = _user(found.st_uid), _group(found.st_gid), stat.S_IMODE(found.st_mode)
+    owner, group, mode = user_name(found.st_uid), group_name(found.st_gid), stat.S_IMODE(found.st_mode)
     return [
         *([f"owner {owner} instead of {entry.owner}"] if owner != entry.owner else []),
         *([f"group {group} instead of {entry.group}"] if group != entry.group else []),
@@ -199,14 +199,16 @@ def _content(path: str, limit: int = READ_LIMIT) -> bytes | None:
         return file.read(limit) if stat.S_ISREG(os.fstat(handle).st_mode) else None
 
 
-def _user(number: int) -> str:
+def user_name(number: int) -> str:
+    """Return the name of an account; its number without one."""
     try:
         return pwd.getpwuid(number).pw_name
     except KeyError:
         return str(number)
 
 
-def _group(number: int) -> str:
+def group_name(number: int) -> str:
+    """Return the name of a group; its number without one."""
     try:
         return grp.getgrgid(number).gr_name
     except KeyError:

@@ -171,6 +171,16 @@ def without_secrets(objects: list[dict[str, Any]]) -> tuple[list[dict[str, Any]]
     ], texts
 
 
+def run_module(action: ActionBase, name: str, task_vars: dict[str, Any] | None) -> dict[str, Any]:
+    """Run a module of the collection with the task's arguments, and return its result."""
+    found: dict[str, Any] = action._execute_module(
+        module_name=f"flaskblog.hosting.{name}",
+        module_args=dict(action._task.args),
+        task_vars=with_interpreter(task_vars or {}),
+    )
+    return found
+
+
 def with_interpreter(task_vars: dict[str, Any]) -> dict[str, Any]:
     """Return the variables with Debian's interpreter, where the inventory names none."""
     if task_vars.get("ansible_python_interpreter"):

@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import itertools
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from ansible_collections.flaskblog.hosting.plugins.module_utils.addresses import is_address
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.certificate import Material, is_path
 from ansible_collections.flaskblog.hosting.plugins.plugin_utils.rules.problem import HIDDEN, problem
 
@@ -184,7 +184,7 @@ def _names(value: str, leaf: x509.Certificate, names: Sequence[str]) -> Iterator
             if not used & {"1.3.6.1.5.5.7.3.1", "2.5.29.37.0"}:
                 rule = "the certificate is not for servers (its extended key usage lacks serverAuth)"
                 yield problem("tls_certificate", value, rule, "Request one for a web server")
-    missing = [name for name in names if not (name in addresses if _is_address(name) else is_covered(name, hosts))]
+    missing = [name for name in names if not (name in addresses if is_address(name) else is_covered(name, hosts))]
     if missing:
         covered = ", ".join([*hosts, *addresses]) or "no name"
         yield problem(
@@ -199,14 +199,6 @@ def is_covered(name: str, patterns: Sequence[str]) -> bool:
     """Say whether a name is one of a certificate's; a wildcard stands for one label (RFC 6125, 6.4.3)."""
     name = name.lower()
     return name in patterns or f"*.{name.partition('.')[2]}" in patterns
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
 
 
 def _public(key: Any) -> bytes:

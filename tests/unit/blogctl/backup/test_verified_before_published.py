@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from blogctl.backup import create as backup
 from blogctl.errors import OperationError
+from blogctl.host import files
 from blogctl.site import Site
 
 FIRST = datetime.datetime(2026, 1, 1, 3, 0, tzinfo=datetime.UTC)
@@ -82,7 +83,8 @@ def test_a_power_cut_after_the_publication_loses_nothing(blog: Site, monkeypatch
         synced.append((str(path.relative_to(root)), published.exists()))
         fsync(path)
 
-    monkeypatch.setattr(backup, "fsync", record)
+    for module in (backup, files):
+        monkeypatch.setattr(module, "fsync", record)
     backup.back_up(blog, SECOND)
     aside = ".incomplete-20260102T030000Z"
     before = {name for name, is_published in synced if not is_published}

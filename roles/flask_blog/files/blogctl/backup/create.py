@@ -13,7 +13,7 @@ from typing import Any
 from ..data import outside, process
 from ..data.folder import Skipped
 from ..errors import OperationError
-from ..host.files import fsync
+from ..host.files import fsync, fsync_folders
 from ..host.locks import locked
 from ..site import Site
 from . import origin, settings
@@ -48,7 +48,7 @@ def back_up(site: Site, now: datetime.datetime | None = None) -> dict[str, Any]:
             verify(aside, {**manifest, "files": unread})
             facts = {"site": site.name, "name": name, "format": FORMAT, "collection": origin.collection()}
             _write(aside / MANIFEST, json.dumps({**facts, "release": origin.release(site), **manifest}, indent=1))
-            _sync_folders(aside)
+            fsync_folders(aside)
             aside.rename(root / name)
             fsync(root)
         except OSError as error:
@@ -126,8 +126,3 @@ def _copy(site: Site, aside: Path, earlier: Path | None) -> dict[str, Any]:
 def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
     fsync(path)
-
-
-def _sync_folders(folder: Path) -> None:
-    for parent, _, _ in os.walk(folder):
-        fsync(Path(parent))

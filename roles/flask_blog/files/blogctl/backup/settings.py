@@ -6,10 +6,8 @@ put anything there.
 
 from __future__ import annotations
 
-import grp
 import hashlib
 import os
-import pwd
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data import tree
+from ..shared import managed_state
 from ..site import Site
 
 #: In a backup: the copy.
@@ -84,8 +83,8 @@ def _store(handle: int, place: Path, before: Path | None, known: Mapping[str, An
         "size": len(content),
         "sha256": hashlib.sha256(content).hexdigest(),
         "mode": mode,
-        "owner": _name_of_user(found.st_uid),
-        "group": _name_of_group(found.st_gid),
+        "owner": managed_state.user_name(found.st_uid),
+        "group": managed_state.group_name(found.st_gid),
     }
     if before and known.get("sha256") == entry["sha256"] and known.get("mode") == mode and _holds(before, content):
         os.link(before, place)
@@ -108,17 +107,3 @@ def _holds(path: Path, content: bytes) -> bool:
         return path.stat().st_size == len(content) and path.read_bytes() == content
     except OSError:
         return False
-
-
-def _name_of_user(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
-
-
-def _name_of_group(gid: int) -> str:
-    try:
-        return grp.getgrgid(gid).gr_name
-    except KeyError:
-        return str(gid)

@@ -28,7 +28,7 @@ NO_SERVER = frozenset({socket.EAI_AGAIN})
 def names_lead_here(site: Site) -> Iterator[Finding]:
     """Compare what each name of the site resolves to with the addresses of this host."""
     names = [str(name).removeprefix("*.") for name in site.settings.get("names", [])]
-    names = [name for name in names if not _is_address(name) and "." in name and not name.endswith(PRIVATE)]
+    names = [name for name in names if not addresses.is_address(name) and "." in name and not name.endswith(PRIVATE)]
     own = addresses.of_host() | addresses.of_host_v6()
     is_behind = _is_behind_proxy(site)
     unanswered = list[str]()
@@ -59,14 +59,6 @@ def names_lead_here(site: Site) -> Iterator[Finding]:
             "See which servers the host asks, and whether it reaches them.",
             "cat /etc/resolv.conf",
         )
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
 
 
 def _is_behind_proxy(site: Site) -> bool:

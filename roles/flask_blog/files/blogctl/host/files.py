@@ -15,6 +15,12 @@ def fsync(path: Path) -> None:
         os.close(handle)
 
 
+def fsync_folders(folder: Path) -> None:
+    """Write the names in a directory, and in all below it, to the disk."""
+    for parent, _, _ in os.walk(folder):
+        fsync(Path(parent))
+
+
 def write_atomically(path: Path, text: str) -> None:
     """Write a file in one step: it has its old content or the new one, also after a power cut."""
     aside = path_aside(path)

@@ -11,6 +11,7 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from ..errors import Busy
@@ -64,15 +65,23 @@ def locked(site: Site, operation: str = "an operation", wait: float = OPERATION_
 
 
 @contextlib.contextmanager
-def starts_held(site: Site, wait: float = OPERATION_TIMEOUT) -> Iterator[None]:
+def _alone(site: Site, lock: str, wait: float, refusal: str) -> Iterator[None]:
+    """Hold one of a site's locks.
+
+    :raises Busy: with the refusal, if another process holds it for longer than C(wait) seconds.
+    """
+    with _flock(lock_path(site, lock), wait) as (_, held):
+        if not held:
+            raise Busy(refusal)
+        yield
+
+
+def starts_held(site: Site, wait: float = OPERATION_TIMEOUT) -> AbstractContextManager[None]:
     """Hold back every start of the service: it waits in C(blogctl prepare-start) until this is over.
 
     :raises Busy: if the service is being started for longer than C(wait) seconds.
     """
-    with _flock(lock_path(site, "hold"), wait) as (_, held):
-        if not held:
-            raise Busy(f"{site.name} is being started; try again when that is done")
-        yield
+    return _alone(site, "hold", wait, f"{site.name} is being started; try again when that is done")
 
 
 @contextlib.contextmanager
@@ -88,76 +97,66 @@ def data_shared(site: Site) -> Iterator[int]:
         yield handle
 
 
-@contextlib.contextmanager
-def data_alone(site: Site) -> Iterator[None]:
+def data_alone(site: Site) -> AbstractContextManager[None]:
     """Change or restore the live data while no command of C(blogctl run) uses it.
 
     :raises Busy: naming the command's unit, if one uses the data for longer than C(DATA_TIMEOUT).
     """
-    with _flock(lock_path(site, "data"), DATA_TIMEOUT) as (_, held):
-        if not held:
-            raise Busy(
-                f"a command of 'blogctl run' has used the data of {site.name} for {DATA_TIMEOUT:.0f} s; nothing was"
-                f" changed. 'systemctl list-units {site.name}-run-*' names it: end it, or stop its unit, and try again."
-            )
-        yield
+    return _alone(
+        site,
+        "data",
+        DATA_TIMEOUT,
+        f"a command of 'blogctl run' has used the data of {site.name} for {DATA_TIMEOUT:.0f} s; nothing was"
+        f" changed. 'systemctl list-units {site.name}-run-*' names it: end it, or stop its unit, and try again.",
+    )
 
 
-@contextlib.contextmanager
-def building(site: Site) -> Iterator[None]:
+def building(site: Site) -> AbstractContextManager[None]:
     """Build an environment while no playbook unpacks a release or builds one (plugins/module_utils/live.py).
 
     :raises Busy: if one does for longer than C(BUILD_TIMEOUT).
     """
-    with _flock(lock_path(site, "build"), BUILD_TIMEOUT) as (_, held):
-        if not held:
-            raise Busy(
-                f"a run of a playbook is building a release of {site.name}; nothing was changed. Try again when that is"
-                " done."
-            )
-        yield
+    return _alone(
+        site,
+        "build",
+        BUILD_TIMEOUT,
+        f"a run of a playbook is building a release of {site.name}; nothing was changed. Try again when that is done.",
+    )
 
 
-@contextlib.contextmanager
-def certificate_alone(site: Site) -> Iterator[None]:
+def certificate_alone(site: Site) -> AbstractContextManager[None]:
     """See to the site's certificate, one process at a time. Operations go on meanwhile.
 
     :raises Busy: if another process does so for longer than C(CERTIFICATE_TIMEOUT).
     """
-    with _flock(lock_path(site, "certificate"), CERTIFICATE_TIMEOUT) as (_, held):
-        if not held:
-            raise Busy(
-                f"another process sees to the certificate of {site.name}, and the authority takes its time; nothing was"
-                " done. Try again when that is done."
-            )
-        yield
+    return _alone(
+        site,
+        "certificate",
+        CERTIFICATE_TIMEOUT,
+        f"another process sees to the certificate of {site.name}, and the authority takes its time; nothing was"
+        " done. Try again when that is done.",
+    )
 
 
-@contextlib.contextmanager
-def offsite_alone(site: Site) -> Iterator[None]:
+def offsite_alone(site: Site) -> AbstractContextManager[None]:
     """Copy backups to the site's repository, one process at a time. Operations and backups go on meanwhile.
 
     :raises Busy: if another process does so.
     """
-    with _flock(lock_path(site, "offsite"), 0.0) as (_, held):
-        if not held:
-            raise Busy(
-                f"another process copies a backup of {site.name} off-site; nothing was done. Try again when that is"
-                " done."
-            )
-        yield
+    return _alone(
+        site,
+        "offsite",
+        0.0,
+        f"another process copies a backup of {site.name} off-site; nothing was done. Try again when that is done.",
+    )
 
 
-@contextlib.contextmanager
-def notifying(site: Site) -> Iterator[None]:
+def notifying(site: Site) -> AbstractContextManager[None]:
     """Be the only process that reports a failure of the site, or that it works again.
 
     :raises Busy: if another one takes too long; the unit tries again.
     """
-    with _flock(lock_path(site, "notify"), NOTIFY_TIMEOUT) as (_, held):
-        if not held:
-            raise Busy(f"another message about {site.name} is being sent")
-        yield
+    return _alone(site, "notify", NOTIFY_TIMEOUT, f"another message about {site.name} is being sent")
 
 
 @contextlib.contextmanager

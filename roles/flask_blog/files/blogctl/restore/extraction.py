@@ -11,7 +11,7 @@ from typing import Any
 
 from ..data import tree
 from ..errors import OperationError
-from ..host.files import fsync
+from ..host.files import fsync_folders
 from .source import Backup
 
 
@@ -28,8 +28,7 @@ def write(backup: Backup, files: Mapping[str, Mapping[str, Any]], target: Path) 
         tree.require_space(str(root), sum(entry["size"] for entry in files.values()))
         for path, entry in files.items():
             _copy(backup.root / path, root / path, entry["mode"] & 0o777)
-        for parent, _, _ in os.walk(root):
-            fsync(Path(parent))
+        fsync_folders(root)
     except OSError as error:
         with contextlib.suppress(OSError):
             tree.empty(os.path.abspath(target))

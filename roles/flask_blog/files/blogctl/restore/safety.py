@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from ..backup.retention import NAME_FORMAT, complete_backups
-from ..backup.verify import FORMAT, MANIFEST, sha256_of
+from ..backup.verify import FORMAT, MANIFEST, read_manifest, sha256_of
 from ..data import exchange, process, transaction, tree
 from ..data.process import Handed
 from ..data.seed import state_folder
 from ..data.transaction import SAFETY_PREFIX
 from ..errors import OperationError
-from ..host.files import fsync, write_atomically
+from ..host.files import fsync, fsync_folders, write_atomically
 from ..host.releases import live_release
 from ..shared import contract
 from ..site import Site
@@ -118,8 +118,7 @@ def _store(site: Site, name: str, note: dict[str, Any]) -> bool:
         }
         (aside / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
         fsync(aside / MANIFEST)
-        for parent, _, _ in os.walk(aside):
-            fsync(Path(parent))
+        fsync_folders(aside)
         aside.rename(folder)
         fsync(root)
     finally:
@@ -133,8 +132,7 @@ def _known(site: Site) -> dict[tuple[str, str, int], Path]:
     found = {}
     for name in complete_backups(root)[-1:]:
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-            manifest = json.loads((root / name / MANIFEST).read_text(encoding="utf-8"))
-            for path, entry in manifest["files"].items():
+            for path, entry in read_manifest(root / name)["files"].items():
                 found[path, entry["sha256"], entry["mode"]] = root / name / "data" / path
     return found
 
